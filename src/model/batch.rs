@@ -1,0 +1,284 @@
+//! The columnar unit of ingest: every protocol's decoder fills one, the store takes it whole.
+//!
+//! A batch is a list of rows; a row is one series (its packed labels and their hash) with a run of
+//! samples of one kind. Nothing is allocated per label or per row once the buffers have grown, and
+//! a decoder recycles the batch it gets back in the report.
+//!
+//! Rows are *not* validated here beyond order: whether a label set is valid UTF-8 and within limits
+//! is checked by the store when it creates the series, so a known series never pays for it. Rules of
+//! one protocol alone (the characters OpenTSDB allows) are the decoder's.
+
+use base::codec::put_bytes;
+
+use crate::label::{LabelError, LabelsRef, SeriesHasher};
+use crate::sample::SampleKind;
+use crate::time::TenantId;
+
+/// One series of a batch with its samples.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// Hash of the packed labels under the batch's hasher.
+    pub hash: u128,
+    /// Where the packed labels start in the key buffer.
+    pub key_offset: u32,
+    /// Bytes of the packed labels.
+    pub key_bytes: u32,
+    /// Index of the first sample.
+    pub first_sample: u32,
+    /// Number of samples.
+    pub sample_count: u32,
+    /// What the values of this row are.
+    pub kind: SampleKind,
+}
+
+/// Rows of samples on their way into the store.
+#[derive(Clone, Debug)]
+pub struct WriteBatch {
+    tenant: TenantId,
+    hasher: SeriesHasher,
+    keys: Vec<u8>,
+    rows: Vec<Row>,
+    timestamps: Vec<i64>,
+    values: Vec<u64>,
+    /// The open row's pairs as ranges of `keys`: (name start, name end, value start, value end).
+    pairs: Vec<[u32; 4]>,
+    sorted: bool,
+    scratch: Vec<u8>,
+}
+
+impl WriteBatch {
+    /// An empty batch; the store's own hasher comes from [`crate::Appender::batch`].
+    pub fn new(tenant: TenantId, hasher: SeriesHasher) -> Self {
+        Self {
+            tenant,
+            hasher,
+            keys: Vec::new(),
+            rows: Vec::new(),
+            timestamps: Vec::new(),
+            values: Vec::new(),
+            pairs: Vec::new(),
+            sorted: true,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Forgets the rows, keeps the memory.
+    pub fn clear(&mut self) {
+        self.keys.clear();
+        self.rows.clear();
+        self.timestamps.clear();
+        self.values.clear();
+        self.pairs.clear();
+        self.sorted = true;
+    }
+
+    /// Whose samples these are.
+    pub fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
+    /// The rows in arrival order.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// Number of samples in all rows.
+    pub fn sample_count(&self) -> usize {
+        self.timestamps.len()
+    }
+
+    /// True without rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Estimated bytes of the batch's content.
+    pub fn bytes(&self) -> usize {
+        self.keys.len() + self.timestamps.len() * 16 + self.rows.len() * size_of::<Row>()
+    }
+
+    /// The packed labels of `row`.
+    pub fn labels(&self, row: &Row) -> LabelsRef<'_> {
+        let start = row.key_offset as usize;
+        LabelsRef::from_packed(&self.keys[start..start + row.key_bytes as usize])
+    }
+
+    /// Timestamps (ms) and value bits of `row`.
+    pub fn samples(&self, row: &Row) -> (&[i64], &[u64]) {
+        let range = row.first_sample as usize..(row.first_sample + row.sample_count) as usize;
+        (&self.timestamps[range.clone()], &self.values[range])
+    }
+
+    /// Opens a row. Labels are pushed next, then [`WriteBatch::end_labels`] closes the label set and
+    /// samples follow.
+    pub fn begin_row(&mut self) {
+        self.pairs.clear();
+        self.sorted = true;
+        self.rows.push(Row {
+            hash: 0,
+            key_offset: self.keys.len() as u32,
+            key_bytes: 0,
+            first_sample: self.timestamps.len() as u32,
+            sample_count: 0,
+            kind: SampleKind::Float,
+        });
+    }
+
+    /// Adds a label to the open row, in any order; empty values are left out.
+    #[inline]
+    pub fn push_label(&mut self, name: &[u8], value: &[u8]) {
+        if value.is_empty() {
+            return;
+        }
+        if let Some(&[start, end, ..]) = self.pairs.last() {
+            self.sorted &= &self.keys[start as usize..end as usize] < name;
+        }
+        put_bytes(&mut self.keys, name);
+        let name_end = self.keys.len();
+        put_bytes(&mut self.keys, value);
+        let value_end = self.keys.len();
+        self.pairs.push([
+            (name_end - name.len()) as u32,
+            name_end as u32,
+            (value_end - value.len()) as u32,
+            value_end as u32,
+        ]);
+    }
+
+    /// Sorts and hashes the labels of the open row. `Err` when a name occurs twice; the row is then
+    /// still open and must be dropped with [`WriteBatch::abandon_row`].
+    pub fn end_labels(&mut self) -> Result<(), LabelError> {
+        if !self.sorted {
+            self.sort_pairs()?;
+        }
+        let Some(row) = self.rows.last_mut() else {
+            return Ok(());
+        };
+        let key = &self.keys[row.key_offset as usize..];
+        row.key_bytes = key.len() as u32;
+        row.hash = self.hasher.hash(key);
+        Ok(())
+    }
+
+    /// Gives the open row the packed labels of `labels` instead of pushed ones.
+    pub fn set_labels(&mut self, labels: LabelsRef<'_>) {
+        if let Some(row) = self.rows.last_mut() {
+            self.keys.truncate(row.key_offset as usize);
+            self.keys.extend_from_slice(labels.as_packed());
+            row.key_bytes = labels.as_packed().len() as u32;
+            row.hash = self.hasher.hash(labels.as_packed());
+        }
+    }
+
+    fn sort_pairs(&mut self) -> Result<(), LabelError> {
+        let keys = &self.keys;
+        let part = |start: u32, end: u32| &keys[start as usize..end as usize];
+        // Stable, so that of two equal names the error shows the later one.
+        self.pairs.sort_by(|a, b| part(a[0], a[1]).cmp(part(b[0], b[1])));
+        self.scratch.clear();
+        let mut previous: Option<&[u8]> = None;
+        for &[name_start, name_end, value_start, value_end] in &self.pairs {
+            let name = part(name_start, name_end);
+            if previous == Some(name) {
+                return Err(LabelError::Duplicate(String::from_utf8_lossy(name).into_owned()));
+            }
+            put_bytes(&mut self.scratch, name);
+            put_bytes(&mut self.scratch, part(value_start, value_end));
+            previous = Some(name);
+        }
+        if let Some(row) = self.rows.last() {
+            self.keys.truncate(row.key_offset as usize);
+            self.keys.extend_from_slice(&self.scratch);
+        }
+        Ok(())
+    }
+
+    /// Adds a float to the open row.
+    #[inline]
+    pub fn push_float(&mut self, timestamp_ms: i64, value: f64) {
+        self.push_bits(timestamp_ms, SampleKind::Float, value.to_bits());
+    }
+
+    /// Adds an integer to the open row.
+    #[inline]
+    pub fn push_integer(&mut self, timestamp_ms: i64, value: i64) {
+        self.push_bits(timestamp_ms, SampleKind::Integer, value as u64);
+    }
+
+    /// Adds a sample; one of another kind than the row's opens a further row of the same series.
+    #[inline]
+    pub fn push_bits(&mut self, timestamp_ms: i64, kind: SampleKind, bits: u64) {
+        let Some(row) = self.rows.last_mut() else {
+            return;
+        };
+        if row.sample_count == 0 {
+            row.kind = kind;
+        }
+        if row.kind == kind {
+            row.sample_count += 1;
+        } else {
+            let first_sample = self.timestamps.len() as u32;
+            let next = Row { first_sample, sample_count: 1, kind, ..*row };
+            self.rows.push(next);
+        }
+        self.timestamps.push(timestamp_ms);
+        self.values.push(bits);
+    }
+
+    /// Drops the open row with its labels and samples.
+    pub fn abandon_row(&mut self) {
+        if let Some(row) = self.rows.pop() {
+            self.keys.truncate(row.key_offset as usize);
+            self.timestamps.truncate(row.first_sample as usize);
+            self.values.truncate(row.first_sample as usize);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::label::Labels;
+
+    fn batch() -> WriteBatch {
+        WriteBatch::new(TenantId::DEFAULT, SeriesHasher::with_seed(1))
+    }
+
+    #[test]
+    fn rows_come_out_sorted_and_hash_alike() {
+        let mut batch = batch();
+        for pairs in [[("a", "1"), ("b", "2")], [("b", "2"), ("a", "1")]] {
+            batch.begin_row();
+            for (name, value) in pairs {
+                batch.push_label(name.as_bytes(), value.as_bytes());
+            }
+            batch.push_label(b"empty", b"");
+            batch.end_labels().unwrap();
+            batch.push_float(1, 2.0);
+        }
+        let rows = batch.rows();
+        assert_eq!(rows[0].hash, rows[1].hash);
+        let labels = Labels::from_pairs([("a", "1"), ("b", "2")]);
+        assert_eq!(batch.labels(&rows[1]), labels.view());
+        assert_eq!(batch.samples(&rows[1]), (&[1i64][..], &[2.0f64.to_bits()][..]));
+    }
+
+    #[test]
+    fn duplicates_are_refused_and_kinds_split_rows() {
+        let mut batch = batch();
+        batch.begin_row();
+        batch.push_label(b"a", b"1");
+        batch.push_label(b"a", b"2");
+        assert!(batch.end_labels().is_err());
+        batch.abandon_row();
+        assert!(batch.is_empty());
+        batch.begin_row();
+        batch.push_label(b"a", b"1");
+        batch.end_labels().unwrap();
+        batch.push_integer(1, 5);
+        batch.push_float(2, 5.5);
+        assert_eq!(batch.rows().len(), 2);
+        assert_eq!(batch.rows()[0].hash, batch.rows()[1].hash);
+        assert_eq!(batch.samples(&batch.rows()[1]).0, [2]);
+    }
+}

@@ -1,0 +1,24 @@
+//! Layer 1: the vocabulary of the whole system, and the contracts between its halves.
+//!
+//! The write side produces a [`batch::WriteBatch`] and hands it to an [`append::Appender`]; the read
+//! side asks a [`source::Source`] and gets [`sample::Samples`]. Nothing here knows how anything is
+//! stored, asked for in text, or sent over a wire.
+
+pub mod append;
+pub mod batch;
+pub mod identity;
+pub mod label;
+pub mod matcher;
+pub mod result;
+pub mod sample;
+pub mod source;
+pub mod time;
+
+pub use append::{AppendError, AppendReport, Appender, Reject, RejectReason};
+pub use batch::{Row, WriteBatch};
+pub use label::{LabelBuilder, Labels, LabelsRef, METRIC_NAME, SeriesHasher};
+pub use matcher::{Matcher, Pattern, PatternError, ValueTest};
+pub use result::{Points, ResultSeries};
+pub use sample::{STALE_NAN_BITS, SampleKind, Samples, is_stale};
+pub use source::{Hints, Selection, Source, SourceError};
+pub use time::{StepGrid, TenantId, TimeRange};

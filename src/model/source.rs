@@ -1,0 +1,109 @@
+//! The read contract: synchronous, called on query threads only.
+
+use base::error::{Classify, ErrorKind};
+
+use crate::label::Labels;
+use crate::matcher::Matcher;
+use crate::sample::Samples;
+use crate::time::{TenantId, TimeRange};
+
+/// What the reader will do with the samples; a source may use it to read less.
+#[derive(Clone, Debug, Default)]
+pub struct Hints {
+    /// Whose data to read.
+    pub tenant: TenantId,
+    /// Give the series in label order; without it the order is the source's own, but stable.
+    pub sorted: bool,
+    /// Fill [`Samples::integers`].
+    pub integers: bool,
+    /// Only labels are wanted: the samples will not be read.
+    pub labels_only: bool,
+}
+
+/// Answers questions about stored series. Cheap to share; every call sees all acknowledged writes.
+pub trait Source: Send + Sync {
+    /// The series that pass all `matchers` and may have a sample in `range`. Each series occurs once
+    /// however many blocks it is spread over. The selection is a snapshot: it stays readable while
+    /// flushes, compactions and retention go on.
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        hints: &Hints,
+    ) -> Result<Box<dyn Selection>, SourceError>;
+
+    /// Names of the labels on series that pass `matchers` and may have a sample in `range`; sorted.
+    fn label_names(
+        &self,
+        tenant: TenantId,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Vec<String>, SourceError>;
+
+    /// Values of the label `name` on such series; sorted, unique, without the empty one. With
+    /// `prefix` only those that start with it; at most `limit` (0 = all).
+    fn label_values(
+        &self,
+        tenant: TenantId,
+        name: &str,
+        matchers: &[Matcher],
+        range: TimeRange,
+        prefix: &str,
+        limit: usize,
+    ) -> Result<Vec<String>, SourceError>;
+}
+
+/// The series of one select. `Sync`, so that several query threads may read different series.
+pub trait Selection: Send + Sync {
+    /// Number of series.
+    fn len(&self) -> usize;
+
+    /// True without series.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The labels of the series at `index`.
+    fn labels(&self, index: usize) -> Labels;
+
+    /// Replaces `out` by the samples of the series at `index` inside the selected range, ascending
+    /// and unique; stale markers included. The series may turn out to have none.
+    fn read(&self, index: usize, out: &mut Samples) -> Result<(), SourceError>;
+}
+
+/// Why a read failed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SourceError {
+    /// A file is damaged. The message names it, the offset, and what was expected and found.
+    #[error("{message}")]
+    Corrupt {
+        /// File, offset, expected, got.
+        message: String,
+    },
+    /// The object store does not answer.
+    #[error("cannot read: {message}")]
+    Unavailable {
+        /// What was read, and what the store said.
+        message: String,
+    },
+    /// A pattern cannot be run over the index.
+    #[error(transparent)]
+    Pattern(#[from] crate::matcher::PatternError),
+    /// A limit was passed.
+    #[error("{message}")]
+    TooLarge {
+        /// Which limit, and by how much.
+        message: String,
+    },
+}
+
+impl Classify for SourceError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Corrupt { .. } => ErrorKind::Corrupt,
+            Self::Unavailable { .. } => ErrorKind::Unavailable,
+            Self::Pattern(_) => ErrorKind::Invalid,
+            Self::TooLarge { .. } => ErrorKind::TooLarge,
+        }
+    }
+}
