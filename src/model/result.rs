@@ -1,5 +1,7 @@
 //! What a query answers: series of points, ready for any protocol's encoder.
 
+use std::sync::Arc;
+
 use crate::label::Labels;
 
 /// The points of one result series in time order.
@@ -18,6 +20,13 @@ pub struct Points {
 pub struct ResultSeries {
     /// Its labels.
     pub labels: Labels,
+    /// What the query calls it, where the language names results.
+    pub title: Option<Arc<str>>,
+    /// Names of labels that its source series carry with different values.
+    pub disagreeing: Arc<[String]>,
+    /// The regular grid it stands on, where there is one: start, step and number of slots. Points
+    /// are then the present slots only.
+    pub grid: Option<crate::time::StepGrid>,
     /// Its points.
     pub points: Points,
 }

@@ -1,1 +1,16 @@
-//! plan
+//! Layer 2: what to compute. Pure data: no storage, no operators, no text of any query language.
+//!
+//! A [`Plan`] is a tree of [`Node`]s. Languages differ in *parameters* of nodes (see [`semantics`]),
+//! never in nodes of their own. Every node states its own instants, so nothing depends on a hidden
+//! evaluation time: a sub-query is a node over another grid, a value fixed by `@` is a node over one
+//! instant that is repeated.
+
+pub mod failure;
+pub mod node;
+pub mod semantics;
+
+pub use failure::{Annotation, AnnotationKind, EvalError, Level};
+pub use node::{
+    Aggregate, Fold, Join, Map, Node, Op, Plan, QueryLimits, Rank, RankKind, Relabel, Scan, Span,
+    ValueType,
+};
