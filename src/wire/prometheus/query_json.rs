@@ -1,0 +1,202 @@
+//! Bodies of the query API: the envelope, vectors, matrices, scalars, lists of names.
+
+use model::{Labels, Points, ResultSeries};
+
+use super::number::{write_timestamp, write_value};
+
+/// Appends `text` as a JSON string. Go escapes `<`, `>`, `&` only outside of results; equal JSON.
+pub fn write_string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    let mut clean_from = 0;
+    for (index, byte) in text.bytes().enumerate() {
+        let escape: &[u8] = match byte {
+            b'"' => b"\\\"",
+            b'\\' => b"\\\\",
+            b'\n' => b"\\n",
+            b'\r' => b"\\r",
+            b'\t' => b"\\t",
+            0..0x20 => b"",
+            _ => continue,
+        };
+        out.extend_from_slice(&text.as_bytes()[clean_from..index]);
+        if escape.is_empty() {
+            out.extend_from_slice(format!("\\u{byte:04x}").as_bytes());
+        } else {
+            out.extend_from_slice(escape);
+        }
+        clean_from = index + 1;
+    }
+    out.extend_from_slice(&text.as_bytes()[clean_from..]);
+    out.push(b'"');
+}
+
+/// Appends the items with commas between them.
+fn write_list<T>(out: &mut Vec<u8>, items: &[T], mut write: impl FnMut(&mut Vec<u8>, &T)) {
+    out.push(b'[');
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write(out, item);
+    }
+    out.push(b']');
+}
+
+/// Appends a label set as an object.
+pub fn write_labels(out: &mut Vec<u8>, labels: &Labels) {
+    out.push(b'{');
+    for (index, (name, value)) in labels.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_string(out, name);
+        out.push(b':');
+        write_string(out, value);
+    }
+    out.push(b'}');
+}
+
+fn write_point(out: &mut Vec<u8>, timestamp_ms: i64, value: f64) {
+    out.push(b'[');
+    write_timestamp(out, timestamp_ms);
+    out.extend_from_slice(b",\"");
+    write_value(out, value);
+    out.extend_from_slice(b"\"]");
+}
+
+/// The `data` of a vector: the single point of each series.
+pub fn vector(series: &[ResultSeries]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64 + series.len() * 160);
+    out.extend_from_slice(b"{\"resultType\":\"vector\",\"result\":");
+    write_list(&mut out, series, |out, one| {
+        out.extend_from_slice(b"{\"metric\":");
+        write_labels(out, &one.labels);
+        out.extend_from_slice(b",\"value\":");
+        let points = &one.points;
+        match (points.timestamps.first(), points.values.first()) {
+            (Some(&at), Some(&value)) => write_point(out, at, value),
+            _ => out.extend_from_slice(b"[]"),
+        }
+        out.push(b'}');
+    });
+    out.push(b'}');
+    out
+}
+
+/// The `data` of a matrix: all points of each series.
+pub fn matrix(series: &[ResultSeries]) -> Vec<u8> {
+    let points: usize = series.iter().map(|one| one.points.values.len()).sum();
+    let mut out = Vec::with_capacity(64 + series.len() * 160 + points * 28);
+    out.extend_from_slice(b"{\"resultType\":\"matrix\",\"result\":");
+    write_list(&mut out, series, |out, one| {
+        out.extend_from_slice(b"{\"metric\":");
+        write_labels(out, &one.labels);
+        out.extend_from_slice(b",\"values\":[");
+        let points = &one.points;
+        for (index, (&at, &value)) in points.timestamps.iter().zip(&points.values).enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            write_point(out, at, value);
+        }
+        out.extend_from_slice(b"]}");
+    });
+    out.push(b'}');
+    out
+}
+
+/// The `data` of a scalar: its first point.
+pub fn scalar(points: &Points) -> Vec<u8> {
+    let mut out = b"{\"resultType\":\"scalar\",\"result\":".to_vec();
+    let first = points.timestamps.first().zip(points.values.first());
+    let (at, value) = first.map_or((0, f64::NAN), |(&at, &value)| (at, value));
+    write_point(&mut out, at, value);
+    out.push(b'}');
+    out
+}
+
+/// The `data` of a text.
+pub fn text(timestamp_ms: i64, text: &str) -> Vec<u8> {
+    let mut out = b"{\"resultType\":\"string\",\"result\":[".to_vec();
+    write_timestamp(&mut out, timestamp_ms);
+    out.push(b',');
+    write_string(&mut out, text);
+    out.extend_from_slice(b"]}");
+    out
+}
+
+/// A `data` that is a list of texts.
+pub fn strings(items: &[String]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(16 + items.iter().map(|item| item.len() + 3).sum::<usize>());
+    write_list(&mut out, items, |out, item| write_string(out, item));
+    out
+}
+
+/// A `data` that is a list of label sets.
+pub fn label_sets(items: &[Labels]) -> Vec<u8> {
+    let mut out =
+        Vec::with_capacity(16 + items.iter().map(|one| one.as_packed().len() * 2).sum::<usize>());
+    write_list(&mut out, items, write_labels);
+    out
+}
+
+/// The envelope around a successful `data`.
+pub fn success(data: &[u8], warnings: &[String], infos: &[String]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(data.len() + 64);
+    out.extend_from_slice(b"{\"status\":\"success\",\"data\":");
+    out.extend_from_slice(data);
+    for (key, texts) in [("warnings", warnings), ("infos", infos)] {
+        if !texts.is_empty() {
+            out.extend_from_slice(format!(",\"{key}\":").as_bytes());
+            write_list(&mut out, texts, |out, item| write_string(out, item));
+        }
+    }
+    out.push(b'}');
+    out
+}
+
+/// The envelope of a failure.
+pub fn failure(error_type: &str, error: &str) -> Vec<u8> {
+    let mut out = b"{\"status\":\"error\",\"errorType\":".to_vec();
+    write_string(&mut out, error_type);
+    out.extend_from_slice(b",\"error\":");
+    write_string(&mut out, error);
+    out.push(b'}');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series() -> ResultSeries {
+        ResultSeries {
+            labels: Labels::from_pairs([("__name__", "up"), ("job", "a\"\u{1}")]),
+            title: None,
+            disagreeing: [].into(),
+            grid: None,
+            points: Points {
+                timestamps: vec![1_435_781_451_781, 1_435_781_466_781],
+                values: vec![1.0, f64::NAN],
+                integers: vec![],
+            },
+        }
+    }
+
+    #[test]
+    fn results_have_prometheus_shapes() {
+        assert_eq!(
+            String::from_utf8(success(&matrix(&[series()]), &["w".into()], &[])).unwrap(),
+            r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"__name__":"up","job":"a\"\u0001"},"values":[[1435781451.781,"1"],[1435781466.781,"NaN"]]}]},"warnings":["w"]}"#
+        );
+        assert_eq!(
+            String::from_utf8(vector(&[series()])).unwrap(),
+            r#"{"resultType":"vector","result":[{"metric":{"__name__":"up","job":"a\"\u0001"},"value":[1435781451.781,"1"]}]}"#
+        );
+        assert_eq!(String::from_utf8(strings(&[])).unwrap(), "[]");
+        assert_eq!(
+            String::from_utf8(failure("bad_data", "no")).unwrap(),
+            r#"{"status":"error","errorType":"bad_data","error":"no"}"#
+        );
+    }
+}
