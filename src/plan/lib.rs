@@ -7,6 +7,7 @@
 
 pub mod failure;
 pub mod node;
+pub mod rows;
 pub mod semantics;
 
 pub use failure::{Annotation, AnnotationKind, EvalError, Level};
@@ -14,3 +15,4 @@ pub use node::{
     Aggregate, Fold, Join, Map, Node, Op, Plan, QueryLimits, Rank, RankKind, Relabel, Scan, Span,
     ValueType,
 };
+pub use rows::{ExpressionRule, Presentation, RowStyle, Rows, RowsFunction};

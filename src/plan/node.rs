@@ -91,7 +91,9 @@ impl Node {
             Op::Buckets { input, arguments, .. } => {
                 std::iter::once(&**input).chain(arguments).collect()
             }
-            Op::Union(inputs) => inputs.iter().collect(),
+            Op::Union(inputs) | Op::Rows(crate::rows::Rows { inputs, .. }) => {
+                inputs.iter().collect()
+            }
             Op::Absent { input, .. }
             | Op::Relabel(Relabel { input, .. })
             | Op::Sort { input, .. }
@@ -160,6 +162,8 @@ pub enum Op {
     },
     /// All rows of all inputs, in order.
     Union(Vec<Node>),
+    /// A function of whole rows.
+    Rows(crate::rows::Rows),
     /// 1 where no input row is present, under the given labels.
     Absent {
         /// The rows to look for.

@@ -419,6 +419,19 @@ pub enum GroupLabels {
         /// An extra label.
         mark: Option<(String, String)>,
     },
+    /// Labels that all rows carry with one value. The row's expression is `function(…)` around the
+    /// distinct expressions of its rows in order of appearance; it is also the title, unless the
+    /// group's title is kept, and the name where the rows' names differ.
+    Called {
+        /// Name of the call.
+        function: String,
+        /// The title of the group (see [`Grouping::Title`]) stays.
+        keep_title: bool,
+        /// An extra label.
+        mark: Option<(String, String)>,
+        /// The style's smallest share of present points.
+        present_min: Number,
+    },
 }
 
 /// How rows with different instants meet in an aggregate.
@@ -511,6 +524,13 @@ pub enum TitleRule {
     Nodes(Vec<NodeKey>),
     /// The innermost path's last node.
     LastNode,
+    /// `name;label=value…` with the given labels in the given order, missing ones with an empty value.
+    Tagged {
+        /// What stands before the labels.
+        name: TaggedName,
+        /// The labels.
+        labels: Vec<String>,
+    },
     /// Every match of the pattern (anywhere in the title) replaced; `\1` and `\g<name>` refer to groups.
     Substitute {
         /// Searched, in regex-crate syntax.
@@ -518,6 +538,15 @@ pub enum TitleRule {
         /// Put in.
         replacement: String,
     },
+}
+
+/// The name of a [`TitleRule::Tagged`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TaggedName {
+    /// Every row's own metric name.
+    Own,
+    /// The metric name if all rows share it, else this text.
+    CommonOr(String),
 }
 
 /// One part of a [`TitleRule::Nodes`].

@@ -1,0 +1,122 @@
+//! Functions of whole rows: how a row presents itself, which rows stay, in which order, and changes
+//! that need a row's full extent.
+//!
+//! Rows of one input may stand on different grids; every function here respects each row's own.
+
+use std::sync::Arc;
+
+use model::Pattern;
+
+use crate::node::{Node, Number};
+use crate::semantics::{BinaryOp, Reducer, TitleRule};
+
+/// One function over the rows of its inputs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rows {
+    /// The rows; most functions take one input.
+    pub inputs: Vec<Node>,
+    /// What happens to them.
+    pub function: RowsFunction,
+}
+
+/// What a row carries beside its title, kept by every operator whose output rows are its input rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowStyle {
+    /// The text that names the row inside the title of a call around it.
+    pub expression: Arc<str>,
+    /// How its points are merged when they are too many.
+    pub consolidation: Reducer,
+    /// Smallest share of present points for which a merged point is present, in [0, 1].
+    pub present_min: Number,
+}
+
+/// Functions of whole rows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RowsFunction {
+    /// Title, style and labels changed, values untouched.
+    Present(Presentation),
+    /// Runs of at most `limit` absent points (any length without) take the value before them.
+    KeepLast {
+        /// Longest run that is filled.
+        limit: Option<u64>,
+    },
+    /// Points gathered in buckets of a fixed width. Buckets are multiples of the width, or counted
+    /// from the row's first instant; a bucket needs the row's `present_min` of its slots.
+    Summarize {
+        /// Width of a bucket in milliseconds; at least 1.
+        interval_ms: i64,
+        /// What becomes of the points of a bucket.
+        reducer: Reducer,
+        /// Buckets are counted from the row's first instant.
+        from_first: bool,
+    },
+    /// Rows brought into ascending order of a number of each row, absent numbers first; equal rows
+    /// keep their order.
+    SortByScore {
+        /// The number.
+        score: Reducer,
+        /// Largest first, absent numbers last.
+        descending: bool,
+    },
+    /// Rows brought into the order of their titles.
+    SortByTitle {
+        /// Runs of digits compare as numbers.
+        natural: bool,
+        /// Last first.
+        descending: bool,
+    },
+    /// Only rows whose number compares so with the threshold; an absent number counts as less than
+    /// everything and as unequal to everything.
+    Filter {
+        /// The number.
+        score: Reducer,
+        /// A comparison.
+        comparison: BinaryOp,
+        /// What it is compared with.
+        threshold: Number,
+    },
+    /// Only rows in whose title the pattern (which must match the whole of it) matches, or does not.
+    FilterTitle {
+        /// The pattern.
+        pattern: Pattern,
+        /// Keep the rows that match.
+        keep: bool,
+    },
+    /// The first rows; a negative number drops that many from the end.
+    First(i64),
+    /// Only rows with any point, and at least this share of them.
+    NotEmpty {
+        /// Smallest share of present points, in [0, 1].
+        present_min: Number,
+    },
+    /// The first row of every title.
+    DistinctTitles,
+    /// The rows of the first input that has any.
+    Fallback,
+    /// Every slot present, with the number of rows, absent points counted; one row, or none.
+    CountRows,
+}
+
+/// New title, style and labels of rows; what is `None` stays.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Presentation {
+    /// The new title.
+    pub title: Option<TitleRule>,
+    /// The new expression.
+    pub expression: Option<ExpressionRule>,
+    /// Labels set to fixed texts.
+    pub marks: Vec<(String, String)>,
+    /// The new consolidation.
+    pub consolidation: Option<Reducer>,
+    /// The new smallest share of present points.
+    pub present_min: Option<Number>,
+}
+
+/// The expression of a row.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ExpressionRule {
+    /// A fixed text.
+    Text(String),
+    /// The row's title, after it was changed.
+    Title,
+}
