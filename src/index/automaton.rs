@@ -1,0 +1,360 @@
+//! What a matcher asks of a dictionary, and patterns as automata.
+//!
+//! A pattern is read once: when it is a list of literals it becomes point look-ups, when it is a
+//! literal and `.*` it becomes a range, and `.*` alone asks nothing. Everything else runs as a lazily
+//! built DFA that is stepped byte by byte, so that a dictionary can share the work of common
+//! prefixes and leave out whole branches. When the DFA cannot be built, or outgrows its cache, the
+//! pattern's own matcher decides each value; the answers are the same.
+
+use model::matcher::{Matcher, Pattern, ValueTest};
+use regex_automata::hybrid::LazyStateID;
+use regex_automata::hybrid::dfa::{Cache, DFA};
+use regex_automata::nfa::thompson;
+use regex_automata::util::start;
+use regex_automata::{Anchored, MatchKind};
+use regex_syntax::hir::literal::Extractor;
+use regex_syntax::hir::{Class, Hir, HirKind, Look};
+
+/// Literals of one pattern that are looked up one by one. Beyond, an automaton is cheaper.
+const LITERALS_MAX: usize = 2048;
+/// Memory of one pattern's automaton while a query runs.
+const CACHE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// A set of non-empty values.
+#[derive(Debug)]
+pub(crate) enum Values {
+    /// No value.
+    Nothing,
+    /// Every value.
+    Everything,
+    /// These, sorted and unique.
+    Literals(Vec<String>),
+    /// Those that start with the text; `longer` leaves out the text itself.
+    Prefix { text: String, longer: bool },
+    /// Those that match.
+    Matching(Box<Automaton>),
+}
+
+/// A matcher in normal form: the series whose value is in `values` (or is not, when `negated`), and
+/// the series without the label when `missing`.
+#[derive(Debug)]
+pub(crate) struct Clause {
+    pub(crate) name: String,
+    pub(crate) values: Values,
+    pub(crate) negated: bool,
+    pub(crate) missing: bool,
+}
+
+impl Clause {
+    /// Brings a matcher into normal form.
+    pub(crate) fn new(matcher: &Matcher) -> Self {
+        let missing = matcher.matches_missing();
+        let (values, negated) = match &matcher.test {
+            ValueTest::Equal(text) => (literals([text.clone()]), false),
+            ValueTest::NotEqual(text) => (literals([text.clone()]), true),
+            ValueTest::OneOf(texts) => (literals(texts.iter().cloned()), false),
+            ValueTest::Regex(pattern) => (analyse(pattern), false),
+            ValueTest::NotRegex(pattern) => (analyse(pattern), true),
+        };
+        Self { name: matcher.name.clone(), values, negated, missing }
+    }
+
+    /// True when the clause passes every series.
+    pub(crate) fn is_trivial(&self) -> bool {
+        let all = if self.negated { Values::is_nothing } else { Values::is_everything };
+        self.missing && all(&self.values)
+    }
+
+    /// True when a series with this value passes; the empty value is a missing label.
+    pub(crate) fn passes(&mut self, value: &[u8]) -> bool {
+        if value.is_empty() { self.missing } else { self.values.contains(value) != self.negated }
+    }
+}
+
+impl Values {
+    fn is_nothing(&self) -> bool {
+        matches!(self, Self::Nothing)
+    }
+
+    fn is_everything(&self) -> bool {
+        matches!(self, Self::Everything)
+    }
+
+    /// True when the non-empty `value` is in the set.
+    pub(crate) fn contains(&mut self, value: &[u8]) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Everything => true,
+            Self::Literals(texts) => {
+                texts.binary_search_by(|text| text.as_bytes().cmp(value)).is_ok()
+            }
+            Self::Prefix { text, longer } => {
+                value.starts_with(text.as_bytes()) && !(*longer && value.len() == text.len())
+            }
+            Self::Matching(automaton) => automaton.is_match(value),
+        }
+    }
+}
+
+fn literals(texts: impl IntoIterator<Item = String>) -> Values {
+    let mut texts: Vec<String> = texts.into_iter().filter(|text| !text.is_empty()).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    if texts.is_empty() { Values::Nothing } else { Values::Literals(texts) }
+}
+
+/// Reads a pattern and picks the cheapest way to find its values.
+fn analyse(pattern: &Pattern) -> Values {
+    let parsed = regex_syntax::ParserBuilder::new()
+        .dot_matches_new_line(true)
+        .build()
+        .parse(pattern.as_str())
+        .ok();
+    let Some(hir) = parsed.as_ref().and_then(without_anchors) else {
+        return Values::Matching(Box::new(Automaton::new(pattern, Vec::new(), true)));
+    };
+    let parts: &[Hir] = match hir.kind() {
+        HirKind::Concat(parts) => parts,
+        _ => std::slice::from_ref(&hir),
+    };
+    if let [only] = parts
+        && any_loop(only).is_some()
+    {
+        return Values::Everything;
+    }
+    if let [literal, rest] = parts
+        && let (HirKind::Literal(literal), Some(least)) = (literal.kind(), any_loop(rest))
+        && let Ok(text) = std::str::from_utf8(&literal.0)
+    {
+        return Values::Prefix { text: text.to_owned(), longer: least > 0 };
+    }
+    let mut found = Extractor::new();
+    found.limit_total(LITERALS_MAX).limit_class(16).limit_repeat(16).limit_literal_len(4096);
+    let sequence = found.extract(&hir);
+    if sequence.is_exact()
+        && let Some(texts) = sequence.literals().and_then(|found| {
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
+            found.iter().map(|literal| text(literal.as_bytes())).collect::<Option<Vec<_>>>()
+        })
+    {
+        return literals(texts);
+    }
+    let prefix = sequence.longest_common_prefix().unwrap_or_default().to_vec();
+    let open = parts.first().is_some_and(|first| any_loop(first).is_some());
+    Values::Matching(Box::new(Automaton::new(pattern, prefix, open)))
+}
+
+/// The pattern without the anchors that a whole-value match implies; `None` when it looks around
+/// in any other way, which the literal extractor would not see.
+fn without_anchors(hir: &Hir) -> Option<Hir> {
+    let mut hir = hir;
+    while let HirKind::Capture(capture) = hir.kind() {
+        hir = &capture.sub;
+    }
+    let parts = match hir.kind() {
+        HirKind::Concat(parts) => parts.as_slice(),
+        _ => std::slice::from_ref(hir),
+    };
+    let is =
+        |part: &Hir, wanted: Look| matches!(part.kind(), HirKind::Look(look) if *look == wanted);
+    let parts = match parts {
+        [first, rest @ ..] if is(first, Look::Start) => rest,
+        _ => parts,
+    };
+    let parts = match parts {
+        [rest @ .., last] if is(last, Look::End) => rest,
+        _ => parts,
+    };
+    let rest = Hir::concat(parts.iter().map(unwrapped).collect());
+    rest.properties().look_set().is_empty().then_some(rest)
+}
+
+/// A part without the capture group around it.
+fn unwrapped(part: &Hir) -> Hir {
+    match part.kind() {
+        HirKind::Capture(capture) => unwrapped(&capture.sub),
+        _ => part.clone(),
+    }
+}
+
+/// For `.*` and `.+` the least number of characters.
+fn any_loop(hir: &Hir) -> Option<u32> {
+    let HirKind::Repetition(repetition) = hir.kind() else { return None };
+    let HirKind::Class(Class::Unicode(class)) = unwrapped(&repetition.sub).into_kind() else {
+        return None;
+    };
+    let any = matches!(class.ranges(), [all] if all.start() == '\0' && all.end() == char::MAX);
+    (any && repetition.max.is_none() && repetition.min <= 1).then_some(repetition.min)
+}
+
+/// A pattern that is run over values byte by byte.
+#[derive(Debug)]
+pub(crate) struct Automaton {
+    pattern: Pattern,
+    prefix: Vec<u8>,
+    open: bool,
+    dfa: Option<Box<(DFA, Cache, LazyStateID)>>,
+}
+
+/// A step that the automaton cannot take: it ran out of cache. The caller asks
+/// [`Automaton::is_match`] about whole values from then on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GaveUp;
+
+impl Automaton {
+    fn new(pattern: &Pattern, prefix: Vec<u8>, open: bool) -> Self {
+        let dfa = build(pattern).map(Box::new);
+        Self { pattern: pattern.clone(), prefix, open, dfa }
+    }
+
+    /// What every matching value starts with.
+    pub(crate) fn prefix(&self) -> &[u8] {
+        &self.prefix
+    }
+
+    /// True when the pattern begins with `.*`, so that no branch can be left out early.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// The state before the first byte.
+    pub(crate) fn start(&self) -> Result<LazyStateID, GaveUp> {
+        self.dfa.as_ref().map(|dfa| dfa.2).ok_or(GaveUp)
+    }
+
+    /// The state after one more byte; `None` when no continuation can match.
+    #[inline]
+    pub(crate) fn step(
+        &mut self,
+        at: LazyStateID,
+        byte: u8,
+    ) -> Result<Option<LazyStateID>, GaveUp> {
+        let Some(parts) = self.dfa.as_deref_mut() else { return Err(GaveUp) };
+        match parts.0.next_state(&mut parts.1, at, byte) {
+            Ok(state) if state.is_dead() => Ok(None),
+            Ok(state) if !state.is_quit() => Ok(Some(state)),
+            _ => self.give_up(),
+        }
+    }
+
+    /// True when a value that ends in this state matches.
+    #[inline]
+    pub(crate) fn accepts(&mut self, at: LazyStateID) -> Result<bool, GaveUp> {
+        let Some(parts) = self.dfa.as_deref_mut() else { return Err(GaveUp) };
+        match parts.0.next_eoi_state(&mut parts.1, at) {
+            Ok(state) if !state.is_quit() => Ok(state.is_match()),
+            _ => self.give_up(),
+        }
+    }
+
+    fn give_up<T>(&mut self) -> Result<T, GaveUp> {
+        self.dfa = None;
+        Err(GaveUp)
+    }
+
+    /// True when the whole of `value` matches.
+    pub(crate) fn is_match(&mut self, value: &[u8]) -> bool {
+        match self.run(value) {
+            Ok(matches) => matches,
+            Err(GaveUp) => std::str::from_utf8(value).is_ok_and(|text| self.pattern.is_match(text)),
+        }
+    }
+
+    fn run(&mut self, value: &[u8]) -> Result<bool, GaveUp> {
+        let mut state = self.start()?;
+        for byte in value {
+            match self.step(state, *byte)? {
+                Some(next) => state = next,
+                None => return Ok(false),
+            }
+        }
+        self.accepts(state)
+    }
+}
+
+/// The DFA, its cache and its start state. States stay valid because the cache is never cleared: a
+/// pattern that needs more gives up instead.
+fn build(pattern: &Pattern) -> Option<(DFA, Cache, LazyStateID)> {
+    let syntax = regex_automata::util::syntax::Config::new().dot_matches_new_line(true);
+    let nfa = thompson::Config::new().nfa_size_limit(Some(base::limits::REGEX_BYTES_MAX));
+    let config = DFA::config()
+        .match_kind(MatchKind::All)
+        .unicode_word_boundary(true)
+        .cache_capacity(CACHE_BYTES_MAX)
+        .skip_cache_capacity_check(true)
+        .minimum_cache_clear_count(Some(0));
+    let dfa = DFA::builder()
+        .syntax(syntax)
+        .thompson(nfa)
+        .configure(config)
+        .build(&format!(r"\A(?:{})\z", pattern.as_str()))
+        .ok()?;
+    let mut cache = dfa.create_cache();
+    let anchored = start::Config::new().anchored(Anchored::Yes);
+    let start = dfa.start_state(&mut cache, &anchored).ok()?;
+    Some((dfa, cache, start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(text: &str) -> String {
+        match analyse(&Pattern::new(text).unwrap()) {
+            Values::Nothing => "nothing".into(),
+            Values::Everything => "everything".into(),
+            Values::Literals(texts) => texts.join(" "),
+            Values::Prefix { text, longer } => format!("{text}{}", if longer { '+' } else { '*' }),
+            Values::Matching(automaton) => {
+                let prefix = String::from_utf8_lossy(automaton.prefix()).into_owned();
+                format!("~{prefix}{}", if automaton.is_open() { " open" } else { "" })
+            }
+        }
+    }
+
+    #[test]
+    fn patterns_become_the_cheapest_set() {
+        for (pattern, expected) in [
+            (".*", "everything"),
+            (".+", "everything"),
+            ("^.*$", "everything"),
+            ("(.*)", "everything"),
+            ("(?-s).*", "~"),
+            ("", "nothing"),
+            ("web", "web"),
+            ("^web$", "web"),
+            ("a|b|", "a b"),
+            ("(host-)(1|2|30)", "host-1 host-2 host-30"),
+            ("cpu_[ab]", "cpu_a cpu_b"),
+            ("(?i)ab", "AB Ab aB ab"),
+            ("web.*", "web*"),
+            ("web(.*)", "web*"),
+            ("web.+", "web+"),
+            ("web-[0-9]+", "~web-"),
+            ("(web-1|web-2).*", "~web-"),
+            (".*77", "~ open"),
+            (r"web\b.*", "~ open"),
+            ("a{2000}", "~"),
+        ] {
+            let found = plan(pattern);
+            match expected {
+                "~" => assert!(found.starts_with('~'), "{pattern}: {found}"),
+                _ => assert_eq!(found, expected, "{pattern}"),
+            }
+        }
+    }
+
+    #[test]
+    fn an_automaton_agrees_with_its_pattern() {
+        let values = ["a", "ab", "abc", "web-1", "web-12", "é", "aé77", "x\ny77", "77", "web"];
+        for text in [".*77", "a|ab|abc.?", "web-[0-9]+", r"\w+", r"(?-u:\w)+", r"web\b.*", "a{900}"]
+        {
+            let pattern = Pattern::new(text).unwrap();
+            let mut values_of = analyse(&pattern);
+            for value in values {
+                let found = values_of.contains(value.as_bytes());
+                assert_eq!(found, pattern.is_match(value), "{text} on {value}");
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Each distinct label pair is stored once and known by a number.
+//!
+//! A pair's bytes are kept packed (varint length, name, varint length, value), exactly as they stand
+//! in a packed label set: interning compares one slice, and a label set is rebuilt by copying slices.
+//! A pair's number never changes while it is in the table. The number of its name comes with it.
+
+use base::codec::{ByteReader, put_bytes};
+use hashbrown::{HashMap, HashTable};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Tables that the pairs are spread over, so that growing one never takes more than a millisecond.
+const SHARDS: usize = 32;
+
+/// Where a pair's bytes are: 40 bits of offset and 24 bits of name number.
+#[derive(Clone, Copy, Debug)]
+struct Pair {
+    offset_low: u32,
+    name_and_offset_high: u32,
+}
+
+/// The table of pairs.
+#[derive(Debug)]
+pub(crate) struct PairTable {
+    seed: u64,
+    shards: Vec<HashTable<(u32, u32)>>,
+    pairs: Vec<Pair>,
+    arena: Vec<u8>,
+    names: Vec<Box<str>>,
+    name_numbers: HashMap<Box<str>, u32>,
+}
+
+/// What [`PairTable::intern`] found or made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Interned {
+    /// The pair's number.
+    pub(crate) pair: u32,
+    /// True when the pair was not known before.
+    pub(crate) created: bool,
+}
+
+/// Distinct label names that a table can number.
+pub(crate) const NAMES_MAX: usize = 1 << 24;
+
+impl PairTable {
+    pub(crate) fn new() -> Self {
+        Self {
+            seed: base::rng::Rng::from_entropy().next_u64(),
+            shards: (0..SHARDS).map(|_| HashTable::new()).collect(),
+            pairs: Vec::new(),
+            arena: Vec::new(),
+            names: Vec::new(),
+            name_numbers: HashMap::new(),
+        }
+    }
+
+    /// Pairs in the table.
+    pub(crate) fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// The names, by number.
+    pub(crate) fn names(&self) -> &[Box<str>] {
+        &self.names
+    }
+
+    /// The number of a name.
+    pub(crate) fn name_number(&self, name: &str) -> Option<u32> {
+        self.name_numbers.get(name).copied()
+    }
+
+    fn slot(&self, packed: &[u8]) -> (usize, u64, u32) {
+        let hash = xxh3_64_with_seed(packed, self.seed);
+        ((hash >> 32) as usize % SHARDS, hash, (hash >> 20) as u32)
+    }
+
+    fn find(&self, packed: &[u8]) -> Option<u32> {
+        let (shard, hash, tag) = self.slot(packed);
+        let same = |(known, pair): &(u32, u32)| *known == tag && self.starts_with(*pair, packed);
+        self.shards.get(shard)?.find(spread(hash), same).map(|(_, pair)| *pair)
+    }
+
+    /// The packed form is free of prefixes, so a stored pair that starts with `packed` is `packed`.
+    fn starts_with(&self, pair: u32, packed: &[u8]) -> bool {
+        self.tail(pair).starts_with(packed)
+    }
+
+    /// The arena from the pair's first byte on.
+    fn tail(&self, pair: u32) -> &[u8] {
+        let at = self.pairs.get(pair as usize).map_or(usize::MAX, Pair::offset);
+        self.arena.get(at..).unwrap_or_default()
+    }
+
+    /// The number of the pair `name`, `value`.
+    pub(crate) fn number(&self, name: &str, value: &str) -> Option<u32> {
+        let mut packed = Vec::with_capacity(name.len() + value.len() + 6);
+        put_bytes(&mut packed, name.as_bytes());
+        put_bytes(&mut packed, value.as_bytes());
+        self.find(&packed)
+    }
+
+    /// The number of the pair whose packed form is `packed`, new or known. `None` once a limit of
+    /// the table is reached.
+    pub(crate) fn intern(&mut self, packed: &[u8], name: &str) -> Option<Interned> {
+        if let Some(pair) = self.find(packed) {
+            return Some(Interned { pair, created: false });
+        }
+        let pair = u32::try_from(self.pairs.len()).ok().filter(|pair| *pair < u32::MAX)?;
+        let name = self.intern_name(name)?;
+        self.pairs.push(Pair::new(self.arena.len(), name)?);
+        self.arena.extend_from_slice(packed);
+        let (shard, hash, tag) = self.slot(packed);
+        if let Some(shard) = self.shards.get_mut(shard) {
+            // The tag holds all the hash bits that a table needs, so growing reads no pair.
+            shard
+                .insert_unique(spread(hash), (tag, pair), |(tag, _)| spread(u64::from(*tag) << 20));
+        }
+        Some(Interned { pair, created: true })
+    }
+
+    fn intern_name(&mut self, name: &str) -> Option<u32> {
+        if let Some(number) = self.name_numbers.get(name) {
+            return Some(*number);
+        }
+        let number = self.names.len();
+        if number >= NAMES_MAX {
+            return None;
+        }
+        self.names.push(name.into());
+        self.name_numbers.insert(name.into(), number as u32);
+        Some(number as u32)
+    }
+
+    /// The number of the pair's name.
+    pub(crate) fn name_of(&self, pair: u32) -> u32 {
+        self.pairs.get(pair as usize).map_or(0, |pair| pair.name_and_offset_high >> 8)
+    }
+
+    /// The pair's packed bytes.
+    pub(crate) fn packed(&self, pair: u32) -> &[u8] {
+        let tail = self.tail(pair);
+        let mut reader = ByteReader::new(tail);
+        reader.bytes();
+        reader.bytes();
+        tail.get(..reader.position()).unwrap_or_default()
+    }
+
+    /// The pair's value.
+    pub(crate) fn value(&self, pair: u32) -> &[u8] {
+        let mut reader = ByteReader::new(self.tail(pair));
+        reader.bytes();
+        reader.bytes()
+    }
+
+    /// Bytes of memory, roughly.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let tables: usize = self.shards.iter().map(|shard| shard.allocation_size()).sum();
+        tables + self.pairs.len() * size_of::<Pair>() + self.arena.len()
+    }
+}
+
+impl Pair {
+    fn new(offset: usize, name: u32) -> Option<Self> {
+        let high = u32::try_from(offset >> 32).ok().filter(|high| *high < 256)?;
+        Some(Self { offset_low: offset as u32, name_and_offset_high: name << 8 | high })
+    }
+
+    fn offset(&self) -> usize {
+        (self.name_and_offset_high as usize & 0xff) << 32 | self.offset_low as usize
+    }
+}
+
+/// The hash that a shard's table sees: a function of the 32 bits that are kept as the tag.
+fn spread(hash: u64) -> u64 {
+    u64::from((hash >> 20) as u32).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_stored_once_and_read_back() {
+        let mut table = PairTable::new();
+        let mut packed = Vec::new();
+        for round in 0..2 {
+            for index in 0..10_000u32 {
+                packed.clear();
+                let name = format!("n{}", index % 7);
+                put_bytes(&mut packed, name.as_bytes());
+                put_bytes(&mut packed, format!("v{index}").as_bytes());
+                let interned = table.intern(&packed, &name).unwrap();
+                assert_eq!((interned.pair, interned.created), (index, round == 0));
+                assert_eq!(table.packed(index), packed);
+                assert_eq!(table.number(&name, &format!("v{index}")), Some(index));
+                assert_eq!(table.names()[table.name_of(index) as usize].as_ref(), name);
+            }
+        }
+        assert_eq!(table.number("n0", "v1"), None);
+        assert_eq!(table.value(12), b"v12");
+        assert_eq!((table.len(), table.names().len()), (10_000, 7));
+    }
+}
