@@ -2,4 +2,5 @@
 //!
 //! Pure: no sockets, no plans, and the protocols do not know each other.
 
+pub mod graphite;
 pub mod prometheus;

@@ -1,0 +1,9 @@
+//! Graphite on the wire: carbon's line and pickle protocols in, the render and find answers out.
+
+pub mod find;
+pub mod json;
+pub mod line;
+pub mod path;
+pub mod pickle;
+pub mod reject;
+pub mod render;
