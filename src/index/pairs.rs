@@ -6,6 +6,7 @@
 
 use base::codec::{ByteReader, put_bytes};
 use hashbrown::{HashMap, HashTable};
+use roaring::RoaringBitmap;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Tables that the pairs are spread over, so that growing one never takes more than a millisecond.
@@ -27,6 +28,8 @@ pub(crate) struct PairTable {
     arena: Vec<u8>,
     names: Vec<Box<str>>,
     name_numbers: HashMap<Box<str>, u32>,
+    /// Numbers of removed pairs, given again before new ones.
+    free: Vec<u32>,
 }
 
 /// What [`PairTable::intern`] found or made.
@@ -50,12 +53,23 @@ impl PairTable {
             arena: Vec::new(),
             names: Vec::new(),
             name_numbers: HashMap::new(),
+            free: Vec::new(),
         }
+    }
+
+    /// One more than the largest pair number.
+    pub(crate) fn end(&self) -> usize {
+        self.pairs.len()
     }
 
     /// Pairs in the table.
     pub(crate) fn len(&self) -> usize {
-        self.pairs.len()
+        self.pairs.len() - self.free.len()
+    }
+
+    /// The numbers that no pair has now.
+    pub(crate) fn freed(&self) -> RoaringBitmap {
+        self.free.iter().copied().collect()
     }
 
     /// The names, by number.
@@ -104,9 +118,16 @@ impl PairTable {
         if let Some(pair) = self.find(packed) {
             return Some(Interned { pair, created: false });
         }
-        let pair = u32::try_from(self.pairs.len()).ok().filter(|pair| *pair < u32::MAX)?;
         let name = self.intern_name(name)?;
-        self.pairs.push(Pair::new(self.arena.len(), name)?);
+        let stored = Pair::new(self.arena.len(), name)?;
+        let pair = match self.free.pop() {
+            Some(pair) => pair,
+            None => u32::try_from(self.pairs.len()).ok().filter(|pair| *pair < u32::MAX)?,
+        };
+        match self.pairs.get_mut(pair as usize) {
+            Some(slot) => *slot = stored,
+            None => self.pairs.push(stored),
+        }
         self.arena.extend_from_slice(packed);
         let (shard, hash, tag) = self.slot(packed);
         if let Some(shard) = self.shards.get_mut(shard) {
@@ -149,6 +170,34 @@ impl PairTable {
         let mut reader = ByteReader::new(self.tail(pair));
         reader.bytes();
         reader.bytes()
+    }
+
+    /// Takes the pairs out for which `dead` answers true and frees their text. Their numbers will be
+    /// given again: nothing else may still name them.
+    pub(crate) fn purge(&mut self, dead: impl Fn(u32) -> bool) {
+        let gone = self.freed();
+        for shard in &mut self.shards {
+            shard.retain(|(_, pair)| !dead(*pair));
+            shard.shrink_to_fit(|(tag, _)| spread(u64::from(*tag) << 20));
+        }
+        let mut arena = Vec::with_capacity(self.arena.len() / 2);
+        for pair in 0..self.pairs.len() as u32 {
+            if gone.contains(pair) {
+                continue;
+            }
+            let name = self.name_of(pair);
+            let moved = if dead(pair) { None } else { Pair::new(arena.len(), name) };
+            if let Some(moved) = moved {
+                arena.extend_from_slice(self.packed(pair));
+                if let Some(slot) = self.pairs.get_mut(pair as usize) {
+                    *slot = moved;
+                }
+            } else {
+                self.free.push(pair);
+            }
+        }
+        arena.shrink_to_fit();
+        self.arena = arena;
     }
 
     /// Bytes of memory, roughly.
@@ -198,5 +247,12 @@ mod tests {
         assert_eq!(table.number("n0", "v1"), None);
         assert_eq!(table.value(12), b"v12");
         assert_eq!((table.len(), table.names().len()), (10_000, 7));
+        table.purge(|pair| pair % 2 == 1);
+        assert_eq!((table.len(), table.end()), (5000, 10_000));
+        assert_eq!(table.number("n0", "v14"), Some(14));
+        assert_eq!(table.number("n0", "v21"), None);
+        let again = table.intern(b"\x01a\x01b", "a").unwrap();
+        assert!(again.created && again.pair % 2 == 1);
+        assert_eq!(table.packed(again.pair), b"\x01a\x01b");
     }
 }

@@ -1,0 +1,310 @@
+//! Reading the head: select, names, values, label order.
+
+use std::sync::Arc;
+
+use base::codec::ByteReader;
+use hashbrown::HashSet;
+use model::label::METRIC_NAME;
+use model::matcher::Matcher;
+use roaring::RoaringBitmap;
+
+use super::{HeadIndex, STEP, SeriesId, State};
+use crate::automaton::{Clause, Values};
+use crate::error::IndexError;
+use crate::postings::Union;
+use crate::select::{self, Terms};
+
+/// Pairs whose postings are united between two releases of the lock.
+const PAIRS_STEP: usize = 32 * 1024;
+
+impl HeadIndex {
+    /// The series that pass all matchers, as of the start of the call.
+    pub fn select(&self, matchers: &[Matcher]) -> Result<RoaringBitmap, IndexError> {
+        let view = View { head: self, end: self.series_end() };
+        let mut found = select::select(&view, matchers)?;
+        let state = self.state.read();
+        if state.dropped {
+            found &= state.series.live();
+        }
+        Ok(found)
+    }
+
+    /// Names of the labels of series that pass; sorted.
+    pub fn label_names(&self, matchers: &[Matcher]) -> Result<Vec<String>, IndexError> {
+        let selected = self.select_unless_all(matchers)?;
+        let state = self.state.read();
+        let mut names = Vec::new();
+        for (name, counts) in state.pairs.names().iter().zip(&state.names) {
+            let present = match &selected {
+                None => !counts.postings.is_empty(),
+                Some(selected) => !counts.postings.is_disjoint(selected),
+            };
+            if present {
+                names.push(name.to_string());
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Values of the label `name` on series that pass and that start with `prefix`; sorted, at most
+    /// `limit` (0 = all).
+    pub fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        prefix: &str,
+        limit: usize,
+    ) -> Result<Vec<String>, IndexError> {
+        let selected = self.select_unless_all(matchers)?;
+        let mut values = match &selected {
+            Some(selected) if selected.len() < self.values_of(name) / 2 => {
+                self.values_of_series(name, selected)
+            }
+            _ => self.values_of_pairs(name, prefix, selected.as_ref())?,
+        };
+        values.retain(|value| value.starts_with(prefix));
+        values.sort_unstable();
+        values.truncate(if limit == 0 { usize::MAX } else { limit });
+        Ok(values)
+    }
+
+    /// The series of `ids` in label order.
+    pub fn sorted(&self, ids: &RoaringBitmap) -> Vec<SeriesId> {
+        // Keeps pair numbers what they are until the order is known.
+        let _numbers_stay = self.maintenance.lock();
+        let mut lists = Vec::new();
+        let mut series = Vec::with_capacity(ids.len() as usize);
+        let all: Vec<u32> = ids.iter().collect();
+        for step in all.chunks(STEP) {
+            let state = self.state.read();
+            for id in step {
+                let start = lists.len() as u32;
+                lists.extend(state.series.pairs(*id));
+                series.push((start, lists.len() as u32, *id));
+            }
+        }
+        let ranks = self.ranks(&lists);
+        for pair in &mut lists {
+            *pair = ranks.get(*pair as usize).copied().unwrap_or(u32::MAX);
+        }
+        let list = |entry: &(u32, u32, u32)| lists.get(entry.0 as usize..entry.1 as usize);
+        series.sort_unstable_by(|a, b| list(a).cmp(&list(b)));
+        series.into_iter().map(|(_, _, id)| SeriesId(id)).collect()
+    }
+
+    /// By pair number, the place of each pair in `lists` among them in (name, value) order.
+    fn ranks(&self, lists: &[u32]) -> Vec<u32> {
+        let mut used: Vec<u32> = RoaringBitmap::from_iter(lists).iter().collect();
+        let mut text = Vec::new();
+        let mut ends = Vec::with_capacity(used.len());
+        for step in used.chunks(STEP) {
+            let state = self.state.read();
+            for pair in step {
+                text.extend_from_slice(state.pairs.packed(*pair));
+                ends.push((*pair, text.len()));
+            }
+        }
+        let mut start = 0;
+        let mut entries = Vec::with_capacity(ends.len());
+        for (pair, end) in ends {
+            let mut reader = ByteReader::new(text.get(start..end).unwrap_or_default());
+            entries.push((reader.bytes(), reader.bytes(), pair));
+            start = end;
+        }
+        entries.sort_unstable();
+        let largest = used.pop().map_or(0, |last| last as usize + 1);
+        let mut ranks = vec![0; largest];
+        for (rank, (_, _, pair)) in (0..).zip(entries) {
+            if let Some(slot) = ranks.get_mut(pair as usize) {
+                *slot = rank;
+            }
+        }
+        ranks
+    }
+
+    fn select_unless_all(&self, matchers: &[Matcher]) -> Result<Option<RoaringBitmap>, IndexError> {
+        if matchers.is_empty() { Ok(None) } else { self.select(matchers).map(Some) }
+    }
+
+    fn values_of(&self, name: &str) -> u64 {
+        let state = self.state.read();
+        let number =
+            state.pairs.name_number(name).and_then(|number| state.names.get(number as usize));
+        number.map_or(0, |counts| counts.values)
+    }
+
+    /// The values that some series of `selected` has.
+    fn values_of_series(&self, name: &str, selected: &RoaringBitmap) -> Vec<String> {
+        let mut values = HashSet::new();
+        let all: Vec<u32> = selected.iter().collect();
+        for step in all.chunks(STEP) {
+            let state = self.state.read();
+            let Some(number) = state.pairs.name_number(name) else { break };
+            for id in step {
+                if let Some(pair) = state.pair_of(*id, number)
+                    && !values.contains(state.pairs.value(pair))
+                {
+                    values.insert(state.pairs.value(pair).to_vec());
+                }
+            }
+        }
+        values.into_iter().filter_map(|value| String::from_utf8(value).ok()).collect()
+    }
+
+    /// The values with `prefix` that are not free of series, or of series of `selected`.
+    fn values_of_pairs(
+        &self,
+        name: &str,
+        prefix: &str,
+        selected: Option<&RoaringBitmap>,
+    ) -> Result<Vec<String>, IndexError> {
+        let mut wanted = Values::Prefix { text: prefix.to_owned(), longer: false };
+        loop {
+            let (pairs, purges) = self.pairs_matching(name, &mut wanted)?;
+            let mut values = Vec::new();
+            let mut valid = true;
+            for step in pairs.chunks(PAIRS_STEP) {
+                let state = self.state.read();
+                valid &= state.purges == purges;
+                for pair in step {
+                    let postings = state.posting(*pair);
+                    let present = match selected {
+                        None => !postings.is_empty(),
+                        Some(selected) => !postings.is_disjoint(selected),
+                    };
+                    if present && let Ok(value) = std::str::from_utf8(state.pairs.value(*pair)) {
+                        values.push(value.to_owned());
+                    }
+                }
+            }
+            if valid {
+                return Ok(values);
+            }
+        }
+    }
+
+    /// The numbers of the pairs of `name` whose value is in `values`, and how often numbers had been
+    /// freed by then. Frozen dictionaries are searched without the lock.
+    fn pairs_matching(
+        &self,
+        name: &str,
+        values: &mut Values,
+    ) -> Result<(Vec<u32>, u64), IndexError> {
+        let mut pairs = Vec::new();
+        let (frozen, purges) = {
+            let state = self.state.read();
+            state.tail_matching(name, values, &mut pairs);
+            (state.frozen.clone(), state.purges)
+        };
+        if !matches!(values, Values::Literals(_)) {
+            for frozen in &frozen {
+                frozen.matching(name, values, &mut pairs)?;
+            }
+        }
+        Ok((pairs, purges))
+    }
+}
+
+impl State {
+    /// Literals are looked up in the table of all pairs; other sets are tested against the tail.
+    fn tail_matching(&self, name: &str, values: &mut Values, pairs: &mut Vec<u32>) {
+        if let Values::Literals(texts) = values {
+            pairs.extend(texts.iter().filter_map(|text| self.pairs.number(name, text)));
+            return;
+        }
+        let number = self.pairs.name_number(name);
+        let tail = number.and_then(|number| self.names.get(number as usize));
+        for pair in tail.iter().flat_map(|name| &name.tail) {
+            if values.contains(self.pairs.value(*pair)) {
+                pairs.push(*pair);
+            }
+        }
+    }
+
+    /// The pair of a series whose name has this number.
+    fn pair_of(&self, id: u32, name: u32) -> Option<u32> {
+        self.series.pairs(id).find(|pair| self.pairs.name_of(*pair) == name)
+    }
+}
+
+/// The head as of one moment: series from `end` on do not exist.
+struct View<'a> {
+    head: &'a HeadIndex,
+    end: u32,
+}
+
+impl Terms for View<'_> {
+    fn all(&self) -> Result<RoaringBitmap, IndexError> {
+        let mut all = self.head.state.read().series.live().clone();
+        all.remove_range(self.end..);
+        Ok(all)
+    }
+
+    fn having(&self, name: &str) -> Result<RoaringBitmap, IndexError> {
+        let state = self.head.state.read();
+        let number = state.pairs.name_number(name);
+        let counts = number.and_then(|number| state.names.get(number as usize));
+        let mut having = counts.map(|name| name.postings.to_bitmap()).unwrap_or_default();
+        having.remove_range(self.end..);
+        Ok(having)
+    }
+
+    fn matching(&self, name: &str, values: &mut Values) -> Result<RoaringBitmap, IndexError> {
+        loop {
+            let (pairs, purges) = self.head.pairs_matching(name, values)?;
+            let mut union = Union::new(self.end);
+            let mut valid = true;
+            for step in pairs.chunks(PAIRS_STEP) {
+                let state = self.head.state.read();
+                valid &= state.purges == purges;
+                step.iter().for_each(|pair| union.add_postings(state.posting(*pair)));
+            }
+            if valid {
+                return Ok(union.finish());
+            }
+        }
+    }
+
+    fn series_of(&self, name: &str, value: &str) -> Result<u64, IndexError> {
+        let state = self.head.state.read();
+        let pair = state.pairs.number(name, value);
+        Ok(pair.map_or(0, |pair| state.posting(pair).len()))
+    }
+
+    fn values_of(&self, name: &str) -> Result<u64, IndexError> {
+        Ok(self.head.values_of(name))
+    }
+
+    fn filter(
+        &self,
+        ids: &RoaringBitmap,
+        clause: &mut Clause,
+    ) -> Result<RoaringBitmap, IndexError> {
+        let mut kept = RoaringBitmap::new();
+        let all: Vec<u32> = ids.iter().collect();
+        for step in all.chunks(STEP) {
+            let state = self.head.state.read();
+            let Some(name) = state.pairs.name_number(&clause.name) else { break };
+            for id in step {
+                let pair = state.pair_of(*id, name);
+                if clause.passes(pair.map_or(&[], |pair| state.pairs.value(pair))) {
+                    kept.push(*id);
+                }
+            }
+        }
+        Ok(kept)
+    }
+}
+
+impl HeadIndex {
+    /// The metric names with most series, at most `limit`, with their series.
+    pub fn largest_metrics(&self, limit: usize) -> Vec<(String, u64)> {
+        self.largest_values(METRIC_NAME, limit)
+    }
+
+    /// The dictionaries, oldest first, in terms; for tests and status pages.
+    pub fn dictionary_sizes(&self) -> Vec<usize> {
+        self.state.read().frozen.iter().map(|frozen: &Arc<_>| frozen.len()).collect()
+    }
+}

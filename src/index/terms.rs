@@ -1,0 +1,121 @@
+//! Frozen parts of the head's dictionary.
+//!
+//! A [`FrozenTerms`] is an immutable dictionary whose ordinals lead to pair numbers. They are built
+//! and merged aside, without any lock, from terms copied out of the head.
+
+use std::sync::Arc;
+
+use crate::automaton::Values;
+use crate::dictionary::{Dictionary, DictionaryWriter, TermCursor};
+use crate::error::IndexError;
+
+/// An immutable dictionary: term → pair number.
+#[derive(Debug)]
+pub(crate) struct FrozenTerms {
+    fst: Vec<u8>,
+    table: Vec<u8>,
+    pairs: Vec<u32>,
+}
+
+impl FrozenTerms {
+    /// Freezes terms, in any order, each occurring once.
+    pub(crate) fn build(mut terms: Vec<(Vec<u8>, u32)>) -> Result<Self, IndexError> {
+        terms.sort_unstable();
+        let mut writer = FrozenWriter::new(terms.len());
+        for (term, pair) in &terms {
+            writer.push(term, *pair)?;
+        }
+        writer.finish()
+    }
+
+    /// Unites dictionaries without common terms, leaving out the pairs that `drop` names.
+    pub(crate) fn merge(
+        parts: &[Arc<Self>],
+        drop: impl Fn(u32) -> bool,
+    ) -> Result<Self, IndexError> {
+        let mut writer = FrozenWriter::new(parts.iter().map(|part| part.pairs.len()).sum());
+        let mut cursors = Vec::with_capacity(parts.len());
+        for part in parts {
+            let mut cursor = part.open()?.terms(0..u32::MAX)?;
+            if let Some((ordinal, _)) = cursor.next()? {
+                cursors.push((cursor, ordinal, part));
+            }
+        }
+        // There are few parts, so the smallest is found by looking at all.
+        loop {
+            let smallest = cursors.iter().enumerate().min_by(|a, b| a.1.0.term.cmp(&b.1.0.term));
+            let Some(smallest) = smallest.map(|(index, _)| index) else { break };
+            let Some((cursor, ordinal, part)) = cursors.get_mut(smallest) else { break };
+            let pair = part.pair(*ordinal);
+            if !drop(pair) {
+                writer.push(&cursor.term, pair)?;
+            }
+            match next_ordinal(cursor)? {
+                Some(next) => *ordinal = next,
+                None => drop_cursor(&mut cursors, smallest),
+            }
+        }
+        writer.finish()
+    }
+
+    fn open(&self) -> Result<Dictionary<'_>, IndexError> {
+        Dictionary::new(&self.fst, &self.table)
+    }
+
+    fn pair(&self, ordinal: u32) -> u32 {
+        self.pairs.get(ordinal as usize).copied().unwrap_or(u32::MAX)
+    }
+
+    /// Number of terms.
+    pub(crate) fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// Appends the numbers of the pairs of `name` whose value is in `values`.
+    pub(crate) fn matching(
+        &self,
+        name: &str,
+        values: &mut Values,
+        out: &mut Vec<u32>,
+    ) -> Result<(), IndexError> {
+        self.open()?.matching(name, values, &mut |ordinal| out.push(self.pair(ordinal)))
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.fst.capacity() + self.table.capacity() + 4 * self.pairs.capacity()
+    }
+}
+
+fn next_ordinal(cursor: &mut TermCursor<'_>) -> Result<Option<u32>, IndexError> {
+    Ok(cursor.next()?.map(|(ordinal, _)| ordinal))
+}
+
+fn drop_cursor<T>(cursors: &mut Vec<T>, index: usize) {
+    cursors.swap_remove(index);
+}
+
+struct FrozenWriter {
+    writer: DictionaryWriter,
+    pairs: Vec<u32>,
+}
+
+impl FrozenWriter {
+    fn new(count: usize) -> Self {
+        Self { writer: DictionaryWriter::new(), pairs: Vec::with_capacity(count) }
+    }
+
+    fn push(&mut self, term: &[u8], pair: u32) -> Result<(), IndexError> {
+        self.writer.push(term)?;
+        self.pairs.push(pair);
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<FrozenTerms, IndexError> {
+        let (mut fst, mut table) = self.writer.finish()?;
+        fst.shrink_to_fit();
+        table.shrink_to_fit();
+        self.pairs.shrink_to_fit();
+        Ok(FrozenTerms { fst, table, pairs: self.pairs })
+    }
+}
