@@ -1,1 +1,24 @@
-//! chunk
+//! Layer 2: compressed samples in memory; knows neither files nor series.
+//!
+//! A blob is one self-describing column of at most [`base::limits::CHUNK_SAMPLES_MAX`] samples:
+//! either timestamps or values. The two are apart because one timestamp column may serve many
+//! series. `FORMAT.md` beside this file gives every byte; every codec is lossless to the bit.
+//!
+//! Decoders trust nothing: a blob that is cut, altered or made up gives a [`ChunkError`] or wrong
+//! values, never a panic, and never more memory than the samples that its header promises.
+
+#![deny(unsafe_code)]
+
+mod error;
+mod header;
+mod kernel;
+mod stream;
+mod timestamps;
+mod values;
+
+pub use error::ChunkError;
+pub use stream::Effort;
+pub use timestamps::{TimestampsEncoder, decode_timestamps, encode_timestamps};
+pub use values::{
+    Values, ValuesEncoder, decode_floats, decode_values, encode_values, sample_count,
+};
