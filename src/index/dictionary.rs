@@ -128,16 +128,18 @@ impl<'a> Dictionary<'a> {
     /// Goes over the terms of a range.
     pub(crate) fn terms(&self, range: Range<u32>) -> Result<TermCursor<'a>, IndexError> {
         let end = range.end.min(self.len());
-        let block = range.start / TERMS_PER_BLOCK;
-        let bytes = if range.start < end { self.table.block(block)? } else { &[] };
+        // An empty range begins at its end.
+        let start = if range.start < end { range.start } else { end };
+        let block = start / TERMS_PER_BLOCK;
+        let bytes = if start < end { self.table.block(block)? } else { &[] };
         let mut cursor = TermCursor {
             table: self.table,
             reader: ByteReader::new(bytes),
-            next: block * TERMS_PER_BLOCK,
+            next: if start < end { block * TERMS_PER_BLOCK } else { end },
             end,
             term: Vec::new(),
         };
-        while cursor.next < range.start.min(end) {
+        while cursor.next < start {
             cursor.next()?;
         }
         Ok(cursor)

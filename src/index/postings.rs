@@ -51,12 +51,10 @@ impl Postings {
             Self::List(list) if list.len() < LIST_MAX => list.push(id),
             Self::List(list) => {
                 let mut bitmap: RoaringBitmap = list.iter().copied().collect();
-                bitmap.push(id);
+                push(&mut bitmap, id);
                 *self = Self::Bitmap(Box::new(bitmap));
             }
-            Self::Bitmap(bitmap) => {
-                bitmap.push(id);
-            }
+            Self::Bitmap(bitmap) => push(bitmap, id),
         }
     }
 
@@ -142,6 +140,13 @@ impl Postings {
             Self::Bitmap(bitmap) => 64 + bitmap.serialized_size(),
         }
     }
+}
+
+/// Adds a number that is larger than all in the bitmap; a smaller one, which would be a mistake of
+/// ours, is left out.
+pub(crate) fn push(bitmap: &mut RoaringBitmap, id: u32) {
+    let pushed = bitmap.try_push(id);
+    debug_assert!(pushed.is_ok(), "{id} is not the largest number");
 }
 
 /// Unites many small and some large sets.

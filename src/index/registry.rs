@@ -9,6 +9,8 @@ use base::codec::{ByteReader, put_uvarint};
 use hashbrown::HashTable;
 use roaring::RoaringBitmap;
 
+use crate::postings::push;
+
 /// Series of one chunk.
 pub(crate) const CHUNK: usize = 4096;
 /// Tables that the hashes are spread over; at 10 M series growing one moves 160 k numbers.
@@ -145,7 +147,7 @@ impl SeriesTable {
             put_uvarint(&mut chunk.pairs, u64::from(*pair));
         }
         chunk.ends.push(chunk.pairs.len() as u32);
-        self.live.push(id);
+        push(&mut self.live, id);
         let chunks = &self.chunks;
         let rehash = |id: &u32| hash_in(chunks, *id).map_or(0, |hash| *hash as u64);
         self.shards.get_mut(shard_of(hash))?.insert_unique(hash as u64, id, rehash);

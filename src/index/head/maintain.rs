@@ -20,7 +20,7 @@ const FREEZE_MIN: usize = 16 * 1024;
 /// Terms frozen at once: what may be copied under the lock.
 const FREEZE_MAX: usize = 64 * 1024;
 /// Pairs without series that are kept in the hope that they come back.
-const DEAD_MIN: usize = 4096;
+const DEAD_MIN: usize = if cfg!(test) { 16 } else { 4096 };
 
 impl HeadIndex {
     /// Freezes what is new and merges dictionaries until there is nothing to gain; true when it did
@@ -35,6 +35,17 @@ impl HeadIndex {
             worked = true;
         }
         Ok(worked)
+    }
+
+    /// Freezes the tails however short they are.
+    #[cfg(test)]
+    pub(crate) fn freeze_all(&self) -> Result<(), IndexError> {
+        let _alone = self.maintenance.lock();
+        while self.state.read().tail_len > 0 {
+            self.freeze()?;
+            while self.merge()? {}
+        }
+        Ok(())
     }
 
     /// Moves terms of the tails into a new dictionary.

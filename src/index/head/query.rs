@@ -11,7 +11,7 @@ use roaring::RoaringBitmap;
 use super::{HeadIndex, STEP, SeriesId, State};
 use crate::automaton::{Clause, Values};
 use crate::error::IndexError;
-use crate::postings::Union;
+use crate::postings::{Union, push};
 use crate::select::{self, Terms};
 
 /// Pairs whose postings are united between two releases of the lock.
@@ -289,7 +289,7 @@ impl Terms for View<'_> {
             for id in step {
                 let pair = state.pair_of(*id, name);
                 if clause.passes(pair.map_or(&[], |pair| state.pairs.value(pair))) {
-                    kept.push(*id);
+                    push(&mut kept, *id);
                 }
             }
         }

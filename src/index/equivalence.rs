@@ -1,0 +1,200 @@
+//! Head = segment = any split over segments = a plain filter, for random series and matchers.
+//!
+//! Method: label sets are drawn from few names and values so that everything collides; each index
+//! is asked the same random matchers and compared, by labels, with testing every series. A red run
+//! prints its seed; `check(seed)` replays it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base::rng::Rng;
+use model::label::{Labels, SeriesHasher};
+use model::matcher::{Matcher, Pattern, ValueTest};
+use roaring::RoaringBitmap;
+
+use crate::{HeadIndex, SegmentReader, SegmentWriter, SeriesMerge, merge_segments};
+
+const NAMES: [&str; 8] = ["__name__", "A", "host", "hos", "host\u{0}x", "dc", "é", "zone"];
+const PATTERNS: [&str; 18] = [
+    ".*",
+    ".+",
+    "",
+    "web.*",
+    "web-[0-9]+",
+    ".*7",
+    "a|b|",
+    "(?i)WEB-1",
+    "[^a]",
+    r"\w+",
+    "web-1.+",
+    "x?",
+    "(a|web-2).*",
+    r"web\b.*",
+    "a.b",
+    ".*e.*",
+    "é|\u{0}",
+    "(web-1|web-12|web-3)",
+];
+
+pub(crate) fn value(rng: &mut Rng) -> String {
+    match rng.below(6) {
+        0 => "a".into(),
+        1 => ["b", "é", "\u{0}", "a\nb", "web", "web-"][rng.below(6) as usize].into(),
+        _ => format!("web-{}", rng.below(40)),
+    }
+}
+
+pub(crate) fn label_set(rng: &mut Rng) -> Labels {
+    let count = rng.below(6);
+    let pairs: Vec<(&str, String)> =
+        (0..count).map(|_| (NAMES[rng.below(8) as usize], value(rng))).collect();
+    Labels::from_pairs(pairs.iter().map(|(name, value)| (*name, value.as_str())))
+}
+
+fn matcher(rng: &mut Rng) -> Matcher {
+    let name = if rng.one_in(12) { "absent" } else { NAMES[rng.below(8) as usize] };
+    let text = if rng.one_in(4) { String::new() } else { value(rng) };
+    let pattern = Pattern::new(PATTERNS[rng.below(PATTERNS.len() as u64) as usize]).unwrap();
+    let test = match rng.below(5) {
+        0 => ValueTest::Equal(text),
+        1 => ValueTest::NotEqual(text),
+        2 => ValueTest::Regex(pattern),
+        3 => ValueTest::NotRegex(pattern),
+        _ => ValueTest::OneOf(BTreeSet::from([text, value(rng), value(rng)]).into_iter().collect()),
+    };
+    Matcher::new(name, test)
+}
+
+/// Every answer of an index, by labels.
+#[derive(Debug, PartialEq)]
+struct Answers {
+    series: BTreeSet<Labels>,
+    names: BTreeSet<String>,
+    values: BTreeMap<&'static str, BTreeSet<String>>,
+}
+
+fn brute_force<'l>(all: impl Iterator<Item = &'l Labels>, matchers: &[Matcher]) -> Answers {
+    let passes = |labels: &&Labels| {
+        matchers.iter().all(|matcher| matcher.matches(labels.get(&matcher.name).unwrap_or("")))
+    };
+    let series: BTreeSet<Labels> = all.filter(passes).cloned().collect();
+    let labels = || series.iter().flat_map(Labels::iter);
+    let names = labels().map(|(name, _)| name.to_owned()).collect();
+    let of = |name| labels().filter(move |(n, v)| *n == name && v.starts_with("web"));
+    let values = NAMES.map(|name| (name, of(name).map(|(_, value)| value.to_owned()).collect()));
+    Answers { series, names, values: values.into_iter().collect() }
+}
+
+fn head_answers(head: &HeadIndex, matchers: &[Matcher]) -> Answers {
+    let ids = head.select(matchers).unwrap();
+    let sorted = head.sorted(&ids);
+    assert!(sorted.windows(2).all(|pair| head.labels(pair[0]) < head.labels(pair[1])));
+    let values = NAMES.map(|name| {
+        (name, head.label_values(name, matchers, "web", 0).unwrap().into_iter().collect())
+    });
+    Answers {
+        series: sorted.into_iter().map(|id| head.labels(id)).collect(),
+        names: head.label_names(matchers).unwrap().into_iter().collect(),
+        values: values.into_iter().collect(),
+    }
+}
+
+fn segment_answers(segments: &[SegmentReader<Vec<u8>>], matchers: &[Matcher]) -> Answers {
+    let mut series = BTreeSet::new();
+    let mut names = BTreeSet::new();
+    let mut values: BTreeMap<_, BTreeSet<String>> =
+        NAMES.map(|name| (name, BTreeSet::new())).into_iter().collect();
+    for segment in segments {
+        for id in segment.select(matchers).unwrap() {
+            series.insert(segment.labels(id).unwrap());
+        }
+        names.extend(segment.label_names(matchers).unwrap());
+        for (name, values) in &mut values {
+            values.extend(segment.label_values(name, matchers, "web", 0).unwrap());
+        }
+    }
+    Answers { series, names, values }
+}
+
+pub(crate) fn segment<'l>(sorted: impl IntoIterator<Item = &'l Labels>) -> Vec<u8> {
+    let mut writer = SegmentWriter::new();
+    for labels in sorted {
+        writer.push(labels.view()).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+fn open(bytes: Vec<u8>) -> SegmentReader<Vec<u8>> {
+    let reader = SegmentReader::open(bytes).unwrap();
+    reader.verify().unwrap();
+    reader
+}
+
+fn check(seed: u64) {
+    let mut rng = Rng::new(seed);
+    let hasher = SeriesHasher::with_seed(seed);
+    let count = [0, 1, 30, 300, 1000][rng.below(5) as usize];
+    let mut all: BTreeSet<Labels> = (0..count).map(|_| label_set(&mut rng)).collect();
+    let head = HeadIndex::new();
+    for labels in &all {
+        head.insert(hasher.hash(labels.as_packed()), labels.view()).unwrap();
+        if rng.one_in(200) {
+            head.freeze_all().unwrap();
+        }
+    }
+    if rng.one_in(2) {
+        let keep: RoaringBitmap = (0..head.series_end()).filter(|_| !rng.one_in(3)).collect();
+        all = keep.iter().map(|id| head.labels(crate::SeriesId(id))).collect();
+        head.retain(&keep).unwrap();
+        for _ in 0..20 {
+            let labels = label_set(&mut rng);
+            head.insert(hasher.hash(labels.as_packed()), labels.view()).unwrap();
+            all.insert(labels);
+        }
+    }
+    assert_eq!(head.len(), all.len(), "seed {seed}");
+    let whole = vec![open(segment(&all))];
+    let parts = 1 + rng.below(4);
+    let mut split: Vec<BTreeSet<&Labels>> = (0..parts).map(|_| BTreeSet::new()).collect();
+    for labels in &all {
+        split[rng.below(parts) as usize].insert(labels);
+        if rng.one_in(4) {
+            split[rng.below(parts) as usize].insert(labels);
+        }
+    }
+    let split: Vec<_> = split.into_iter().map(|part| open(segment(part))).collect();
+    check_merge(&split, &all, seed);
+    for _ in 0..30 {
+        let matchers: Vec<Matcher> = (0..rng.below(4)).map(|_| matcher(&mut rng)).collect();
+        let expected = brute_force(all.iter(), &matchers);
+        let shown = || format!("seed {seed}, matchers {matchers:?}");
+        assert_eq!(head_answers(&head, &matchers), expected, "head, {}", shown());
+        assert_eq!(segment_answers(&whole, &matchers), expected, "segment, {}", shown());
+        assert_eq!(segment_answers(&split, &matchers), expected, "split, {}", shown());
+    }
+}
+
+/// The merge yields each label set once, in order, with all places it is at.
+fn check_merge(split: &[SegmentReader<Vec<u8>>], all: &BTreeSet<Labels>, seed: u64) {
+    let cursors: Vec<_> = split.iter().map(|part| part.series().unwrap()).collect();
+    let mut merge = SeriesMerge::new(cursors).unwrap();
+    let mut merged = Vec::new();
+    let mut places = 0;
+    while let Some((labels, sources)) = merge.next().unwrap() {
+        for (input, id) in sources {
+            assert_eq!(split[*input].labels(*id).unwrap().view(), labels, "seed {seed}");
+        }
+        places += sources.len();
+        merged.push(labels.to_labels());
+    }
+    assert!(merged.iter().eq(all.iter()), "seed {seed}");
+    assert_eq!(places, split.iter().map(|part| part.len() as usize).sum::<usize>());
+    assert_eq!(merge_segments(split).unwrap(), segment(all), "seed {seed}");
+}
+
+#[test]
+fn every_index_answers_like_a_plain_filter() {
+    let seeds = if std::env::var_os("LONG").is_some() { 2000 } else { 16 };
+    for seed in 0..seeds {
+        check(seed);
+    }
+}

@@ -1,0 +1,112 @@
+//! Hostile bytes: damaged segments are refused by name, and nothing panics or over-allocates.
+//!
+//! Method: small segments are flipped, cut and filled with noise; every read either fails or ends.
+//! Where the footer is rewritten to fit the damage, only sections that our own decoders read are
+//! damaged: the `fst` crate trusts its bytes, so the checksum is what guards them.
+
+use base::frame::checksum;
+use base::rng::Rng;
+use model::label::Labels;
+use model::matcher::{Matcher, Pattern, ValueTest};
+use std::collections::BTreeSet;
+
+use super::footer::{Footer, Section};
+use super::{SegmentReader, SegmentWriter};
+use crate::equivalence::{label_set, segment};
+use crate::error::IndexError;
+
+fn sample(seed: u64, count: usize) -> Vec<u8> {
+    let mut rng = Rng::new(seed);
+    let all: BTreeSet<Labels> = (0..count).map(|_| label_set(&mut rng)).collect();
+    segment(&all)
+}
+
+/// Everything a reader can be asked. Only the first error is returned, but all is asked.
+fn ask_all(bytes: &[u8]) -> Result<(), IndexError> {
+    let reader = SegmentReader::open(bytes)?;
+    let pattern = Pattern::new(".*7").unwrap();
+    let matchers = [
+        vec![Matcher::equal("host", "a")],
+        vec![Matcher::new("host", ValueTest::Regex(pattern.clone()))],
+        vec![Matcher::new("__name__", ValueTest::NotRegex(pattern))],
+        vec![Matcher::new("dc", ValueTest::NotEqual(String::new()))],
+    ];
+    let mut first = reader.verify();
+    for matchers in &matchers {
+        first = first.and(reader.select(matchers).map(|_| ()));
+        first = first.and(reader.label_values("zone", matchers, "w", 3).map(|_| ()));
+        first = first.and(reader.label_names(matchers).map(|_| ()));
+    }
+    for id in [0, 1, 63, 64, u32::MAX] {
+        first = first.and(reader.labels(id.min(reader.len().saturating_sub(1))).map(|_| ()));
+    }
+    first
+}
+
+#[test]
+fn flipped_and_cut_segments_are_refused() {
+    let bytes = sample(1, 25);
+    assert_eq!(ask_all(&bytes), Ok(()));
+    for at in 0..bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1 << (at % 8);
+        assert!(ask_all(&flipped).is_err(), "byte {at}");
+        assert!(ask_all(&bytes[..at]).is_err(), "cut to {at}");
+    }
+}
+
+#[test]
+fn damage_names_section_expected_and_got() {
+    let mut bytes = sample(2, 50);
+    let extent = Footer::read(&bytes).unwrap().extents[Section::Postings as usize];
+    bytes[extent.offset + 3] ^= 0x40;
+    let reader = SegmentReader::open(&bytes[..]).unwrap();
+    let error = reader.verify().unwrap_err();
+    let got = checksum(&bytes[extent.offset..extent.offset + extent.length]);
+    let expected = extent.checksum;
+    assert_eq!(error, IndexError::Checksum { section: "postings", expected, got });
+    assert!(reader.select(&[Matcher::equal("host", "a")]).is_err());
+    // What does not need the section stays readable.
+    assert!(reader.labels(3).is_ok());
+}
+
+#[test]
+fn sections_with_right_checksums_and_wrong_contents_do_no_harm() {
+    let sections =
+        [Section::Names, Section::Terms, Section::Postings, Section::Sets, Section::Series];
+    for seed in 0..500 {
+        let mut rng = Rng::new(seed);
+        let mut bytes = sample(seed % 7, 60);
+        let mut footer = Footer::read(&bytes).unwrap();
+        let extent = &mut footer.extents[sections[rng.below(5) as usize] as usize];
+        for _ in 0..1 + rng.below(4) {
+            let at = extent.offset + rng.below(extent.length as u64) as usize;
+            bytes[at] = rng.next_u64() as u8;
+        }
+        extent.checksum = checksum(&bytes[extent.offset..extent.offset + extent.length]);
+        let end = footer.extents.iter().map(|extent| extent.offset + extent.length).max().unwrap();
+        bytes.truncate(end);
+        footer.put(&mut bytes);
+        // Neither outcome is wrong; ending without a panic is what counts.
+        let _ = ask_all(&bytes);
+    }
+}
+
+#[test]
+fn noise_is_refused() {
+    for seed in 0..2000 {
+        let mut rng = Rng::new(seed);
+        let bytes: Vec<u8> = (0..rng.below(300)).map(|_| rng.next_u64() as u8).collect();
+        assert!(SegmentReader::open(bytes).is_err(), "seed {seed}");
+    }
+}
+
+#[test]
+fn series_must_come_in_label_order() {
+    let mut writer = SegmentWriter::new();
+    let labels = |value| Labels::from_pairs([("a", value)]);
+    assert_eq!(writer.push(labels("b").view()), Ok(0));
+    assert_eq!(writer.push(labels("b").view()), Err(IndexError::Order { series: 1 }));
+    assert_eq!(writer.push(labels("a").view()), Err(IndexError::Order { series: 1 }));
+    assert_eq!(writer.push(labels("bb").view()), Ok(1));
+}
