@@ -1,1 +1,43 @@
-//! storage
+//! Layer 3: durability. Samples come in as batches, are logged, applied to the head, flushed to
+//! immutable blocks and merged; a snapshot of head and blocks answers selects. The only user of
+//! `object_store`; knows neither queries nor protocols.
+//!
+//! Read on in this order: `engine` (the face), `committer` (the life of a write), `wal`, `head`,
+//! `maintenance` (what happens to samples later), `block`, `manifest`, `snapshot` (reads).
+
+mod error;
+mod layout;
+mod options;
+
+mod committer;
+mod engine;
+mod queue;
+mod recover;
+mod shared;
+
+mod collect;
+mod head;
+mod wal;
+
+mod block;
+mod compact;
+mod maintenance;
+mod manifest;
+mod object;
+mod retention;
+mod sweep;
+
+mod lock;
+mod snapshot;
+mod view;
+
+mod inspect;
+
+pub use engine::{Engine, EngineStatus};
+pub use error::StorageError;
+pub use inspect::{InspectReport, inspect};
+pub use options::{EngineOptions, WalSync};
+pub use wal::file::{DiskFiles, LogFile, LogFiles};
+
+#[cfg(test)]
+mod sim;

@@ -1,0 +1,6 @@
+//! Blocks: immutable sets of series and samples, reached only through the object store.
+
+pub(crate) mod meta;
+pub(crate) mod page;
+pub(crate) mod reader;
+pub(crate) mod writer;

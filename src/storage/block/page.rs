@@ -1,0 +1,334 @@
+//! The parts of a block's `chunks` object: pages, columns and the footer. `block/FORMAT.md` has
+//! the bytes.
+//!
+//! A page holds the values of up to 64 neighbouring series and the directory of their chunks. A
+//! column is the timestamps of a chunk, stored once for all chunks that share them, as the series
+//! of one scrape do.
+
+use base::codec::{ByteReader, put_uvarint, put_varint};
+use base::frame::checksum;
+
+use crate::error::StorageError;
+
+/// Magic and version at the start and at the end of the object.
+pub(crate) const CHUNKS_MAGIC: [u8; 8] = *b"TRBCHK\x00\x01";
+/// Series of a page.
+pub(crate) const PAGE_SERIES_MAX: usize = 64;
+/// Bytes of values at which a page is closed before it has all its series.
+pub(crate) const PAGE_BYTES_TARGET: usize = 64 * 1024;
+
+/// Bytes of an entry of the page table.
+pub(crate) const PAGE_ENTRY_BYTES: usize = 24;
+/// Bytes of an entry of the column table.
+pub(crate) const COLUMN_ENTRY_BYTES: usize = 36;
+/// Bytes of a section in the footer.
+const SECTION_BYTES: usize = 20;
+/// Bytes behind the footer's sections.
+pub(crate) const TRAILER_BYTES: usize = 20;
+/// Sections of the footer: page table, column table.
+const SECTIONS: usize = 2;
+/// Bytes of the whole footer.
+pub(crate) const FOOTER_BYTES: usize = SECTIONS * SECTION_BYTES + TRAILER_BYTES;
+
+/// Where a page is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PageEntry {
+    /// The first series of the page.
+    pub(crate) first_series: u32,
+    /// How the page is compressed: 0 is not at all.
+    pub(crate) codec: u32,
+    /// First byte in the object.
+    pub(crate) offset: u64,
+    /// Bytes of the page.
+    pub(crate) length: u32,
+    /// CRC-32C of them.
+    pub(crate) crc: u32,
+}
+
+impl PageEntry {
+    /// Appends the entry.
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.first_series.to_le_bytes());
+        out.extend_from_slice(&self.codec.to_le_bytes());
+        out.extend_from_slice(&self.offset.to_le_bytes());
+        out.extend_from_slice(&self.length.to_le_bytes());
+        out.extend_from_slice(&self.crc.to_le_bytes());
+    }
+
+    /// Reads the entry at `index` of a table.
+    pub(crate) fn at(table: &[u8], index: usize) -> Option<Self> {
+        let start = index.checked_mul(PAGE_ENTRY_BYTES)?;
+        let mut reader = ByteReader::new(table.get(start..start + PAGE_ENTRY_BYTES)?);
+        Some(Self {
+            first_series: reader.u32(),
+            codec: reader.u32(),
+            offset: reader.u64(),
+            length: reader.u32(),
+            crc: reader.u32(),
+        })
+    }
+}
+
+/// Where a column of timestamps is, and what it spans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ColumnEntry {
+    /// First byte in the object.
+    pub(crate) offset: u64,
+    /// Bytes of the blob.
+    pub(crate) length: u32,
+    /// CRC-32C of them.
+    pub(crate) crc: u32,
+    /// Number of timestamps.
+    pub(crate) count: u32,
+    /// The first timestamp.
+    pub(crate) min_ms: i64,
+    /// The last timestamp.
+    pub(crate) max_ms: i64,
+}
+
+impl ColumnEntry {
+    /// Appends the entry.
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.offset.to_le_bytes());
+        out.extend_from_slice(&self.length.to_le_bytes());
+        out.extend_from_slice(&self.crc.to_le_bytes());
+        out.extend_from_slice(&self.count.to_le_bytes());
+        out.extend_from_slice(&self.min_ms.to_le_bytes());
+        out.extend_from_slice(&self.max_ms.to_le_bytes());
+    }
+
+    /// Reads the entry at `index` of a table.
+    #[inline]
+    pub(crate) fn at(table: &[u8], index: usize) -> Option<Self> {
+        let start = index.checked_mul(COLUMN_ENTRY_BYTES)?;
+        let mut reader = ByteReader::new(table.get(start..start + COLUMN_ENTRY_BYTES)?);
+        Some(Self {
+            offset: reader.u64(),
+            length: reader.u32(),
+            crc: reader.u32(),
+            count: reader.u32(),
+            min_ms: reader.i64(),
+            max_ms: reader.i64(),
+        })
+    }
+}
+
+/// A part of the object with its checksum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Section {
+    /// First byte in the object.
+    pub(crate) offset: u64,
+    /// Bytes.
+    pub(crate) length: u64,
+    /// CRC-32C of them.
+    pub(crate) crc: u32,
+}
+
+/// The end of the object: where everything else is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Footer {
+    /// The page table.
+    pub(crate) pages: Section,
+    /// The column table.
+    pub(crate) columns: Section,
+    /// Number of series.
+    pub(crate) series: u32,
+}
+
+impl Footer {
+    /// Appends the footer.
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        for section in [&self.pages, &self.columns] {
+            out.extend_from_slice(&section.offset.to_le_bytes());
+            out.extend_from_slice(&section.length.to_le_bytes());
+            out.extend_from_slice(&section.crc.to_le_bytes());
+        }
+        out.extend_from_slice(&(SECTIONS as u32).to_le_bytes());
+        out.extend_from_slice(&self.series.to_le_bytes());
+        let crc = checksum(&out[start..]);
+        out.extend_from_slice(&crc.to_le_bytes());
+        out.extend_from_slice(&CHUNKS_MAGIC);
+    }
+
+    /// Reads the footer from the last [`FOOTER_BYTES`] of the object `file` of `length` bytes.
+    pub(crate) fn read(file: &str, length: u64, bytes: &[u8]) -> Result<Self, StorageError> {
+        let start = length.saturating_sub(FOOTER_BYTES as u64);
+        let at = |offset: usize| start + offset as u64;
+        if bytes.len() != FOOTER_BYTES {
+            let expected = format!("a footer of {FOOTER_BYTES} bytes");
+            return Err(StorageError::corrupt(file, start, expected, format!("{}", bytes.len())));
+        }
+        let (body, magic) = bytes.split_at(FOOTER_BYTES - 8);
+        if magic != CHUNKS_MAGIC {
+            let got = format!("{magic:02x?}");
+            let expected = format!("{CHUNKS_MAGIC:02x?}");
+            return Err(StorageError::corrupt(file, at(FOOTER_BYTES - 8), expected, got));
+        }
+        let mut reader = ByteReader::new(body);
+        let mut section =
+            || Section { offset: reader.u64(), length: reader.u64(), crc: reader.u32() };
+        let (pages, columns) = (section(), section());
+        let sections = reader.u32();
+        let series = reader.u32();
+        let crc = reader.u32();
+        let got = checksum(&body[..body.len() - 4]);
+        if crc != got || sections != SECTIONS as u32 {
+            let expected = format!("{SECTIONS} sections with checksum 0x{crc:08x}");
+            let got = format!("{sections} sections with 0x{got:08x}");
+            return Err(StorageError::corrupt(file, start, expected, got));
+        }
+        Ok(Self { pages, columns, series })
+    }
+}
+
+/// Builds one page.
+#[derive(Debug, Default)]
+pub(crate) struct PageBuilder {
+    directory: Vec<u8>,
+    values: Vec<u8>,
+    series: usize,
+    /// Columns of the series before.
+    previous: Vec<u32>,
+    last_column: u32,
+}
+
+impl PageBuilder {
+    /// True without series.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.series == 0
+    }
+
+    /// True when the page should be closed.
+    pub(crate) fn is_full(&self) -> bool {
+        self.series == PAGE_SERIES_MAX || self.values.len() >= PAGE_BYTES_TARGET
+    }
+
+    /// Adds a series: the column of each of its chunks, the length of each of their values, and
+    /// the values.
+    pub(crate) fn add(&mut self, columns: &[u32], lengths: &[u32], values: &[u8]) {
+        if self.series > 0 && columns == self.previous {
+            put_uvarint(&mut self.directory, 0);
+        } else {
+            put_uvarint(&mut self.directory, columns.len() as u64 + 1);
+            for column in columns {
+                let step = i64::from(*column) - i64::from(self.last_column);
+                put_varint(&mut self.directory, step);
+                self.last_column = *column;
+            }
+            self.previous.clear();
+            self.previous.extend_from_slice(columns);
+        }
+        for length in lengths {
+            put_uvarint(&mut self.directory, u64::from(*length));
+        }
+        self.values.extend_from_slice(values);
+        self.series += 1;
+    }
+
+    /// Appends the page to `out` and starts over.
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&(self.series as u16).to_le_bytes());
+        out.extend_from_slice(&(self.directory.len() as u32).to_le_bytes());
+        out.extend_from_slice(&self.directory);
+        out.extend_from_slice(&self.values);
+        self.directory.clear();
+        self.values.clear();
+        self.previous.clear();
+        self.series = 0;
+        self.last_column = 0;
+    }
+}
+
+/// What is wrong with a page whose checksum is right: its writer was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BadPage(pub &'static str);
+
+/// Calls `visit` with column and values of each chunk of the series at `index` of a page.
+pub(crate) fn visit_chunks<E: From<BadPage>>(
+    page: &[u8],
+    index: usize,
+    mut visit: impl FnMut(u32, &[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut reader = ByteReader::new(page);
+    let series = usize::from(reader.u16());
+    let directory_bytes = reader.u32() as usize;
+    let directory = reader.take(directory_bytes);
+    let values = reader.take(reader.remaining());
+    if reader.failed() || index >= series {
+        return Err(BadPage("a page with the series").into());
+    }
+    let mut directory = ByteReader::new(directory);
+    // Chunks of a series in one page: one, rarely more, except in blocks over many days.
+    let mut columns: Vec<u32> = Vec::with_capacity(8);
+    let (mut last, mut start) = (0i64, 0usize);
+    for at in 0..=index {
+        let token = directory.uvarint() as usize;
+        if directory.failed() {
+            return Err(BadPage("a whole directory").into());
+        }
+        if token > 0 {
+            columns.clear();
+            if token - 1 > directory.remaining() {
+                return Err(BadPage("as many chunks as bytes").into());
+            }
+            for _ in 0..token - 1 {
+                last = last.wrapping_add(directory.varint());
+                columns.push(last as u32);
+            }
+        }
+        for column in &columns {
+            let length = directory.uvarint() as usize;
+            let end = start.saturating_add(length);
+            let Some(blob) = values.get(start..end) else {
+                return Err(BadPage("values inside the page").into());
+            };
+            if at == index {
+                visit(*column, blob)?;
+            }
+            start = end;
+        }
+    }
+    if directory.failed() { Err(BadPage("a whole directory").into()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use base::rng::Rng;
+
+    use super::*;
+
+    #[test]
+    fn pages_by_hand_and_back() {
+        let mut builder = PageBuilder::default();
+        builder.add(&[3], &[2], b"ab");
+        builder.add(&[3], &[1], b"c");
+        builder.add(&[3, 5], &[1, 2], b"def");
+        let mut page = Vec::new();
+        builder.finish(&mut page);
+        let directory = [2, 6, 2, 0, 1, 3, 0, 4, 1, 2];
+        let mut want = vec![3, 0, directory.len() as u8, 0, 0, 0];
+        want.extend(directory);
+        want.extend(b"abcdef");
+        assert_eq!(page, want);
+        let chunks = |index| {
+            let mut out = Vec::new();
+            let result = visit_chunks(&page, index, |column, blob| {
+                out.push((column, blob.to_vec()));
+                Ok::<(), BadPage>(())
+            });
+            result.map(|()| out)
+        };
+        assert_eq!(chunks(0).unwrap(), [(3, b"ab".to_vec())]);
+        assert_eq!(chunks(1).unwrap(), [(3, b"c".to_vec())]);
+        assert_eq!(chunks(2).unwrap(), [(3, b"d".to_vec()), (5, b"ef".to_vec())]);
+        assert!(chunks(3).is_err());
+        let mut rng = Rng::new(3);
+        for _ in 0..20_000 {
+            let mut bytes = page.clone();
+            let at = rng.below(bytes.len() as u64) as usize;
+            bytes[at] = rng.next_u64() as u8;
+            let _ = visit_chunks(&bytes, 2, |_, _| Ok::<(), BadPage>(()));
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Which blocks are merged next. Pure: blocks and time in, a choice out.
+//!
+//! Ranges of time grow by a fixed factor: a window, 6 windows, 36 windows (2 h, 12 h, 3 d). Blocks
+//! that lie in one range are merged once the range is over. A range that was merged before is
+//! merged again only when what came late is worth rewriting it.
+//!
+//! Invariant: a block that is not chosen never has an order between those of two chosen blocks
+//! that it overlaps in time, so that the later write still wins afterwards.
+
+use model::TimeRange;
+
+use crate::layout::BlockId;
+use crate::manifest::edit::BlockEntry;
+
+/// Lengths of the ranges, in windows.
+const RANGE_WINDOWS: [i64; 3] = [1, 6, 36];
+/// Blocks that are merged whatever their sizes are.
+const BLOCKS_ENOUGH: usize = 4;
+/// The others together must have at least this share (one in …) of the largest block's bytes.
+const SHARE_OF_LARGEST: u64 = 4;
+
+/// Blocks of one tenant to merge, those with older writes first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Choice {
+    /// The tenant.
+    pub(crate) tenant: u32,
+    /// The blocks.
+    pub(crate) blocks: Vec<BlockId>,
+    /// The level of the result.
+    pub(crate) level: u32,
+}
+
+/// What the policy looks at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Situation<'a> {
+    /// The live blocks, by order.
+    pub(crate) blocks: &'a [BlockEntry],
+    /// Blocks to leave alone.
+    pub(crate) skip: &'a [BlockId],
+    /// Length of a window.
+    pub(crate) partition_ms: i64,
+    /// Ranges that end later than this are not over.
+    pub(crate) settled_ms: i64,
+}
+
+fn bytes(entry: &BlockEntry) -> u64 {
+    entry.meta.chunks_bytes + entry.meta.index_bytes
+}
+
+fn range(entry: &BlockEntry) -> TimeRange {
+    TimeRange::new(entry.meta.min_time_ms, entry.meta.max_time_ms)
+}
+
+/// The next merge, the shortest and oldest range first.
+pub(crate) fn choose(situation: &Situation<'_>) -> Option<Choice> {
+    RANGE_WINDOWS.iter().zip(0u32..).find_map(|(windows, level)| {
+        let length = situation.partition_ms.checked_mul(*windows)?;
+        choose_range(situation, length, level)
+    })
+}
+
+fn choose_range(situation: &Situation<'_>, length: i64, level: u32) -> Option<Choice> {
+    let mut ranges: Vec<(i64, u32)> = situation
+        .blocks
+        .iter()
+        .map(|entry| (entry.meta.min_time_ms.div_euclid(length), entry.meta.tenant))
+        .collect();
+    ranges.sort_unstable();
+    ranges.dedup();
+    ranges.into_iter().find_map(|(number, tenant)| {
+        let start = number * length;
+        let within = TimeRange::new(start, start + (length - 1));
+        if within.end_ms > situation.settled_ms {
+            return None;
+        }
+        let chosen: Vec<&BlockEntry> = situation
+            .blocks
+            .iter()
+            .filter(|entry| entry.meta.tenant == tenant && !situation.skip.contains(&entry.meta.id))
+            .filter(|entry| within.intersect(&range(entry)) == range(entry))
+            .collect();
+        let pays = is_worth(&chosen, level) && keeps_order(situation.blocks, &chosen);
+        pays.then(|| Choice {
+            tenant,
+            blocks: chosen.iter().map(|entry| entry.meta.id).collect(),
+            level: chosen.iter().map(|entry| entry.meta.level).max().unwrap_or(0).max(level),
+        })
+    })
+}
+
+fn is_worth(chosen: &[&BlockEntry], level: u32) -> bool {
+    if chosen.len() < 2 {
+        return false;
+    }
+    let was_merged = level == 0 || chosen.iter().any(|entry| entry.meta.level >= level);
+    if !was_merged || chosen.len() >= BLOCKS_ENOUGH {
+        return true;
+    }
+    let total: u64 = chosen.iter().map(|entry| bytes(entry)).sum();
+    let largest = chosen.iter().map(|entry| bytes(entry)).max().unwrap_or(0);
+    total - largest >= largest / SHARE_OF_LARGEST
+}
+
+fn keeps_order(all: &[BlockEntry], chosen: &[&BlockEntry]) -> bool {
+    let (Some(first), Some(last)) = (chosen.first(), chosen.last()) else {
+        return false;
+    };
+    let hull = chosen.iter().fold(range(first), |hull, entry| hull.hull(&range(entry)));
+    !all.iter().any(|entry| {
+        first.order < entry.order
+            && entry.order < last.order
+            && entry.meta.tenant == first.meta.tenant
+            && range(entry).overlaps(&hull)
+            && !chosen.iter().any(|chosen| chosen.meta.id == entry.meta.id)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::meta::BlockMeta;
+
+    /// Blocks as (order, first and last ms, level, bytes), windows of 10 ms.
+    fn check(blocks: &[(u64, i64, i64, u32, u64)], settled_ms: i64, want: Option<(&[u64], u32)>) {
+        let entries: Vec<BlockEntry> = blocks
+            .iter()
+            .map(|&(order, min_time_ms, max_time_ms, level, chunks_bytes)| BlockEntry {
+                order,
+                meta: BlockMeta {
+                    block_version: 1,
+                    id: BlockId(u128::from(order)),
+                    tenant: 0,
+                    shard: 0,
+                    level,
+                    min_time_ms,
+                    max_time_ms,
+                    series: 1,
+                    samples: 1,
+                    chunks: 1,
+                    index_bytes: 0,
+                    chunks_bytes,
+                    sources: Vec::new(),
+                },
+            })
+            .collect();
+        let skip = [];
+        let situation = Situation { blocks: &entries, skip: &skip, partition_ms: 10, settled_ms };
+        let got = choose(&situation).map(|choice| {
+            let orders: Vec<u64> = choice.blocks.iter().map(|id| id.0 as u64).collect();
+            (orders, choice.level)
+        });
+        assert_eq!(got, want.map(|(orders, level)| (orders.to_vec(), level)));
+    }
+
+    #[test]
+    fn chooses_the_shortest_range_that_pays() {
+        // One block of a window, or a window that is not over: nothing.
+        check(&[(1, 0, 9, 0, 100)], 1000, None);
+        check(&[(1, 0, 9, 0, 100), (2, 3, 4, 0, 100)], 5, None);
+        // Overlapping blocks of one window.
+        check(&[(1, 0, 9, 0, 100), (2, 3, 4, 0, 50)], 20, Some((&[1, 2], 0)));
+        // A late trickle waits for company or for the next range.
+        check(&[(1, 0, 9, 0, 100), (2, 3, 4, 0, 1)], 20, None);
+        check(&[(1, 0, 9, 0, 100), (2, 3, 4, 0, 1)], 100, Some((&[1, 2], 1)));
+        // Adjacent windows, once the longer range is over.
+        check(&[(1, 0, 9, 0, 100), (2, 10, 19, 0, 100)], 58, None);
+        check(&[(1, 0, 9, 0, 100), (2, 10, 19, 0, 100)], 59, Some((&[1, 2], 1)));
+        // A merged range and one trickle more.
+        check(&[(1, 0, 59, 1, 100), (2, 10, 19, 0, 1)], 100, None);
+        check(&[(1, 0, 59, 1, 100), (2, 60, 119, 1, 100)], 359, Some((&[1, 2], 2)));
+        check(&[(1, 0, 359, 2, 100), (2, 360, 719, 2, 100)], 9999, None);
+    }
+
+    #[test]
+    fn never_jumps_over_a_block_in_between() {
+        // Block 2 straddles the range's end and overlaps both others.
+        let blocks = [(1, 0, 9, 0, 100), (2, 5, 700, 3, 100), (3, 3, 4, 0, 100)];
+        check(&blocks, 9999, None);
+    }
+}

@@ -1,0 +1,44 @@
+//! Puts the result of a merge in the place of its inputs: first in the manifest, then for readers.
+
+use std::sync::Arc;
+
+use crate::block::meta::BlockMeta;
+use crate::block::reader::Block;
+use crate::error::StorageError;
+use crate::layout::Layout;
+use crate::manifest::edit::{ManifestEdit, NewOrder};
+use crate::manifest::store::ManifestStore;
+use crate::object::io::ObjectIo;
+use crate::view::ViewCell;
+
+/// Replaces `inputs` by the block `merged`, or by nothing.
+pub(crate) fn replace_blocks(
+    io: &Arc<ObjectIo>,
+    layout: &Layout,
+    manifest: &ManifestStore,
+    view: &ViewCell,
+    inputs: &[Arc<Block>],
+    merged: Option<BlockMeta>,
+    oldest_wal_file: u64,
+) -> Result<(), StorageError> {
+    let Some(last) = inputs.iter().map(|block| block.order).max() else {
+        return Ok(());
+    };
+    let mut edit = ManifestEdit::new(oldest_wal_file);
+    edit.order = NewOrder::Replace(last);
+    edit.remove = inputs.iter().map(|block| block.meta.id).collect();
+    edit.add.extend(merged.clone());
+    manifest.publish(&edit)?;
+    let opened = merged.map(|meta| Arc::new(Block::open(io, layout, meta, last)));
+    view.update(|view| {
+        for tenant in view.tenants.values_mut() {
+            tenant.blocks.retain(|block| !edit.remove.contains(&block.meta.id));
+        }
+        if let Some(block) = opened {
+            let tenant = view.tenants.entry(block.tenant()).or_default();
+            tenant.blocks.push(block);
+            tenant.blocks.sort_by_key(|block| block.order);
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,43 @@
+//! Merges blocks: series by series in label order, of one instant the later write.
+
+use std::sync::Arc;
+
+use index::SeriesMerge;
+use model::{Samples, TimeRange};
+
+use crate::block::meta::BlockMeta;
+use crate::block::reader::Block;
+use crate::block::writer::{BlockWriter, NewBlock};
+use crate::collect::Collector;
+use crate::error::{StorageError, index_error};
+use crate::layout::Layout;
+use crate::object::io::ObjectIo;
+
+/// Merges `blocks`, those with older writes first; samples before `min_ms` are dropped. `None`
+/// when nothing is left.
+pub(crate) fn merge_blocks(
+    io: &Arc<ObjectIo>,
+    layout: &Layout,
+    new: NewBlock,
+    blocks: &[Arc<Block>],
+    min_ms: i64,
+) -> Result<Option<BlockMeta>, StorageError> {
+    let failed = |error| index_error("the blocks to merge", error);
+    let mut cursors = Vec::with_capacity(blocks.len());
+    for block in blocks {
+        cursors.push(block.cursor()?);
+    }
+    let mut merge = SeriesMerge::new(cursors).map_err(failed)?;
+    let mut writer = BlockWriter::new(io, layout, new)?;
+    let range = TimeRange::new(min_ms, i64::MAX);
+    let mut samples = Samples::default();
+    while let Some((labels, sources)) = merge.next().map_err(failed)? {
+        let mut out = Collector::new(&mut samples, range, true);
+        for (input, series) in sources {
+            blocks[*input].collect(*series, range, &mut out)?;
+        }
+        out.finish();
+        writer.add(labels, &samples)?;
+    }
+    writer.finish()
+}

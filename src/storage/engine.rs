@@ -1,0 +1,391 @@
+//! The engine's face: open, append, select, flush, compact, close.
+//!
+//! Threads: one committer (the only writer of the head), one maintenance thread (when
+//! `background`), one for the object store's I/O. Readers use their own. Lock order: the
+//! maintenance lock, then the view, then a partition.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use base::clock::Clock;
+use base::metrics::Metrics;
+use futures::channel::oneshot;
+use futures::future::BoxFuture;
+use model::{
+    AppendError, AppendReport, Appender, Hints, Matcher, Selection, SeriesHasher, Source,
+    SourceError, TenantId, TimeRange, WriteBatch,
+};
+use parking_lot::{Condvar, Mutex};
+
+use crate::block::reader::Block;
+use crate::committer::Committer;
+use crate::error::StorageError;
+use crate::layout::Layout;
+use crate::lock::DirLock;
+use crate::maintenance::{FlushWhich, Maintenance};
+use crate::manifest::edit::Manifest;
+use crate::manifest::store::ManifestStore;
+use crate::object::io::ObjectIo;
+use crate::object::open::open_local;
+use crate::options::EngineOptions;
+use crate::queue::{Message, Queue};
+use crate::recover::recover;
+use crate::shared::Shared;
+use crate::snapshot::{NoSeries, Scope};
+use crate::view::ViewCell;
+use crate::wal::file::{DiskFiles, LogFiles};
+
+/// How often the maintenance thread looks for work.
+const TICK: Duration = Duration::from_millis(500);
+/// Longest pause after failed maintenance, in ticks.
+const BACKOFF_TICKS_MAX: u32 = 120;
+
+/// One shard's store.
+#[derive(Debug)]
+pub struct Engine {
+    shared: Arc<Shared>,
+    maintenance: Arc<Mutex<Maintenance>>,
+    committer: Mutex<Option<JoinHandle<()>>>,
+    background: Mutex<Option<(Arc<StopFlag>, JoinHandle<()>)>>,
+    _lock: DirLock,
+}
+
+/// What the engine holds, for status pages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineStatus {
+    /// Series in the head.
+    pub head_series: u64,
+    /// Samples in the head.
+    pub head_samples: u64,
+    /// Open windows.
+    pub partitions: u64,
+    /// Blocks.
+    pub blocks: u64,
+    /// Samples in blocks; what several blocks have counts several times.
+    pub block_samples: u64,
+    /// Bytes of the blocks.
+    pub block_bytes: u64,
+    /// The earliest sample.
+    pub min_time_ms: Option<i64>,
+    /// The latest sample.
+    pub max_time_ms: Option<i64>,
+    /// False while writes are refused.
+    pub is_writable: bool,
+}
+
+#[derive(Debug, Default)]
+struct StopFlag {
+    is_set: Mutex<bool>,
+    wake: Condvar,
+}
+
+impl Engine {
+    /// Opens the store in `options.data_dir`, creating it when it is new, and recovers what is
+    /// acknowledged. `Err` when another process has it, when an option is impossible, or when the
+    /// newest manifest is damaged; damage elsewhere is reported and stepped over.
+    pub fn open(
+        options: EngineOptions,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, StorageError> {
+        Self::open_with(options, clock, metrics, Arc::new(DiskFiles))
+    }
+
+    /// [`Engine::open`] with other file operations for the log: tests make them fail.
+    pub fn open_with(
+        options: EngineOptions,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+        files: Arc<dyn LogFiles>,
+    ) -> Result<Self, StorageError> {
+        options.check()?;
+        let root = &options.data_dir;
+        std::fs::create_dir_all(root).map_err(|error| StorageError::io("create", root, &error))?;
+        let layout = Layout::new(root, options.shard);
+        let lock = DirLock::acquire(&layout.lock())?;
+        let io = Arc::new(ObjectIo::start(open_local(&layout.object_root())?)?);
+        let store = ManifestStore::open(io.clone(), layout.clone())?;
+        let manifest = store.current();
+        let shared = Arc::new(Shared {
+            queue: Queue::new(options.queue_bytes_max),
+            options,
+            layout,
+            clock,
+            metrics,
+            hasher: SeriesHasher::from_entropy(),
+            view: ViewCell::default(),
+            head_bytes: AtomicU64::new(0),
+            partitions: AtomicUsize::new(0),
+            is_poisoned: AtomicBool::new(false),
+        });
+        open_blocks(&shared, &io, &manifest);
+        let recovered = recover(&shared, &files, &manifest)?;
+        let oldest = recovered.oldest_wal_file;
+        let mut maintenance = Maintenance::new(shared.clone(), io, files, store, oldest);
+        maintenance.sweep_all()?;
+        shared.metrics.storage_writable.set(1);
+        let committer = start_committer(&shared, recovered.committer)?;
+        let maintenance = Arc::new(Mutex::new(maintenance));
+        let background = if shared.options.background {
+            Some(start_background(&shared, &maintenance)?)
+        } else {
+            None
+        };
+        Ok(Self {
+            shared,
+            maintenance,
+            committer: Mutex::new(Some(committer)),
+            background: Mutex::new(background),
+            _lock: lock,
+        })
+    }
+
+    /// Writes the whole head to blocks. Returns once they are published.
+    pub fn flush_now(&self) -> Result<(), StorageError> {
+        self.maintenance.lock().flush(FlushWhich::All)
+    }
+
+    /// Merges blocks until none are left to merge.
+    pub fn compact_now(&self) -> Result<(), StorageError> {
+        self.maintenance.lock().compact()
+    }
+
+    /// Does whatever maintenance is due: flushes, merges, retention, forgetting, sweeping.
+    pub fn maintain_now(&self) -> Result<(), StorageError> {
+        self.maintenance.lock().run_due()
+    }
+
+    /// What the engine holds now.
+    pub fn status(&self) -> EngineStatus {
+        let view = self.shared.view.load();
+        let mut range: Option<TimeRange> = None;
+        let mut cover = |found: TimeRange| {
+            range = Some(range.map_or(found, |range| range.hull(&found)));
+        };
+        let (mut head_samples, mut partitions) = (0, 0);
+        for (_, partition) in view.partitions() {
+            let data = partition.read();
+            head_samples += data.samples();
+            partitions += 1;
+            data.time_range().into_iter().for_each(&mut cover);
+        }
+        let (mut blocks, mut block_samples, mut block_bytes) = (0, 0, 0);
+        for block in view.blocks() {
+            blocks += 1;
+            block_samples += block.meta.samples;
+            block_bytes += block.bytes();
+            cover(block.time_range());
+        }
+        EngineStatus {
+            head_series: view.tenants.values().map(|tenant| tenant.index.len() as u64).sum(),
+            head_samples,
+            partitions,
+            blocks,
+            block_samples,
+            block_bytes,
+            min_time_ms: range.map(|range| range.start_ms),
+            max_time_ms: range.map(|range| range.end_ms),
+            is_writable: self.shared.metrics.storage_writable.get() == 1,
+        }
+    }
+
+    /// Stops all threads; what is acknowledged is synced, and with `flush_on_close` in blocks.
+    /// Appends from now on are refused; selections stay readable.
+    pub fn close(&self) -> Result<(), StorageError> {
+        self.stop_background();
+        let flushed = if self.shared.options.flush_on_close && self.committer.lock().is_some() {
+            self.flush_now()
+        } else {
+            Ok(())
+        };
+        self.stop_committer();
+        self.maintenance.lock().stop_io();
+        flushed
+    }
+
+    fn stop_background(&self) {
+        if let Some((stop, thread)) = self.background.lock().take() {
+            *stop.is_set.lock() = true;
+            stop.wake.notify_all();
+            let _ = thread.join();
+        }
+    }
+
+    fn stop_committer(&self) {
+        self.shared.queue.close();
+        if let Some(thread) = self.committer.lock().take() {
+            let _ = thread.join();
+        }
+    }
+
+    /// Returns once everything acknowledged is synced, whatever `wal_sync` says.
+    pub fn sync_now(&self) -> Result<(), StorageError> {
+        let (reply, answer) = mpsc::channel();
+        let closed = || StorageError::Closed { action: "sync the log" };
+        if !self.shared.queue.command(Message::Sync(reply)) {
+            return Err(closed());
+        }
+        answer.recv().map_err(|_| closed())
+    }
+
+    fn refusal(&self) -> Option<AppendError> {
+        let reason = if self.shared.is_poisoned.load(Ordering::Relaxed) {
+            "a thread of the store has died; restart the program".to_owned()
+        } else if self.shared.is_overfull() {
+            let bytes = self.shared.head_bytes.load(Ordering::Relaxed);
+            let windows = self.shared.partitions.load(Ordering::Relaxed);
+            format!("the head holds {bytes} bytes in {windows} windows and waits for a flush")
+        } else {
+            return None;
+        };
+        Some(AppendError::Unavailable { reason })
+    }
+
+    fn scope(&self, tenant: TenantId, range: TimeRange) -> Option<Scope> {
+        Scope::new(&self.shared.view.load(), tenant, range)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stop_background();
+        self.stop_committer();
+    }
+}
+
+impl Appender for Engine {
+    fn batch(&self, tenant: TenantId) -> WriteBatch {
+        WriteBatch::new(tenant, self.shared.hasher)
+    }
+
+    fn append(&self, batch: WriteBatch) -> BoxFuture<'_, Result<AppendReport, AppendError>> {
+        if let Some(refusal) = self.refusal() {
+            return Box::pin(std::future::ready(Err(refusal)));
+        }
+        let (reply, answer) = oneshot::channel();
+        // Queued now, not when first polled: batches take effect in the order of the calls.
+        let queued = self.shared.queue.append(Box::new(batch), reply);
+        Box::pin(async move {
+            queued?;
+            answer.await.unwrap_or_else(|_| {
+                Err(AppendError::Unavailable { reason: "the store has stopped".to_owned() })
+            })
+        })
+    }
+}
+
+impl Source for Engine {
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        hints: &Hints,
+    ) -> Result<Box<dyn Selection>, SourceError> {
+        match self.scope(hints.tenant, range) {
+            Some(scope) => Ok(Box::new(scope.select(matchers, hints, self.shared.hasher)?)),
+            None => Ok(Box::new(NoSeries)),
+        }
+    }
+
+    fn label_names(
+        &self,
+        tenant: TenantId,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Vec<String>, SourceError> {
+        self.scope(tenant, range).map_or(Ok(Vec::new()), |scope| scope.label_names(matchers))
+    }
+
+    fn label_values(
+        &self,
+        tenant: TenantId,
+        name: &str,
+        matchers: &[Matcher],
+        range: TimeRange,
+        prefix: &str,
+        limit: usize,
+    ) -> Result<Vec<String>, SourceError> {
+        self.scope(tenant, range)
+            .map_or(Ok(Vec::new()), |scope| scope.label_values(name, matchers, prefix, limit))
+    }
+}
+
+fn open_blocks(shared: &Shared, io: &Arc<ObjectIo>, manifest: &Manifest) {
+    let open = |entry: &crate::manifest::edit::BlockEntry| {
+        let block = Block::open(io, &shared.layout, entry.meta.clone(), entry.order);
+        if block.index().is_err() {
+            shared.metrics.corrupt_sections.inc();
+        }
+        Arc::new(block)
+    };
+    let blocks: Vec<Arc<Block>> = manifest.blocks.iter().map(open).collect();
+    let bytes: u64 = blocks.iter().map(|block| block.bytes()).sum();
+    shared.metrics.blocks.set(blocks.len() as i64);
+    shared.metrics.block_bytes.set(bytes as i64);
+    shared.view.update(|view| {
+        for block in blocks {
+            view.tenants.entry(block.tenant()).or_default().blocks.push(block);
+        }
+    });
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StorageError> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(run)
+        .map_err(|error| StorageError::io("start a thread for", std::path::Path::new(name), &error))
+}
+
+/// Runs `body`; a panic in it ends the acceptance of writes, not that of reads.
+fn guarded(shared: &Shared, body: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(body)).is_err() {
+        shared.is_poisoned.store(true, Ordering::Relaxed);
+        shared.metrics.panics.inc();
+        shared.metrics.storage_writable.set(0);
+        shared.queue.abandon();
+        tracing::error!("a thread of the store has died; writes are refused until a restart");
+    }
+}
+
+fn start_committer(
+    shared: &Arc<Shared>,
+    committer: Committer,
+) -> Result<JoinHandle<()>, StorageError> {
+    let shared = shared.clone();
+    spawn("committer", move || guarded(&shared, || committer.run()))
+}
+
+fn start_background(
+    shared: &Arc<Shared>,
+    maintenance: &Arc<Mutex<Maintenance>>,
+) -> Result<(Arc<StopFlag>, JoinHandle<()>), StorageError> {
+    let stop = Arc::new(StopFlag::default());
+    let (shared, maintenance, seen) = (shared.clone(), maintenance.clone(), stop.clone());
+    let thread = spawn("maintenance", move || {
+        guarded(&shared, || {
+            let mut pause = 1u32;
+            while !wait_for_stop(&seen, TICK * pause) {
+                pause = match maintenance.lock().run_due() {
+                    Ok(()) => 1,
+                    Err(error) => {
+                        tracing::error!(%error, "maintenance failed; it will be tried again");
+                        (pause * 2).min(BACKOFF_TICKS_MAX)
+                    }
+                };
+            }
+        });
+    })?;
+    Ok((stop, thread))
+}
+
+/// Waits; true when it is time to stop.
+fn wait_for_stop(stop: &StopFlag, pause: Duration) -> bool {
+    let mut is_set = stop.is_set.lock();
+    if !*is_set {
+        stop.wake.wait_for(&mut is_set, pause);
+    }
+    *is_set
+}

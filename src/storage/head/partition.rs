@@ -1,0 +1,276 @@
+//! One open window of time: the samples of the head whose timestamps lie in it.
+//!
+//! Invariants: only the committer appends, and only until it has frozen the partition; a reader
+//! takes the lock once per series, for as long as decoding that series takes. A window may have
+//! several partitions, frozen ones and at most one that grows: the older one's writes are older.
+
+use index::SeriesId;
+use model::{SampleKind, TimeRange};
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use roaring::RoaringBitmap;
+
+use crate::collect::Collector;
+use crate::error::StorageError;
+use crate::head::arena::{Arena, CAPACITY_MAX, CLASSES, capacity};
+use crate::head::series::{
+    BlobPages, ChunkRecord, KEY_INTEGER, NO_CHUNK, SealScratch, SeriesBuffer,
+};
+use crate::head::slots::Slots;
+use crate::wal::writer::WalPosition;
+
+/// The class of a buffer that was sealed before: it will fill again.
+const CLASS_AFTER_SEAL: u8 = 3;
+/// The first seal of a series comes after 60..120 samples, by its id, so that a thousand series
+/// of one scrape do not all seal in the same one.
+const SEAL_SPREAD: u32 = 60;
+
+/// A window of the head.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    start_ms: i64,
+    length_ms: i64,
+    first_position: WalPosition,
+    data: RwLock<PartitionData>,
+}
+
+/// What a partition holds.
+#[derive(Debug, Default)]
+pub(crate) struct PartitionData {
+    start_ms: i64,
+    slots: Slots,
+    ids: Vec<u32>,
+    series: Vec<SeriesBuffer>,
+    arena: Arena,
+    chunks: Vec<ChunkRecord>,
+    blobs: BlobPages,
+    samples: u64,
+    /// Smallest and largest offset.
+    bounds: Option<(u32, u32)>,
+}
+
+impl Partition {
+    /// An empty partition of the window that begins at `start_ms`; `first_position` is where the
+    /// log has the group that opens it.
+    pub(crate) fn new(start_ms: i64, length_ms: i64, first_position: WalPosition) -> Self {
+        let data = PartitionData { start_ms, ..PartitionData::default() };
+        Self { start_ms, length_ms, first_position, data: RwLock::new(data) }
+    }
+
+    /// First instant of the window.
+    pub(crate) fn start_ms(&self) -> i64 {
+        self.start_ms
+    }
+
+    /// The window.
+    pub(crate) fn window(&self) -> TimeRange {
+        TimeRange::new(self.start_ms, self.start_ms + (self.length_ms - 1))
+    }
+
+    /// Where the log has this partition's oldest sample.
+    pub(crate) fn first_position(&self) -> WalPosition {
+        self.first_position
+    }
+
+    /// Locks for reading.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, PartitionData> {
+        self.data.read()
+    }
+
+    /// Locks for writing: the committer's alone.
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, PartitionData> {
+        self.data.write()
+    }
+}
+
+impl PartitionData {
+    /// Samples appended.
+    pub(crate) fn samples(&self) -> u64 {
+        self.samples
+    }
+
+    /// Estimated bytes of memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.slots.bytes()
+            + self.ids.capacity() as u64 * 4
+            + (self.series.capacity() * size_of::<SeriesBuffer>()) as u64
+            + (self.chunks.capacity() * size_of::<ChunkRecord>()) as u64
+            + self.arena.bytes()
+            + self.blobs.bytes()
+    }
+
+    /// From the earliest to the latest sample.
+    pub(crate) fn time_range(&self) -> Option<TimeRange> {
+        let (first, last) = self.bounds?;
+        let at = |offset: u32| self.start_ms + i64::from(offset);
+        Some(TimeRange::new(at(first), at(last)))
+    }
+
+    /// True when the series has a sample here.
+    #[inline]
+    pub(crate) fn contains(&self, id: SeriesId) -> bool {
+        self.slots.get(id).is_some()
+    }
+
+    /// The ids of all series.
+    pub(crate) fn ids(&self) -> RoaringBitmap {
+        self.ids.iter().copied().collect()
+    }
+
+    /// Appends a sample whose timestamp lies in the window.
+    #[inline]
+    pub(crate) fn append(
+        &mut self,
+        id: SeriesId,
+        ts: i64,
+        kind: SampleKind,
+        bits: u64,
+        scratch: &mut SealScratch,
+    ) {
+        let place = match self.slots.get(id) {
+            Some(place) => place as usize,
+            None => self.create(id),
+        };
+        let offset = (ts - self.start_ms) as u32;
+        self.note(offset);
+        let key = if kind == SampleKind::Integer { offset | KEY_INTEGER } else { offset };
+        let series = self.series[place];
+        let length = usize::from(series.length);
+        let is_new = length == 0 && series.chunk == NO_CHUNK;
+        if !is_new && offset == series.last_offset && length > 0 && !series.unordered {
+            // A repeated instant right behind itself, the usual duplicate: the later write wins.
+            self.arena.set(series.class, series.handle, length - 1, key, bits);
+            return;
+        }
+        let in_order = is_new || offset > series.last_offset;
+        self.make_room(place);
+        let series = &mut self.series[place];
+        self.arena.set(series.class, series.handle, length, key, bits);
+        series.length += 1;
+        series.last_offset = series.last_offset.max(offset);
+        series.unordered |= !in_order;
+        self.samples += 1;
+        if series.length >= series.seal_at {
+            self.seal(place, scratch);
+        }
+    }
+
+    fn note(&mut self, offset: u32) {
+        let (first, last) = self.bounds.unwrap_or((offset, offset));
+        self.bounds = Some((first.min(offset), last.max(offset)));
+    }
+
+    #[cold]
+    fn create(&mut self, id: SeriesId) -> usize {
+        let place = self.series.len();
+        self.slots.insert(id, place as u32);
+        self.ids.push(id.0);
+        self.series.push(SeriesBuffer {
+            handle: 0,
+            chunk: NO_CHUNK,
+            last_offset: 0,
+            length: 0,
+            class: 0,
+            seal_at: (CAPACITY_MAX as u32 - id.0 % SEAL_SPREAD) as u8,
+            unordered: false,
+        });
+        place
+    }
+
+    /// Makes sure that the open buffer of `place` takes one more sample.
+    fn make_room(&mut self, place: usize) {
+        let series = &mut self.series[place];
+        let length = usize::from(series.length);
+        if length == 0 {
+            series.class = if series.chunk == NO_CHUNK { 0 } else { CLASS_AFTER_SEAL };
+            series.handle = self.arena.allocate(series.class);
+        } else if length == capacity(series.class) {
+            let class = (series.class + 1).min(CLASSES as u8 - 1);
+            series.handle = self.arena.grow(series.class, series.handle, length, class);
+            series.class = class;
+        }
+    }
+
+    /// Turns the open buffer of `place` into chunks.
+    fn seal(&mut self, place: usize, scratch: &mut SealScratch) {
+        let Self { start_ms, series, arena, chunks, blobs, .. } = self;
+        let series = &mut series[place];
+        scratch.clear();
+        let slot = arena.slot(series.class, series.handle);
+        for index in 0..usize::from(series.length) {
+            let (key, bits) = slot.get(index);
+            scratch.load(key, bits);
+        }
+        scratch.seal(*start_ms, series.unordered, |chunk| {
+            let (page, start) = blobs.push(chunk.blob);
+            let values_bytes = chunk.blob.len() - chunk.timestamps_bytes;
+            chunks.push(ChunkRecord {
+                previous: series.chunk,
+                page,
+                start,
+                timestamps_bytes: chunk.timestamps_bytes as u16,
+                values_bytes: values_bytes as u16,
+                first_offset: chunk.first_offset,
+                last_offset: chunk.last_offset,
+            });
+            series.chunk = chunks.len() as u32 - 1;
+        });
+        arena.release(series.class, series.handle);
+        series.length = 0;
+        series.unordered = false;
+        series.seal_at = CAPACITY_MAX as u8;
+    }
+
+    /// Hands the samples of a series in `range` to `out`, oldest write first.
+    pub(crate) fn collect(
+        &self,
+        id: SeriesId,
+        range: TimeRange,
+        out: &mut Collector<'_>,
+    ) -> Result<(), StorageError> {
+        let Some(place) = self.slots.get(id) else {
+            return Ok(());
+        };
+        let series = &self.series[place as usize];
+        if series.chunk != NO_CHUNK {
+            self.collect_chunks(series.chunk, range, out)?;
+        }
+        if series.length > 0 {
+            let slot = self.arena.slot(series.class, series.handle);
+            for index in 0..usize::from(series.length) {
+                let (key, bits) = slot.get(index);
+                let ts = self.start_ms + i64::from(key & !KEY_INTEGER);
+                let is_integer = key & KEY_INTEGER != 0;
+                let kind = if is_integer { SampleKind::Integer } else { SampleKind::Float };
+                out.push(ts, kind, bits);
+            }
+        }
+        Ok(())
+    }
+
+    fn collect_chunks(
+        &self,
+        newest: u32,
+        range: TimeRange,
+        out: &mut Collector<'_>,
+    ) -> Result<(), StorageError> {
+        // The links run backwards; a window rarely has more than a dozen chunks of a series.
+        let mut found: Vec<u32> = Vec::with_capacity(16);
+        let mut next = newest;
+        while let Some(record) = self.chunks.get(next as usize) {
+            let at = |offset: u32| self.start_ms + i64::from(offset);
+            if TimeRange::new(at(record.first_offset), at(record.last_offset)).overlaps(&range) {
+                found.push(next);
+            }
+            next = record.previous;
+        }
+        for index in found.into_iter().rev() {
+            let record = &self.chunks[index as usize];
+            let (timestamps, values) = self.blobs.chunk(record);
+            out.push_chunk(timestamps, values).map_err(|error| {
+                let place = format!("head partition at {} ms", self.start_ms);
+                StorageError::corrupt(place, u64::from(index), "a chunk", error.to_string())
+            })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,461 @@
+//! Everything that moves samples after they are acknowledged: flush, compaction, retention, sweep
+//! and the checkpoint of the log.
+//!
+//! Invariants: one caller at a time (the engine's lock); a step that fails changes nothing that
+//! readers see, and is tried again; the view changes only after the manifest has.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak, mpsc};
+use std::time::Instant;
+
+use base::error::{Classify as _, ErrorKind};
+use base::limits::CHUNK_SAMPLES_MAX;
+use base::rng::Rng;
+use model::TenantId;
+use roaring::RoaringBitmap;
+
+use crate::block::meta::BlockMeta;
+use crate::block::reader::Block;
+use crate::block::writer::NewBlock;
+use crate::compact::policy::{Choice, Situation, choose};
+use crate::compact::publish::replace_blocks;
+use crate::compact::run::merge_blocks;
+use crate::error::StorageError;
+use crate::head::partition::Partition;
+use crate::head::seal::{FLUSH_CHUNK_SAMPLES, write_block};
+use crate::layout::BlockId;
+use crate::manifest::edit::{FlushMark, ManifestEdit};
+use crate::manifest::store::ManifestStore;
+use crate::object::io::ObjectIo;
+use crate::queue::Message;
+use crate::retention;
+use crate::shared::Shared;
+use crate::sweep::sweep;
+use crate::view::TenantView;
+use crate::wal::checkpoint;
+use crate::wal::file::LogFiles;
+use crate::wal::writer::WalPosition;
+
+/// Series of the head are forgotten once at least one in so many has no samples there.
+const FORGET_ONE_IN: u64 = 8;
+
+/// Which partitions a flush takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FlushWhich {
+    /// All of them.
+    All,
+    /// Those whose window is over, and the oldest ones while a limit is passed.
+    Due,
+}
+
+/// A partition on its way to a block.
+#[derive(Debug)]
+struct FrozenPartition {
+    tenant: TenantId,
+    partition: Arc<Partition>,
+    /// Its samples are in front of this place of the log.
+    position: WalPosition,
+}
+
+/// The state of the maintenance.
+#[derive(Debug)]
+pub(crate) struct Maintenance {
+    shared: Arc<Shared>,
+    io: Arc<ObjectIo>,
+    files: Arc<dyn LogFiles>,
+    manifest: ManifestStore,
+    rng: Rng,
+    /// Frozen and not yet published, in the order in which they were frozen.
+    frozen: Vec<FrozenPartition>,
+    /// The oldest log file on disk that is still needed.
+    oldest_wal_file: u64,
+    /// Views that may still read series which the head could forget.
+    older_views: BTreeMap<TenantId, Vec<Weak<()>>>,
+    /// Blocks that left the manifest and may still be read.
+    retired: Vec<(BlockId, Weak<Block>)>,
+    /// Blocks that cannot be merged because they are damaged.
+    unmergeable: Vec<BlockId>,
+}
+
+impl Maintenance {
+    /// Maintenance of a recovered engine.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        io: Arc<ObjectIo>,
+        files: Arc<dyn LogFiles>,
+        manifest: ManifestStore,
+        oldest_wal_file: u64,
+    ) -> Self {
+        Self {
+            shared,
+            io,
+            files,
+            manifest,
+            rng: Rng::from_entropy(),
+            frozen: Vec::new(),
+            oldest_wal_file,
+            older_views: BTreeMap::new(),
+            retired: Vec::new(),
+            unmergeable: Vec::new(),
+        }
+    }
+
+    /// One round of everything that is due.
+    pub(crate) fn run_due(&mut self) -> Result<(), StorageError> {
+        self.flush(FlushWhich::Due)?;
+        while self.compact_one()? {}
+        self.expire_blocks()?;
+        self.maintain_index();
+        self.forget_series();
+        self.sweep_retired()
+    }
+
+    /// Writes partitions to blocks.
+    pub(crate) fn flush(&mut self, which: FlushWhich) -> Result<(), StorageError> {
+        self.freeze(which)?;
+        if self.frozen.is_empty() {
+            return Ok(());
+        }
+        let start = Instant::now();
+        let result = self.flush_frozen();
+        match &result {
+            Ok(()) => self.shared.metrics.flush_seconds.observe(start.elapsed()),
+            Err(_) => self.shared.metrics.flush_failures.inc(),
+        }
+        result
+    }
+
+    fn freeze(&mut self, which: FlushWhich) -> Result<(), StorageError> {
+        let windows = self.windows_to_freeze(which);
+        if windows.is_empty() {
+            return Ok(());
+        }
+        let (reply, answer) = mpsc::channel();
+        let closed = || StorageError::Closed { action: "flush the head" };
+        if !self.shared.queue.command(Message::Freeze(windows, reply)) {
+            return Err(closed());
+        }
+        let frozen = answer.recv().map_err(|_| closed())?;
+        let position = frozen.position;
+        let partitions = frozen.partitions.into_iter();
+        self.frozen.extend(partitions.map(|(tenant, partition)| FrozenPartition {
+            tenant,
+            partition,
+            position,
+        }));
+        Ok(())
+    }
+
+    fn windows_to_freeze(&self, which: FlushWhich) -> Vec<(TenantId, i64)> {
+        let view = self.shared.view.load();
+        let options = &self.shared.options;
+        let settled = self.shared.clock.now_ms().saturating_sub(options.flush_after_ms);
+        let growing = view.partitions().filter(|(_, partition)| {
+            !self.frozen.iter().any(|frozen| Arc::ptr_eq(&frozen.partition, partition))
+        });
+        let mut growing: Vec<_> = growing.collect();
+        // Oldest log first: flushing it shortens the log.
+        growing.sort_by_key(|(_, partition)| partition.first_position());
+        let mut bytes = self.shared.head_bytes.load(Ordering::Relaxed);
+        let mut count = growing.len();
+        let wal_bytes = self.shared.metrics.wal_size_bytes.get().max(0) as u64;
+        let mut log_is_long = wal_bytes > options.wal_bytes_max;
+        let mut windows = Vec::new();
+        for (tenant, partition) in growing {
+            let is_over = partition.window().end_ms < settled;
+            let is_much = bytes > options.head_bytes_max
+                || count > options.partitions_max
+                || std::mem::take(&mut log_is_long);
+            if which == FlushWhich::All || is_over || is_much {
+                bytes = bytes.saturating_sub(partition.read().bytes());
+                count -= 1;
+                windows.push((tenant, partition.start_ms()));
+            }
+        }
+        windows
+    }
+
+    fn new_block(&mut self, tenant: TenantId, level: u32, chunk_samples_max: usize) -> NewBlock {
+        let random = (u128::from(self.rng.next_u64()) << 64) | u128::from(self.rng.next_u64());
+        let id = BlockId::new(self.shared.clock.now_ms(), random);
+        NewBlock { id, tenant, level, chunk_samples_max, sources: Vec::new() }
+    }
+
+    /// Writes every frozen window as one block, publishes what could be written, and reports the
+    /// first failure.
+    fn flush_frozen(&mut self) -> Result<(), StorageError> {
+        let mut windows: BTreeMap<(TenantId, i64, i64), Vec<usize>> = BTreeMap::new();
+        for (index, frozen) in self.frozen.iter().enumerate() {
+            let window = frozen.partition.window();
+            let key = (frozen.tenant, window.start_ms, window.end_ms);
+            windows.entry(key).or_default().push(index);
+        }
+        let mut edit = ManifestEdit::new(self.oldest_wal_file);
+        let mut done = Vec::new();
+        let mut result = Ok(());
+        for ((tenant, start, end), members) in windows {
+            let partitions: Vec<Arc<Partition>> =
+                members.iter().map(|index| self.frozen[*index].partition.clone()).collect();
+            match self.write_window(tenant, &partitions) {
+                Ok(meta) => edit.add.extend(meta),
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+            let position = members.iter().map(|index| self.frozen[*index].position).max();
+            let position = position.unwrap_or_default();
+            edit.flushed.push(FlushMark {
+                tenant: tenant.0,
+                window_ms: start,
+                length_ms: end - start + 1,
+                file: position.file,
+                offset: position.offset,
+            });
+            done.extend(partitions);
+        }
+        if !done.is_empty() {
+            self.publish_flush(&edit, &done)?;
+        }
+        result
+    }
+
+    fn write_window(
+        &mut self,
+        tenant: TenantId,
+        partitions: &[Arc<Partition>],
+    ) -> Result<Option<BlockMeta>, StorageError> {
+        let options = &self.shared.options;
+        let earliest = retention::earliest_kept(self.shared.clock.now_ms(), options.retention_ms);
+        if partitions.iter().all(|partition| partition.window().end_ms < earliest) {
+            return Ok(None);
+        }
+        let view = self.shared.view.load();
+        let Some(TenantView { index, .. }) = view.tenants.get(&tenant) else {
+            return Ok(None);
+        };
+        let new = self.new_block(tenant, 0, FLUSH_CHUNK_SAMPLES);
+        write_block(&self.io, &self.shared.layout, new, index, partitions)
+    }
+
+    fn publish_flush(
+        &mut self,
+        edit: &ManifestEdit,
+        done: &[Arc<Partition>],
+    ) -> Result<(), StorageError> {
+        let manifest = self.manifest.publish(edit)?;
+        let added = edit.add.iter().map(|meta| meta.id).collect::<HashSet<_>>();
+        let entries = manifest.blocks.into_iter().filter(|entry| added.contains(&entry.meta.id));
+        let layout = &self.shared.layout;
+        let blocks: Vec<Arc<Block>> = entries
+            .map(|entry| Arc::new(Block::open(&self.io, layout, entry.meta, entry.order)))
+            .collect();
+        let is_done = |partition: &Arc<Partition>| done.iter().any(|d| Arc::ptr_eq(d, partition));
+        let older_views = &mut self.older_views;
+        self.shared.view.update(|view| {
+            for (tenant, tenant_view) in &mut view.tenants {
+                tenant_view.partitions.retain(|partition| !is_done(partition));
+                let own = blocks.iter().filter(|block| block.tenant() == *tenant);
+                tenant_view.blocks.extend(own.cloned());
+                let older = std::mem::replace(&mut tenant_view.generation, Arc::new(()));
+                older_views.entry(*tenant).or_default().push(Arc::downgrade(&older));
+            }
+        });
+        self.frozen.retain(|frozen| !is_done(&frozen.partition));
+        for partition in done {
+            let data = partition.read();
+            self.shared.head_shrank(data.bytes(), data.samples());
+            self.shared.metrics.flushes.inc();
+        }
+        self.note_blocks();
+        self.checkpoint()
+    }
+
+    fn note_blocks(&self) {
+        let view = self.shared.view.load();
+        let (count, bytes) =
+            view.blocks().fold((0, 0), |(count, bytes), block| (count + 1, bytes + block.bytes()));
+        self.shared.metrics.blocks.set(count);
+        self.shared.metrics.block_bytes.set(bytes as i64);
+    }
+
+    /// Drops log files that nothing needs any more; see `wal/checkpoint.rs`.
+    fn checkpoint(&mut self) -> Result<(), StorageError> {
+        let (reply, answer) = mpsc::channel();
+        let closed = || StorageError::Closed { action: "drop log files" };
+        if !self.shared.queue.command(Message::ListSeries(reply)) {
+            return Err(closed());
+        }
+        let (series, end) = answer.recv().map_err(|_| closed())?;
+        let oldest = checkpoint::oldest_needed(&self.shared.view.load(), end);
+        if oldest <= self.oldest_wal_file {
+            return Ok(());
+        }
+        checkpoint::write_series(&self.shared.layout, oldest, &series)?;
+        self.oldest_wal_file = oldest;
+        let freed = checkpoint::drop_files(&self.shared.layout, &*self.files, oldest)?;
+        self.shared.metrics.wal_size_bytes.add(-(freed as i64));
+        Ok(())
+    }
+
+    /// Merges until nothing more is to be merged.
+    pub(crate) fn compact(&mut self) -> Result<(), StorageError> {
+        while self.compact_one()? {}
+        self.sweep_retired()
+    }
+
+    fn compact_one(&mut self) -> Result<bool, StorageError> {
+        let options = &self.shared.options;
+        let blocks = self.manifest.current().blocks;
+        let situation = Situation {
+            blocks: &blocks,
+            skip: &self.unmergeable,
+            partition_ms: options.partition_ms,
+            settled_ms: self.shared.clock.now_ms().saturating_sub(options.flush_after_ms),
+        };
+        let Some(choice) = choose(&situation) else {
+            return Ok(false);
+        };
+        let start = Instant::now();
+        let result = self.merge(&choice);
+        match &result {
+            Ok(()) => {
+                self.shared.metrics.compactions.inc();
+                self.shared.metrics.compaction_seconds.observe(start.elapsed());
+            }
+            Err(error) => {
+                self.shared.metrics.compaction_failures.inc();
+                if error.kind() == ErrorKind::Corrupt {
+                    tracing::error!(%error, "cannot merge blocks; they are left as they are");
+                    self.unmergeable.extend(&choice.blocks);
+                    return Ok(true);
+                }
+            }
+        }
+        result.map(|()| true)
+    }
+
+    fn merge(&mut self, choice: &Choice) -> Result<(), StorageError> {
+        let view = self.shared.view.load();
+        let tenant = TenantId(choice.tenant);
+        let blocks = view.tenants.get(&tenant).map(|view| &view.blocks[..]).unwrap_or_default();
+        let is_input = |block: &&Arc<Block>| choice.blocks.contains(&block.meta.id);
+        let inputs: Vec<Arc<Block>> = blocks.iter().filter(is_input).cloned().collect();
+        drop(view);
+        let mut new = self.new_block(tenant, choice.level, CHUNK_SAMPLES_MAX);
+        new.sources.clone_from(&choice.blocks);
+        let layout = &self.shared.layout;
+        let earliest =
+            retention::earliest_kept(self.shared.clock.now_ms(), self.shared.options.retention_ms);
+        let merged = merge_blocks(&self.io, layout, new, &inputs, earliest)?;
+        replace_blocks(
+            &self.io,
+            layout,
+            &self.manifest,
+            &self.shared.view,
+            &inputs,
+            merged,
+            self.oldest_wal_file,
+        )?;
+        self.retire(&inputs);
+        self.note_blocks();
+        Ok(())
+    }
+
+    fn retire(&mut self, blocks: &[Arc<Block>]) {
+        self.retired.extend(blocks.iter().map(|block| (block.meta.id, Arc::downgrade(block))));
+    }
+
+    /// Drops blocks that are older than the retention.
+    pub(crate) fn expire_blocks(&mut self) -> Result<(), StorageError> {
+        let options = &self.shared.options;
+        let earliest = retention::earliest_kept(self.shared.clock.now_ms(), options.retention_ms);
+        let expired = retention::expired(&self.manifest.current().blocks, earliest);
+        if expired.is_empty() {
+            return Ok(());
+        }
+        let mut edit = ManifestEdit::new(self.oldest_wal_file);
+        edit.remove.clone_from(&expired);
+        self.manifest.publish(&edit)?;
+        let view = self.shared.view.load();
+        let is_expired = |block: &&Arc<Block>| expired.contains(&block.meta.id);
+        let gone: Vec<Arc<Block>> = view.blocks().filter(is_expired).cloned().collect();
+        drop(view);
+        self.shared.view.update(|view| {
+            for tenant in view.tenants.values_mut() {
+                tenant.blocks.retain(|block| !expired.contains(&block.meta.id));
+            }
+        });
+        self.retire(&gone);
+        self.shared.metrics.retention_deleted_blocks.add(expired.len() as u64);
+        self.note_blocks();
+        Ok(())
+    }
+
+    fn maintain_index(&self) {
+        for view in self.shared.view.load().tenants.values() {
+            if let Err(error) = view.index.maintain() {
+                tracing::error!(%error, "cannot freeze terms of the head's index");
+            }
+        }
+    }
+
+    /// Lets the head forget series without samples in it, once no selection can still name them.
+    pub(crate) fn forget_series(&mut self) {
+        let view = self.shared.view.load();
+        let mut asked = Vec::new();
+        self.older_views.retain(|tenant, views| {
+            if views.iter().any(|view| view.strong_count() > 0) {
+                return true;
+            }
+            let Some(tenant_view) = view.tenants.get(tenant) else {
+                return false;
+            };
+            let mut kept = RoaringBitmap::new();
+            for partition in &tenant_view.partitions {
+                kept |= partition.read().ids();
+            }
+            let known = tenant_view.index.len() as u64;
+            if known.saturating_sub(kept.len()) * FORGET_ONE_IN >= known.max(1) {
+                asked.push(*tenant);
+            }
+            false
+        });
+        drop(view);
+        for tenant in asked {
+            let (reply, answer) = mpsc::channel();
+            if self.shared.queue.command(Message::ForgetSeries(tenant, reply)) {
+                let forgotten = answer.recv().unwrap_or(0);
+                tracing::debug!(tenant = tenant.0, forgotten, "series left the head");
+            }
+        }
+    }
+
+    fn sweep_retired(&mut self) -> Result<(), StorageError> {
+        let is_free = |(_, block): &(BlockId, Weak<Block>)| block.strong_count() == 0;
+        if !self.retired.iter().any(is_free) {
+            return Ok(());
+        }
+        self.sweep_all()?;
+        self.retired.retain(|retired| !is_free(retired));
+        Ok(())
+    }
+
+    /// Deletes the objects of every block that is neither live nor being read.
+    pub(crate) fn sweep_all(&mut self) -> Result<(), StorageError> {
+        let live = self.manifest.current().blocks.iter().map(|entry| entry.meta.id).collect();
+        let held = self.retired.iter().filter(|(_, block)| block.strong_count() > 0);
+        let held = held.map(|(id, _)| *id).collect();
+        let deleted = sweep(&self.io, &self.shared.layout, &live, &held)?;
+        if deleted > 0 {
+            tracing::info!(objects = deleted, "deleted objects of blocks that no manifest names");
+        }
+        Ok(())
+    }
+
+    /// Stops the object store's thread.
+    pub(crate) fn stop_io(&self) {
+        self.io.stop();
+    }
+}

@@ -1,0 +1,145 @@
+//! A manifest and the edits that lead from one to the next. `manifest/FORMAT.md` has the bytes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::block::meta::BlockMeta;
+use crate::layout::BlockId;
+use crate::wal::writer::WalPosition;
+
+/// Version that this program writes.
+pub(crate) const MANIFEST_VERSION: u32 = 1;
+
+/// The whole state of a shard outside its log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    /// Version of the format.
+    pub(crate) version: u32,
+    /// The shard.
+    pub(crate) shard: u16,
+    /// Position in the chain, from 1; 0 is the state before the first.
+    pub(crate) number: u64,
+    /// Random number of the process that wrote it.
+    pub(crate) writer: u64,
+    /// The order of the next block.
+    pub(crate) next_order: u64,
+    /// The live blocks.
+    pub(crate) blocks: Vec<BlockEntry>,
+    /// What of the log is in blocks already.
+    pub(crate) flushed: Vec<FlushMark>,
+}
+
+/// A live block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BlockEntry {
+    /// Where two blocks have a sample of one series at one instant, the one with the greater order
+    /// has the later write.
+    pub(crate) order: u64,
+    /// What it is.
+    #[serde(flatten)]
+    pub(crate) meta: BlockMeta,
+}
+
+/// Samples of one window in front of a place of the log are in blocks, or expired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FlushMark {
+    /// Whose.
+    pub(crate) tenant: u32,
+    /// Start of the window in milliseconds.
+    pub(crate) window_ms: i64,
+    /// Length of the window: marks survive a change of the option.
+    pub(crate) length_ms: i64,
+    /// File of the place.
+    pub(crate) file: u64,
+    /// Byte of the place.
+    pub(crate) offset: u64,
+}
+
+impl FlushMark {
+    /// The place in the log.
+    pub(crate) fn position(&self) -> WalPosition {
+        WalPosition { file: self.file, offset: self.offset }
+    }
+}
+
+/// The order that added blocks get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NewOrder {
+    /// Behind all others: their writes are the latest.
+    Last,
+    /// That of the latest block that they replace.
+    Replace(u64),
+}
+
+/// A step from one manifest to the next.
+#[derive(Clone, Debug)]
+pub(crate) struct ManifestEdit {
+    /// Blocks that appear.
+    pub(crate) add: Vec<BlockMeta>,
+    /// Their order.
+    pub(crate) order: NewOrder,
+    /// Blocks that disappear.
+    pub(crate) remove: Vec<BlockId>,
+    /// Windows that are in blocks from now on.
+    pub(crate) flushed: Vec<FlushMark>,
+    /// The oldest file of the log: marks in front of it have done their duty.
+    pub(crate) oldest_wal_file: u64,
+}
+
+impl ManifestEdit {
+    /// An edit that changes nothing.
+    pub(crate) fn new(oldest_wal_file: u64) -> Self {
+        Self {
+            add: Vec::new(),
+            order: NewOrder::Last,
+            remove: Vec::new(),
+            flushed: Vec::new(),
+            oldest_wal_file,
+        }
+    }
+}
+
+impl Manifest {
+    /// The state before the first manifest.
+    pub(crate) fn empty(shard: u16, writer: u64) -> Self {
+        Self {
+            version: MANIFEST_VERSION,
+            shard,
+            number: 0,
+            writer,
+            next_order: 1,
+            blocks: Vec::new(),
+            flushed: Vec::new(),
+        }
+    }
+
+    /// The manifest that follows this one by `edit`, written by `writer`.
+    pub(crate) fn next(&self, edit: &ManifestEdit, writer: u64) -> Self {
+        let mut next = self.clone();
+        next.number += 1;
+        next.writer = writer;
+        next.blocks.retain(|entry| !edit.remove.contains(&entry.meta.id));
+        for meta in &edit.add {
+            let order = match edit.order {
+                NewOrder::Replace(order) => order,
+                NewOrder::Last => {
+                    next.next_order += 1;
+                    next.next_order - 1
+                }
+            };
+            next.blocks.push(BlockEntry { order, meta: meta.clone() });
+        }
+        next.blocks.sort_by_key(|entry| entry.order);
+        for mark in &edit.flushed {
+            let same = |known: &FlushMark| {
+                (known.tenant, known.window_ms, known.length_ms)
+                    == (mark.tenant, mark.window_ms, mark.length_ms)
+            };
+            next.flushed.retain(|known| !same(known) || known.position() > mark.position());
+            if !next.flushed.iter().any(same) {
+                next.flushed.push(*mark);
+            }
+        }
+        next.flushed.retain(|mark| mark.file >= edit.oldest_wal_file);
+        next
+    }
+}

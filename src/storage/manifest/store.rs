@@ -1,0 +1,129 @@
+//! Reads the newest manifest and publishes the next one: create-if-absent on a numbered name, the
+//! one atomic step by which blocks appear and disappear.
+
+use std::sync::Arc;
+
+use base::frame::checksum;
+use base::rng::Rng;
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::error::StorageError;
+use crate::layout::Layout;
+use crate::manifest::edit::{MANIFEST_VERSION, Manifest, ManifestEdit};
+use crate::manifest::invariants;
+use crate::object::io::ObjectIo;
+
+/// Manifests behind the newest that stay: somebody may be reading one.
+const MANIFESTS_KEPT: u64 = 8;
+
+/// In front of the checksum, on the document's last line.
+const CHECKSUM_LINE: &str = "\ncrc32c ";
+
+/// The chain of manifests of one shard.
+#[derive(Debug)]
+pub(crate) struct ManifestStore {
+    io: Arc<ObjectIo>,
+    layout: Layout,
+    writer: u64,
+    current: Mutex<Manifest>,
+}
+
+/// The document of `manifest`.
+pub(crate) fn encode(manifest: &Manifest) -> Result<Vec<u8>, StorageError> {
+    let mut text = serde_json::to_string_pretty(manifest).map_err(|error| {
+        StorageError::Invariant { invariant: "a manifest is JSON", detail: error.to_string() }
+    })?;
+    let crc = checksum(text.as_bytes());
+    text.push_str(&format!("{CHECKSUM_LINE}{crc:08x}\n"));
+    Ok(text.into_bytes())
+}
+
+/// Reads and checks the document of the manifest `file`.
+pub(crate) fn decode(file: &str, bytes: &[u8]) -> Result<Manifest, StorageError> {
+    let damaged = |offset: usize, expected: &str, got: String| {
+        Err(StorageError::corrupt(file, offset as u64, expected, got))
+    };
+    let end = bytes.len().saturating_sub(CHECKSUM_LINE.len() + 9);
+    let (body, line) = bytes.split_at(end);
+    let stored = std::str::from_utf8(line)
+        .ok()
+        .and_then(|line| line.strip_prefix(CHECKSUM_LINE)?.strip_suffix('\n'))
+        .and_then(|digits| u32::from_str_radix(digits, 16).ok());
+    let Some(stored) = stored else {
+        return damaged(end, "a line with a checksum", String::from_utf8_lossy(line).into_owned());
+    };
+    let got = checksum(body);
+    if got != stored {
+        return damaged(0, &format!("checksum {stored:08x}"), format!("{got:08x}"));
+    }
+    let manifest: Manifest = match serde_json::from_slice(body) {
+        Ok(manifest) => manifest,
+        Err(error) => return damaged(0, "a manifest", error.to_string()),
+    };
+    if manifest.version != MANIFEST_VERSION {
+        let expected = format!("manifest version {MANIFEST_VERSION}");
+        return damaged(0, &expected, manifest.version.to_string());
+    }
+    invariants::check(&manifest)?;
+    Ok(manifest)
+}
+
+impl ManifestStore {
+    /// Reads the newest manifest of the shard, if there is any.
+    pub(crate) fn open(io: Arc<ObjectIo>, layout: Layout) -> Result<Self, StorageError> {
+        let writer = Rng::from_entropy().next_u64();
+        let listed = io.list(&layout.manifest_dir())?;
+        let newest = listed.iter().filter_map(|(path, _)| Layout::parse_manifest(path)).max();
+        let mut current = Manifest::empty(layout.shard(), writer);
+        if let Some(number) = newest {
+            let path = layout.manifest(number);
+            let bytes = io.get(&path)?.unwrap_or_default();
+            current = decode(path.as_ref(), &bytes)?;
+            if current.number != number || current.shard != layout.shard() {
+                let expected = format!("manifest {number} of shard {}", layout.shard());
+                let got = format!("{} of {}", current.number, current.shard);
+                return Err(StorageError::corrupt(path.to_string(), 0, expected, got));
+            }
+        }
+        Ok(Self { io, layout, writer, current: Mutex::new(current) })
+    }
+
+    /// The newest manifest.
+    pub(crate) fn current(&self) -> Manifest {
+        self.current.lock().clone()
+    }
+
+    /// Publishes the manifest that follows by `edit`; on `Err` nothing has changed, except after
+    /// [`StorageError::Fenced`], after which this process must not write any more.
+    pub(crate) fn publish(&self, edit: &ManifestEdit) -> Result<Manifest, StorageError> {
+        let mut current = self.current.lock();
+        let next = current.next(edit, self.writer);
+        invariants::check_step(&current, edit, &next)?;
+        let document = Bytes::from(encode(&next)?);
+        let path = self.layout.manifest(next.number);
+        match self.io.create(&path, document.clone()) {
+            Ok(true) => {}
+            // Either another writer, or ours whose answer was lost: then it is what we wrote.
+            Ok(false) if self.io.get(&path)?.as_ref() == Some(&document) => {}
+            Ok(false) => return Err(StorageError::Fenced { number: next.number }),
+            Err(error) => match self.io.get(&path) {
+                Ok(Some(found)) if found == document => {}
+                _ => return Err(error),
+            },
+        }
+        *current = next.clone();
+        drop(current);
+        self.drop_old(next.number);
+        Ok(next)
+    }
+
+    fn drop_old(&self, number: u64) {
+        if let Some(old) = number.checked_sub(MANIFESTS_KEPT + 1).filter(|old| *old > 0) {
+            let path = self.layout.manifest(old);
+            if let Err(error) = self.io.delete(&path) {
+                tracing::warn!(%error, "cannot delete an old manifest; it does no harm");
+            }
+        }
+    }
+}

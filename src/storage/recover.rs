@@ -1,0 +1,229 @@
+//! Brings the head back from the log.
+//!
+//! Invariants: what the manifest's marks cover is not applied again; damage is named, counted and
+//! stepped over; the newest file's torn tail is cut before anything is written.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use index::SeriesId;
+use model::{LabelsRef, TenantId};
+
+use crate::committer::{Committer, head_of};
+use crate::error::StorageError;
+use crate::layout::Layout;
+use crate::manifest::edit::{FlushMark, Manifest};
+use crate::shared::Shared;
+use crate::wal::file::LogFiles;
+use crate::wal::record::{LogId, Record, SamplesRecord, SeriesRecord};
+use crate::wal::replay::{Found, WalListing, list, read_all};
+use crate::wal::writer::{FILE_HEADER_BYTES, WalPosition, WalWriter};
+
+/// What recovery found.
+pub(crate) struct Recovered {
+    /// The committer over the recovered heads, not running yet.
+    pub(crate) committer: Committer,
+    /// The oldest log file that is still on disk.
+    pub(crate) oldest_wal_file: u64,
+}
+
+/// One pass over the log.
+struct Replay<'m> {
+    committer: Committer,
+    manifest: &'m Manifest,
+    /// Head ids by the log's numbers.
+    ids: HashMap<(TenantId, LogId), SeriesId>,
+    /// The pair looked up last: most samples are of the next series.
+    last: Option<(TenantId, LogId, SeriesId)>,
+    /// Samples of series that no record introduced.
+    orphans: u64,
+    max_log_id: u64,
+}
+
+/// Replays the log of `shared`'s layout into a new head.
+pub(crate) fn recover(
+    shared: &Arc<Shared>,
+    files: &Arc<dyn LogFiles>,
+    manifest: &Manifest,
+) -> Result<Recovered, StorageError> {
+    let layout = &shared.layout;
+    let dir = layout.wal_dir();
+    std::fs::create_dir_all(&dir).map_err(|error| StorageError::io("create", &dir, &error))?;
+    let listing = drop_leftovers(layout, &**files)?;
+    let newest = listing.logs.last().max(listing.series.last()).copied().unwrap_or(0);
+    let next_file = newest + 1;
+    let wal = WalWriter::new(
+        layout.clone(),
+        files.clone(),
+        shared.metrics.clone(),
+        &shared.options,
+        next_file,
+    );
+    let committer = Committer::new(shared.clone(), std::collections::HashMap::new(), wal, 1);
+    let mut replay =
+        Replay { committer, manifest, ids: HashMap::new(), last: None, orphans: 0, max_log_id: 0 };
+    let series = listing.series.iter().map(|number| (layout.wal_series(*number), *number));
+    let logs = listing.logs.iter().map(|number| (layout.wal_file(*number), *number));
+    let all: Vec<(PathBuf, u64)> = series.chain(logs).collect();
+    let mut size = 0;
+    for (path, _) in &all {
+        size += std::fs::metadata(path).map_or(0, |meta| meta.len());
+    }
+    shared.metrics.wal_size_bytes.set(size as i64);
+    read_all(&all, |index, found| {
+        let (path, number) = &all[index];
+        let is_newest = index + 1 == all.len();
+        match found {
+            Found::Record(position, record) => replay.apply(position, record),
+            Found::Damage(error) => replay.damage(&error),
+            Found::TornTail(offset) if is_newest || offset == 0 => {
+                return cut_tail(&**files, path, offset);
+            }
+            Found::TornTail(offset) => replay.damage(&StorageError::corrupt(
+                path.display().to_string(),
+                offset,
+                format!("a whole frame in log file {number}"),
+                "the end of the file",
+            )),
+        }
+        Ok(())
+    })?;
+    let oldest = listing.logs.first().copied().unwrap_or(next_file);
+    Ok(replay.finish(oldest))
+}
+
+/// Removes files that a checkpoint before the last crash had done with; lists the others.
+fn drop_leftovers(layout: &Layout, files: &dyn LogFiles) -> Result<WalListing, StorageError> {
+    let mut listing = list(layout)?;
+    let Some(newest) = listing.series.last().copied() else {
+        return Ok(listing);
+    };
+    let old_series = listing.series.iter().filter(|number| **number < newest);
+    let old_logs = listing.logs.iter().filter(|number| **number < newest);
+    let old = old_series
+        .map(|number| layout.wal_series(*number))
+        .chain(old_logs.map(|number| layout.wal_file(*number)));
+    for path in old {
+        files.remove(&path).map_err(|error| StorageError::io("remove", &path, &error))?;
+    }
+    listing.series.retain(|number| *number == newest);
+    listing.logs.retain(|number| *number >= newest);
+    Ok(listing)
+}
+
+/// Cuts a write that never finished, and was never acknowledged, off the end of a log file.
+fn cut_tail(files: &dyn LogFiles, path: &PathBuf, offset: u64) -> Result<(), StorageError> {
+    if offset < FILE_HEADER_BYTES as u64 {
+        tracing::info!(file = %path.display(), "removing a log file without content");
+        return files.remove(path).map_err(|error| StorageError::io("remove", path, &error));
+    }
+    tracing::info!(file = %path.display(), offset, "cutting an unfinished write off the log");
+    files.truncate(path, offset).map_err(|error| StorageError::io("truncate", path, &error))
+}
+
+impl Replay<'_> {
+    fn damage(&self, error: &StorageError) {
+        tracing::error!(%error, "damage in the log; reading goes on behind it");
+        self.committer.shared.metrics.wal_corrupt_records.inc();
+    }
+
+    fn apply(&mut self, position: WalPosition, record: Record) {
+        match record {
+            Record::Series(record) => self.apply_series(&record),
+            Record::Samples(record) => self.apply_samples(position, &record),
+        }
+    }
+
+    fn apply_series(&mut self, record: &SeriesRecord) {
+        let Committer { shared, heads, .. } = &mut self.committer;
+        let head = head_of(shared, heads, record.tenant);
+        for (log_id, key) in record.iter() {
+            match head.index.insert(shared.hasher.hash(key), LabelsRef::from_packed(key)) {
+                Ok((id, _)) => {
+                    head.cover(Some(id.0));
+                    head.log_ids[id.0 as usize] = log_id.0;
+                    self.ids.insert((record.tenant, log_id), id);
+                    self.max_log_id = self.max_log_id.max(log_id.0);
+                }
+                Err(error) => {
+                    tracing::error!(%error, "series in the log cannot be one; left out");
+                    shared.metrics.wal_corrupt_records.inc();
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn series_of(&mut self, tenant: TenantId, log_id: LogId) -> Option<SeriesId> {
+        if let Some((last_tenant, last_log, last_id)) = self.last {
+            let step = log_id.0.wrapping_sub(last_log.0);
+            let guess = SeriesId(last_id.0.wrapping_add(step as u32));
+            let log_ids = self.committer.heads.get(&tenant).map(|head| &head.log_ids[..]);
+            let fits = log_ids.and_then(|ids| ids.get(guess.0 as usize)) == Some(&log_id.0);
+            if last_tenant == tenant && step <= 1 && fits {
+                self.last = Some((tenant, log_id, guess));
+                return Some(guess);
+            }
+        }
+        let id = *self.ids.get(&(tenant, log_id))?;
+        self.last = Some((tenant, log_id, id));
+        Some(id)
+    }
+
+    fn apply_samples(&mut self, position: WalPosition, record: &SamplesRecord) {
+        let tenant = record.tenant;
+        let ahead = |mark: &&FlushMark| mark.tenant == tenant.0 && position < mark.position();
+        let marks: Vec<FlushMark> = self.manifest.flushed.iter().filter(ahead).copied().collect();
+        let is_flushed = |ts: i64| {
+            let covers =
+                |mark: &FlushMark| mark.window_ms <= ts && ts - mark.window_ms < mark.length_ms;
+            marks.iter().any(covers)
+        };
+        let mut index = 0;
+        while let Some(ts) = record.timestamps.get(index) {
+            if is_flushed(*ts) {
+                index += 1;
+                continue;
+            }
+            let partition = self.committer.partition_for(tenant, *ts, position);
+            let window = partition.window();
+            let mut data = partition.write();
+            let before = (data.bytes(), data.samples());
+            while let Some(ts) = record.timestamps.get(index) {
+                if !window.contains(*ts) || is_flushed(*ts) {
+                    break;
+                }
+                match self.series_of(tenant, record.ids[index]) {
+                    Some(id) => data.append(
+                        id,
+                        *ts,
+                        record.kinds[index],
+                        record.bits[index],
+                        &mut self.committer.scratch,
+                    ),
+                    None => self.orphans += 1,
+                }
+                index += 1;
+            }
+            let grown = (data.bytes() - before.0, data.samples() - before.1);
+            self.committer.shared.head_grew(grown.0, grown.1);
+        }
+    }
+
+    fn finish(mut self, oldest_wal_file: u64) -> Recovered {
+        let metrics = &self.committer.shared.metrics;
+        if self.orphans > 0 {
+            metrics.wal_corrupt_records.inc();
+            let samples = self.orphans;
+            tracing::error!(samples, "the log has samples of series that no record introduces");
+        }
+        let series: usize = self.committer.heads.values().map(|head| head.index.len()).sum();
+        metrics.series_active.set(series as i64);
+        let tenants: BTreeSet<TenantId> = self.committer.heads.keys().copied().collect();
+        tracing::info!(series, tenants = tenants.len(), "the head is back from the log");
+        self.committer.next_log_id = self.max_log_id + 1;
+        Recovered { committer: self.committer, oldest_wal_file }
+    }
+}

@@ -1,0 +1,11 @@
+//! The engine as a whole: what is acknowledged is answered, whatever happens in between.
+//!
+//! Method: real files in a directory of the test's own, background work done by hand, time by a
+//! manual clock; a crash is a copy of the directory taken while the engine runs, or a drop without
+//! close. Every random test prints its seed.
+
+mod durability;
+mod faults;
+mod limits;
+mod oracle;
+mod support;

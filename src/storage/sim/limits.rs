@@ -1,0 +1,104 @@
+//! What is refused, with which reason, and that its neighbours are stored.
+
+use std::sync::Arc;
+
+use model::{Labels, RejectReason};
+
+use super::support::*;
+use crate::options::EngineOptions;
+
+#[test]
+fn samples_out_of_bounds_and_series_too_many_are_rejects() {
+    let dir = TestDir::new();
+    let options = EngineOptions {
+        retention_ms: Some(HOUR),
+        future_ms_max: Some(HOUR),
+        series_max: Some(2),
+        ..options(&dir)
+    };
+    let store = Store::open_with(options, Arc::new(crate::DiskFiles)).unwrap();
+    let empty_name = model::LabelsRef::from_packed(&[0, 1, b'v']).to_labels();
+    let rows = [
+        floats(1, &[(START - HOUR - 1, 0.0), (START, 1.0), (START + HOUR + 1, 2.0)]),
+        floats(2, &[(START + 2 * HOUR, 1.0)]),
+        (empty_name, floats(0, &[(START, 1.0)]).1),
+        floats(3, &[(START, 1.0)]),
+        floats(4, &[(START, 1.0)]),
+        floats(1, &[(START + 1, 1.5)]),
+    ];
+    let report = store.append(&rows).unwrap();
+    assert_eq!(report.written, 3);
+    let rejects: Vec<_> = report.rejects.iter().map(|r| (r.row, r.sample)).collect();
+    assert_eq!(rejects, [(0, Some(0)), (0, Some(2)), (1, Some(0)), (2, None), (4, None)]);
+    let min_ms = START - HOUR;
+    let too_old = RejectReason::TooOld { timestamp_ms: min_ms - 1, min_ms };
+    assert_eq!(report.rejects[0].reason, too_old);
+    assert!(matches!(report.rejects[2].reason, RejectReason::TooFarInFuture { .. }));
+    assert!(matches!(report.rejects[3].reason, RejectReason::Labels(_)));
+    assert_eq!(report.rejects[4].reason, RejectReason::SeriesLimit { max: 2 });
+    let got: Vec<Labels> = store.dump().into_keys().collect();
+    assert_eq!(got, [series(1), series(3)]);
+    assert_eq!(store.dump()[&series(1)].len(), 2);
+}
+
+#[test]
+fn extreme_times_never_overflow() {
+    let dir = TestDir::new();
+    let store = Store::open(&dir);
+    let far = [i64::MIN, i64::MIN / 4 - 1, i64::MIN / 4, 0, -1, i64::MAX / 4, i64::MAX];
+    let samples: Vec<(i64, f64)> = far.iter().map(|ts| (*ts, *ts as f64)).collect();
+    let report = store.append(&[floats(1, &samples)]).unwrap();
+    assert_eq!(report.written, 4);
+    store.engine.flush_now().unwrap();
+    store.engine.compact_now().unwrap();
+    let times: Vec<i64> = store.dump()[&series(1)].keys().copied().collect();
+    assert_eq!(times, [i64::MIN / 4, -1, 0, i64::MAX / 4]);
+}
+
+#[test]
+fn old_samples_leave_with_their_blocks() {
+    let dir = TestDir::new();
+    let options = EngineOptions { retention_ms: Some(24 * HOUR), ..options(&dir) };
+    let store = Store::open_with(options, Arc::new(crate::DiskFiles)).unwrap();
+    store.append(&[floats(1, &[(START, 1.0)])]).unwrap();
+    store.engine.flush_now().unwrap();
+    store.append(&[floats(2, &[(START + 1, 1.0)])]).unwrap();
+    store.clock.set(START + 30 * HOUR);
+    store.append(&[floats(3, &[(START + 29 * HOUR, 1.0)])]).unwrap();
+    store.engine.maintain_now().unwrap();
+    store.engine.maintain_now().unwrap();
+    assert_eq!(store.dump().into_keys().collect::<Vec<_>>(), [series(3)]);
+    assert_eq!(store.metrics.retention_deleted_blocks.get(), 1);
+    assert_eq!(dir.files("meta.json").len(), 0);
+    drop(store);
+    assert_eq!(Store::open(&dir).dump().into_keys().collect::<Vec<_>>(), [series(3)]);
+}
+
+#[test]
+fn a_head_beyond_its_limits_flushes_early_and_pushes_back() {
+    let dir = TestDir::new();
+    let options = EngineOptions { partitions_max: 2, ..options(&dir) };
+    let store = Store::open_with(options, Arc::new(crate::DiskFiles)).unwrap();
+    let window = |n: i64| floats(1, &[(START + n * 2 * HOUR, n as f64)]);
+    for n in 0..17 {
+        store.append(&[window(n)]).unwrap();
+    }
+    assert!(store.append(&[window(17)]).is_err(), "8 × 2 windows are passed");
+    store.engine.maintain_now().unwrap();
+    assert_eq!(store.engine.status().partitions, 2);
+    store.append(&[window(17)]).unwrap();
+    assert_eq!(store.dump()[&series(1)].len(), 18);
+}
+
+#[test]
+fn impossible_options_are_named() {
+    let dir = TestDir::new();
+    for (bad, name) in [
+        (EngineOptions { partition_ms: 0, ..options(&dir) }, "partition_ms"),
+        (EngineOptions { wal_file_bytes: 1, ..options(&dir) }, "wal_file_bytes"),
+        (EngineOptions { retention_ms: Some(0), ..options(&dir) }, "retention_ms"),
+    ] {
+        let error = Store::open_with(bad, Arc::new(crate::DiskFiles)).err().unwrap();
+        assert!(error.to_string().contains(name), "{error}");
+    }
+}

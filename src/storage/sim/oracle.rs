@@ -1,0 +1,92 @@
+//! Random writes, flushes, merges, crashes and restarts against a map that just remembers.
+
+use base::rng::Rng;
+use model::SampleKind;
+
+use super::support::*;
+use crate::options::EngineOptions;
+
+/// One random life of a store.
+fn check(seed: u64, steps: usize) {
+    println!("seed {seed}");
+    let mut rng = Rng::new(seed);
+    let mut dir = TestDir::new();
+    let open = |dir: &TestDir, now: i64| {
+        let small = EngineOptions { wal_file_bytes: 16 * 1024, ..options(dir) };
+        let store = Store::open_with(small, std::sync::Arc::new(crate::DiskFiles)).unwrap();
+        store.clock.set(now);
+        store
+    };
+    let mut now = START;
+    let mut store = open(&dir, now);
+    let mut want = Content::new();
+    for step in 0..steps {
+        match rng.below(20) {
+            0..=11 => {
+                let rows = random_rows(&mut rng, now);
+                store.append(&rows).unwrap();
+                remember(&mut want, &rows);
+            }
+            12 => store.engine.flush_now().unwrap(),
+            13 => store.engine.compact_now().unwrap(),
+            14 | 15 => {
+                now += rng.below(3 * HOUR as u64) as i64;
+                store.clock.set(now);
+                store.engine.maintain_now().unwrap();
+            }
+            16 => {
+                drop(store);
+                store = open(&dir, now);
+            }
+            17 => {
+                let crashed = dir.copy();
+                drop(store);
+                dir = crashed;
+                store = open(&dir, now);
+            }
+            _ => assert_eq!(store.dump(), want, "seed {seed} step {step}"),
+        }
+    }
+    assert_eq!(store.dump(), want, "seed {seed} at the end");
+    store.engine.flush_now().unwrap();
+    store.clock.set(now + 1000 * HOUR);
+    store.engine.compact_now().unwrap();
+    assert_eq!(store.dump(), want, "seed {seed} merged");
+    assert_eq!(store.metrics.wal_corrupt_records.get(), 0, "seed {seed}");
+}
+
+fn random_rows(rng: &mut Rng, now: i64) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for _ in 0..1 + rng.below(20) {
+        // Mostly now and in order, sometimes late, sometimes the same instant again.
+        let late = if rng.one_in(6) { rng.below(20 * HOUR as u64) as i64 } else { 0 };
+        let mut ts = now - late - rng.below(600) as i64 * 1000;
+        let kind = if rng.one_in(3) { SampleKind::Integer } else { SampleKind::Float };
+        let mut samples = Vec::new();
+        let many = if rng.one_in(8) { 400 } else { 3 };
+        for _ in 0..1 + rng.below(many) {
+            ts += match rng.below(8) {
+                0 => -(rng.below(30_000) as i64),
+                1 => 0,
+                _ => 1000,
+            };
+            let bits = match kind {
+                SampleKind::Integer => rng.next_u64() >> rng.below(64),
+                SampleKind::Float if rng.one_in(20) => rng.next_u64(),
+                SampleKind::Float => (rng.below(1000) as f64 / 8.0).to_bits(),
+            };
+            samples.push((ts, kind, bits));
+        }
+        rows.push((series(rng.below(25)), samples));
+    }
+    rows
+}
+
+#[test]
+fn every_acknowledged_sample_is_answered() {
+    let (seeds, steps) = if std::env::var_os("LONG").is_some() { (500, 300) } else { (12, 80) };
+    let first = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    for seed in first..first + seeds {
+        check(seed, steps);
+    }
+}

@@ -1,0 +1,324 @@
+//! A consistent view of head and blocks: implements the read contract.
+//!
+//! Invariants: a selection holds the view it was made from, so what it names stays readable; where
+//! several places have a sample of one series at one instant, blocks come before partitions and
+//! older before newer, and the last one wins.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use index::{HeadIndex, SeriesId};
+use model::{
+    Hints, Labels, LabelsRef, Matcher, Samples, Selection, SeriesHasher, SourceError, TenantId,
+    TimeRange,
+};
+use roaring::RoaringBitmap;
+
+use crate::block::reader::Block;
+use crate::collect::Collector;
+use crate::error::{StorageError, select_error};
+use crate::head::partition::Partition;
+use crate::view::{TenantView, View};
+
+/// A series that is not in the head.
+const NOT_IN_HEAD: u32 = u32::MAX;
+
+/// The part of a view that a question is about.
+pub(crate) struct Scope {
+    index: Arc<HeadIndex>,
+    partitions: Vec<Arc<Partition>>,
+    blocks: Vec<Arc<Block>>,
+    range: TimeRange,
+    /// Keeps the head from forgetting series that this scope names.
+    _generation: Arc<()>,
+}
+
+/// How errors name the index of the head.
+const HEAD_INDEX: &str = "the head";
+
+impl Scope {
+    /// The places of `tenant` that overlap `range`; `None` for a tenant without data.
+    pub(crate) fn new(view: &View, tenant: TenantId, range: TimeRange) -> Option<Self> {
+        let TenantView { index, partitions, blocks, generation } = view.tenants.get(&tenant)?;
+        let overlaps = |partition: &&Arc<Partition>| {
+            partition.window().overlaps(&range)
+                && partition.read().time_range().is_some_and(|inner| inner.overlaps(&range))
+        };
+        Some(Self {
+            index: index.clone(),
+            partitions: partitions.iter().filter(overlaps).cloned().collect(),
+            blocks: blocks
+                .iter()
+                .filter(|block| block.time_range().overlaps(&range))
+                .cloned()
+                .collect(),
+            range,
+            _generation: generation.clone(),
+        })
+    }
+
+    /// The series of the head that match and have samples in one of the partitions.
+    fn head_series(&self, matchers: &[Matcher]) -> Result<RoaringBitmap, SourceError> {
+        if self.partitions.is_empty() {
+            return Ok(RoaringBitmap::new());
+        }
+        let found = self.index.select(matchers).map_err(|error| select_error(HEAD_INDEX, error))?;
+        let parts: Vec<_> = self.partitions.iter().map(|partition| partition.read()).collect();
+        let has_samples = |id: &u32| parts.iter().any(|part| part.contains(SeriesId(*id)));
+        // Ascending, so each id is appended at the end.
+        let mut kept = RoaringBitmap::new();
+        for id in found.iter().filter(has_samples) {
+            let _ = kept.try_push(id);
+        }
+        Ok(kept)
+    }
+
+    /// The series of `matchers`.
+    pub(crate) fn select(
+        self,
+        matchers: &[Matcher],
+        hints: &Hints,
+        hasher: SeriesHasher,
+    ) -> Result<SeriesSelection, SourceError> {
+        let head = self.head_series(matchers)?;
+        let mut found = Vec::with_capacity(self.blocks.len());
+        for (number, block) in self.blocks.iter().enumerate() {
+            let series = block.select(matchers)?;
+            if !series.is_empty() {
+                found.push((number as u32, series));
+            }
+        }
+        let mut series = match (&found[..], head.is_empty()) {
+            ([], _) => SeriesTable::of_head(&head),
+            ([(block, ids)], true) => SeriesTable::of_block(*block, ids),
+            _ => SeriesTable::merge(&self, &head, &found, hasher)?,
+        };
+        let is_one_block = head.is_empty() && found.len() < 2;
+        if hints.sorted && !is_one_block {
+            series.sort(&self)?;
+        }
+        Ok(SeriesSelection { scope: self, series, integers: hints.integers })
+    }
+
+    /// See [`model::Source::label_names`].
+    pub(crate) fn label_names(&self, matchers: &[Matcher]) -> Result<Vec<String>, SourceError> {
+        let mut names = Vec::new();
+        if !self.partitions.is_empty() {
+            names = self
+                .index
+                .label_names(matchers)
+                .map_err(|error| select_error(HEAD_INDEX, error))?;
+        }
+        for block in &self.blocks {
+            names.extend(block.label_names(matchers)?);
+        }
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// See [`model::Source::label_values`].
+    pub(crate) fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        prefix: &str,
+        limit: usize,
+    ) -> Result<Vec<String>, SourceError> {
+        let mut values = Vec::new();
+        if !self.partitions.is_empty() {
+            values = self
+                .index
+                .label_values(name, matchers, prefix, limit)
+                .map_err(|error| select_error(HEAD_INDEX, error))?;
+        }
+        for block in &self.blocks {
+            values.extend(block.label_values(name, matchers, prefix, limit)?);
+        }
+        values.sort_unstable();
+        values.dedup();
+        if limit > 0 {
+            values.truncate(limit);
+        }
+        Ok(values)
+    }
+
+    fn labels_packed(&self, place: &Place<'_>, out: &mut Vec<u8>) -> Result<(), StorageError> {
+        if place.head != NOT_IN_HEAD {
+            self.index.labels_into(SeriesId(place.head), out);
+        } else if let Some((block, series)) = place.blocks.first() {
+            self.blocks[*block as usize].labels_at(*series, out)?;
+        }
+        Ok(())
+    }
+}
+
+/// Where the samples of one series are.
+struct Place<'a> {
+    head: u32,
+    /// (block of the scope, series in the block), older writes first.
+    blocks: &'a [(u32, u32)],
+}
+
+/// The places of all selected series, as columns: a million series cost a few megabytes.
+#[derive(Debug, Default)]
+struct SeriesTable {
+    /// Head id of each series; empty when none is in the head.
+    heads: Vec<u32>,
+    /// Block places of all series; empty when none is in a block.
+    refs: Vec<(u32, u32)>,
+    /// Where the block places of each series end; empty when each has exactly one.
+    ref_ends: Vec<u32>,
+}
+
+impl SeriesTable {
+    fn of_head(head: &RoaringBitmap) -> Self {
+        Self { heads: head.iter().collect(), ..Self::default() }
+    }
+
+    fn of_block(block: u32, series: &RoaringBitmap) -> Self {
+        Self { refs: series.iter().map(|series| (block, series)).collect(), ..Self::default() }
+    }
+
+    fn len(&self) -> usize {
+        if self.heads.is_empty() && self.ref_ends.is_empty() {
+            return self.refs.len();
+        }
+        self.heads.len()
+    }
+
+    fn place(&self, index: usize) -> Place<'_> {
+        let head = self.heads.get(index).copied().unwrap_or(NOT_IN_HEAD);
+        let blocks = if self.refs.is_empty() {
+            &[][..]
+        } else if self.ref_ends.is_empty() {
+            &self.refs[index..=index]
+        } else {
+            let start = if index == 0 { 0 } else { self.ref_ends[index - 1] as usize };
+            &self.refs[start..self.ref_ends[index] as usize]
+        };
+        Place { head, blocks }
+    }
+
+    /// Finds series that are in several places by the hash of their labels.
+    fn merge(
+        scope: &Scope,
+        head: &RoaringBitmap,
+        found: &[(u32, RoaringBitmap)],
+        hasher: SeriesHasher,
+    ) -> Result<Self, SourceError> {
+        let mut heads: Vec<u32> = head.iter().collect();
+        // (series, block, series in the block), in the order of the blocks.
+        let mut refs: Vec<(u32, u32, u32)> = Vec::new();
+        let mut others: HashMap<u128, u32> = HashMap::new();
+        for (block, series) in found {
+            scope.blocks[*block as usize].each_series(series, |series, key| {
+                let hash = hasher.hash(key);
+                let id = scope.index.lookup(hash).filter(|id| head.contains(id.0));
+                let number = match id {
+                    // Heads are ascending, so the rank is the place.
+                    Some(id) => head.rank(id.0) as u32 - 1,
+                    None => *others.entry(hash).or_insert_with(|| {
+                        heads.push(NOT_IN_HEAD);
+                        heads.len() as u32 - 1
+                    }),
+                };
+                refs.push((number, *block, series));
+            })?;
+        }
+        refs.sort_by_key(|(number, block, _)| (*number, *block));
+        let mut ref_ends = vec![0u32; heads.len()];
+        for (number, _, _) in &refs {
+            ref_ends[*number as usize] += 1;
+        }
+        let mut total = 0;
+        for end in &mut ref_ends {
+            total += *end;
+            *end = total;
+        }
+        let refs = refs.into_iter().map(|(_, block, series)| (block, series)).collect();
+        Ok(Self { heads, refs, ref_ends })
+    }
+
+    /// Brings the series into label order.
+    fn sort(&mut self, scope: &Scope) -> Result<(), SourceError> {
+        let mut keys = Vec::new();
+        let mut spans = Vec::with_capacity(self.len());
+        for index in 0..self.len() {
+            let start = keys.len();
+            scope.labels_packed(&self.place(index), &mut keys)?;
+            spans.push((index, start, keys.len()));
+        }
+        spans.sort_unstable_by(|a, b| {
+            let (a, b) = (&keys[a.1..a.2], &keys[b.1..b.2]);
+            LabelsRef::from_packed(a).cmp(&LabelsRef::from_packed(b))
+        });
+        let mut sorted = Self::default();
+        for (index, _, _) in spans {
+            let place = self.place(index);
+            sorted.heads.push(place.head);
+            sorted.refs.extend_from_slice(place.blocks);
+            sorted.ref_ends.push(sorted.refs.len() as u32);
+        }
+        *self = sorted;
+        Ok(())
+    }
+}
+
+/// The series of one select.
+pub(crate) struct SeriesSelection {
+    scope: Scope,
+    series: SeriesTable,
+    integers: bool,
+}
+
+impl Selection for SeriesSelection {
+    fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    fn labels(&self, index: usize) -> Labels {
+        let mut packed = Vec::new();
+        if let Err(error) = self.scope.labels_packed(&self.series.place(index), &mut packed) {
+            // The index was checked when the block was opened; what rots later shows as a series
+            // without labels, and here.
+            tracing::error!(%error, "cannot read the labels of a series");
+            packed.clear();
+        }
+        LabelsRef::from_packed(&packed).to_labels()
+    }
+
+    fn read(&self, index: usize, out: &mut Samples) -> Result<(), SourceError> {
+        let Scope { partitions, blocks, range, .. } = &self.scope;
+        let place = self.series.place(index);
+        let mut collector = Collector::new(out, *range, self.integers);
+        for (block, series) in place.blocks {
+            blocks[*block as usize].collect(*series, *range, &mut collector)?;
+        }
+        if place.head != NOT_IN_HEAD {
+            for partition in partitions {
+                partition.read().collect(SeriesId(place.head), *range, &mut collector)?;
+            }
+        }
+        collector.finish();
+        Ok(())
+    }
+}
+
+/// A selection without series.
+pub(crate) struct NoSeries;
+
+impl Selection for NoSeries {
+    fn len(&self) -> usize {
+        0
+    }
+
+    fn labels(&self, _index: usize) -> Labels {
+        Labels::empty()
+    }
+
+    fn read(&self, _index: usize, out: &mut Samples) -> Result<(), SourceError> {
+        out.clear();
+        Ok(())
+    }
+}

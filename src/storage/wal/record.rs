@@ -1,0 +1,423 @@
+//! What log records mean: bytes of `wal/FORMAT.md` to and from series and samples.
+//!
+//! Invariants: a record decodes to exactly what was encoded or not at all; decoding allocates in
+//! proportion to the payload, whatever the payload claims.
+
+use base::codec::{ByteReader, put_bytes, put_varint, unzigzag, zigzag};
+use base::frame::{FRAME_HEADER_BYTES, checksum};
+use base::limits::WAL_RECORD_BYTES_MAX;
+use model::{SampleKind, TenantId};
+
+/// The first bytes of every payload; replay looks for them behind damage.
+pub(crate) const RECORD_MARKER: [u8; 4] = *b"TWR1";
+
+/// Payload bytes at which a record is closed and another begun.
+pub(crate) const RECORD_BYTES_TARGET: usize = 32 << 20;
+
+const SERIES: u8 = 1;
+const SAMPLES: u8 = 2;
+const PACKED_SERIES: u8 = 3;
+/// Bytes of a payload in front of its entries.
+const PAYLOAD_HEADER_BYTES: usize = 15;
+
+const TAG_LENGTH: u8 = 0x0f;
+const TAG_INTEGER: u8 = 0x10;
+const TAG_SAME_TIME: u8 = 0x20;
+const TAG_SAME_SERIES: u8 = 0x40;
+const TAG_NEXT_SERIES: u8 = 0x80;
+
+/// The number of a series in the log. Unlike a head id it is never used again, not even by the
+/// next process; 0 is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct LogId(pub u64);
+
+/// Appends one framed record to a buffer; the frame is closed by `finish`.
+#[derive(Debug)]
+pub(crate) struct RecordEncoder {
+    frame_start: usize,
+    count: u32,
+    last_id: u64,
+    last_ts: i64,
+}
+
+impl RecordEncoder {
+    fn begin(out: &mut Vec<u8>, kind: u8, tenant: TenantId, shard: u16) -> Self {
+        let frame_start = out.len();
+        out.extend_from_slice(&[0; FRAME_HEADER_BYTES]);
+        out.extend_from_slice(&RECORD_MARKER);
+        out.push(kind);
+        out.extend_from_slice(&tenant.0.to_le_bytes());
+        out.extend_from_slice(&shard.to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
+        Self { frame_start, count: 0, last_id: 0, last_ts: 0 }
+    }
+
+    /// Opens a record of new series.
+    pub(crate) fn series(out: &mut Vec<u8>, tenant: TenantId, shard: u16) -> Self {
+        Self::begin(out, SERIES, tenant, shard)
+    }
+
+    /// Opens a record of samples.
+    pub(crate) fn samples(out: &mut Vec<u8>, tenant: TenantId, shard: u16) -> Self {
+        Self::begin(out, SAMPLES, tenant, shard)
+    }
+
+    /// Adds a series to a record of series.
+    pub(crate) fn push_series(&mut self, out: &mut Vec<u8>, id: LogId, packed: &[u8]) {
+        put_varint(out, id.0.wrapping_sub(self.last_id) as i64);
+        put_bytes(out, packed);
+        self.last_id = id.0;
+        self.count += 1;
+    }
+
+    /// Adds a sample to a record of samples.
+    #[inline]
+    pub(crate) fn push_sample(
+        &mut self,
+        out: &mut Vec<u8>,
+        id: LogId,
+        ts: i64,
+        kind: SampleKind,
+        bits: u64,
+    ) {
+        let (mut tag, length, low) = match kind {
+            SampleKind::Float => {
+                let length = 8 - (bits.trailing_zeros() / 8).min(8);
+                (0, length, bits.swap_bytes())
+            }
+            SampleKind::Integer => {
+                let folded = zigzag(bits as i64);
+                (TAG_INTEGER, 8 - folded.leading_zeros() / 8, folded)
+            }
+        };
+        tag |= length as u8;
+        let same_time = ts == self.last_ts;
+        tag |= if same_time { TAG_SAME_TIME } else { 0 };
+        let step = id.0.wrapping_sub(self.last_id);
+        tag |= match step {
+            0 => TAG_SAME_SERIES,
+            1 => TAG_NEXT_SERIES,
+            _ => 0,
+        };
+        out.push(tag);
+        if step > 1 {
+            put_varint(out, step as i64);
+        }
+        if !same_time {
+            put_varint(out, ts.wrapping_sub(self.last_ts));
+        }
+        out.extend_from_slice(&low.to_le_bytes()[..length as usize]);
+        self.last_id = id.0;
+        self.last_ts = ts;
+        self.count += 1;
+    }
+
+    /// Bytes of the open record.
+    pub(crate) fn len(&self, out: &[u8]) -> usize {
+        out.len() - self.frame_start
+    }
+
+    /// Closes a record of series with its entries compressed: for the series file, which is large
+    /// and rarely read.
+    pub(crate) fn finish_packed(self, out: &mut Vec<u8>) -> std::io::Result<()> {
+        let entries = self.frame_start + FRAME_HEADER_BYTES + PAYLOAD_HEADER_BYTES;
+        if self.count > 0 {
+            let packed = zstd::bulk::compress(&out[entries..], 1)?;
+            let length = (out.len() - entries) as u32;
+            out.truncate(entries);
+            out.extend_from_slice(&length.to_le_bytes());
+            out.extend_from_slice(&packed);
+            out[self.frame_start + FRAME_HEADER_BYTES + 4] = PACKED_SERIES;
+        }
+        self.finish(out);
+        Ok(())
+    }
+
+    /// Closes the frame; a record without content leaves no bytes.
+    pub(crate) fn finish(self, out: &mut Vec<u8>) {
+        if self.count == 0 {
+            out.truncate(self.frame_start);
+            return;
+        }
+        let payload = self.frame_start + FRAME_HEADER_BYTES;
+        out[payload + 11..payload + 15].copy_from_slice(&self.count.to_le_bytes());
+        let length = (out.len() - payload) as u32;
+        let crc = checksum(&out[payload..]);
+        out[self.frame_start..self.frame_start + 4].copy_from_slice(&length.to_le_bytes());
+        out[self.frame_start + 4..payload].copy_from_slice(&crc.to_le_bytes());
+    }
+}
+
+/// A decoded record.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Record {
+    /// Series that samples behind it may name.
+    Series(SeriesRecord),
+    /// Samples, in the order in which they were written.
+    Samples(SamplesRecord),
+}
+
+/// New series of one tenant.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct SeriesRecord {
+    /// Whose series.
+    pub(crate) tenant: TenantId,
+    /// Of which shard.
+    pub(crate) shard: u16,
+    /// Their numbers, each with the end of its packed labels in `keys`.
+    pub(crate) ids: Vec<(LogId, usize)>,
+    /// All packed labels.
+    pub(crate) keys: Vec<u8>,
+}
+
+impl SeriesRecord {
+    /// The series with their packed labels.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (LogId, &[u8])> {
+        let mut start = 0;
+        self.ids.iter().map(move |&(id, end)| {
+            let key = &self.keys[start..end];
+            start = end;
+            (id, key)
+        })
+    }
+}
+
+/// Samples of one tenant, as columns.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct SamplesRecord {
+    /// Whose samples.
+    pub(crate) tenant: TenantId,
+    /// Of which shard.
+    pub(crate) shard: u16,
+    /// The series of each sample.
+    pub(crate) ids: Vec<LogId>,
+    /// Milliseconds.
+    pub(crate) timestamps: Vec<i64>,
+    /// What the bits are.
+    pub(crate) kinds: Vec<SampleKind>,
+    /// The values.
+    pub(crate) bits: Vec<u64>,
+}
+
+/// Why a checked frame holds no record: the writer was another program or wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BadRecord {
+    /// Where in the payload.
+    pub(crate) offset: usize,
+    /// What should be there.
+    pub(crate) expected: &'static str,
+    /// What is there.
+    pub(crate) got: String,
+}
+
+/// Decodes the payload of one frame.
+pub(crate) fn decode(payload: &[u8]) -> Result<Record, BadRecord> {
+    let mut reader = ByteReader::new(payload);
+    let marker = reader.take(4);
+    if marker != RECORD_MARKER {
+        return Err(BadRecord {
+            offset: 0,
+            expected: "the record marker TWR1",
+            got: format!("{marker:02x?}"),
+        });
+    }
+    let kind = reader.u8();
+    let tenant = TenantId(reader.u32());
+    let shard = reader.u16();
+    let count = reader.u32() as usize;
+    if kind == PACKED_SERIES {
+        return decode_packed(reader, tenant, shard, count).map(Record::Series);
+    }
+    // Every entry takes at least one byte, so a count beyond the payload is a lie.
+    if reader.failed() || count > reader.remaining() {
+        return Err(cut(&reader, count));
+    }
+    match kind {
+        SERIES => decode_series(reader, tenant, shard, count).map(Record::Series),
+        SAMPLES => decode_samples(reader, tenant, shard, count).map(Record::Samples),
+        _ => Err(BadRecord { offset: 4, expected: "record type 1, 2 or 3", got: kind.to_string() }),
+    }
+}
+
+fn cut(reader: &ByteReader<'_>, count: usize) -> BadRecord {
+    BadRecord {
+        offset: reader.position(),
+        expected: "as many entries as the record counts",
+        got: format!("a count of {count} and {} more bytes", reader.remaining()),
+    }
+}
+
+fn decode_packed(
+    mut reader: ByteReader<'_>,
+    tenant: TenantId,
+    shard: u16,
+    count: usize,
+) -> Result<SeriesRecord, BadRecord> {
+    let length = reader.u32() as usize;
+    let offset = reader.position();
+    let bytes = reader.take(reader.remaining());
+    let bad = |got: String| BadRecord { offset, expected: "compressed series entries", got };
+    if reader.failed() || length > WAL_RECORD_BYTES_MAX || count > length {
+        return Err(bad(format!("{count} entries in {length} bytes")));
+    }
+    let entries = zstd::bulk::decompress(bytes, length).map_err(|error| bad(error.to_string()))?;
+    decode_series(ByteReader::new(&entries), tenant, shard, count)
+}
+
+fn decode_series(
+    mut reader: ByteReader<'_>,
+    tenant: TenantId,
+    shard: u16,
+    count: usize,
+) -> Result<SeriesRecord, BadRecord> {
+    let mut record = SeriesRecord { tenant, shard, ..SeriesRecord::default() };
+    record.ids.reserve(count);
+    let mut id = 0u64;
+    for _ in 0..count {
+        id = id.wrapping_add(reader.varint() as u64);
+        record.keys.extend_from_slice(reader.bytes());
+        record.ids.push((LogId(id), record.keys.len()));
+    }
+    if reader.failed() || reader.remaining() > 0 {
+        return Err(cut(&reader, count));
+    }
+    Ok(record)
+}
+
+fn decode_samples(
+    mut reader: ByteReader<'_>,
+    tenant: TenantId,
+    shard: u16,
+    count: usize,
+) -> Result<SamplesRecord, BadRecord> {
+    let mut record = SamplesRecord {
+        tenant,
+        shard,
+        ids: Vec::with_capacity(count),
+        timestamps: Vec::with_capacity(count),
+        kinds: Vec::with_capacity(count),
+        bits: Vec::with_capacity(count),
+    };
+    let (mut id, mut ts) = (0u64, 0i64);
+    for _ in 0..count {
+        let tag = reader.u8();
+        id = match tag & (TAG_SAME_SERIES | TAG_NEXT_SERIES) {
+            0 => id.wrapping_add(reader.varint() as u64),
+            TAG_SAME_SERIES => id,
+            TAG_NEXT_SERIES => id.wrapping_add(1),
+            _ => return Err(bad_tag(&reader, tag)),
+        };
+        if tag & TAG_SAME_TIME == 0 {
+            ts = ts.wrapping_add(reader.varint());
+        }
+        let length = usize::from(tag & TAG_LENGTH);
+        if length > 8 {
+            return Err(bad_tag(&reader, tag));
+        }
+        let mut low = [0u8; 8];
+        let bytes = reader.take(length);
+        if bytes.len() != length {
+            return Err(cut(&reader, count));
+        }
+        low[..length].copy_from_slice(bytes);
+        let low = u64::from_le_bytes(low);
+        let (kind, bits) = if tag & TAG_INTEGER == 0 {
+            (SampleKind::Float, low.swap_bytes())
+        } else {
+            (SampleKind::Integer, unzigzag(low) as u64)
+        };
+        record.ids.push(LogId(id));
+        record.timestamps.push(ts);
+        record.kinds.push(kind);
+        record.bits.push(bits);
+    }
+    if reader.failed() || reader.remaining() > 0 {
+        return Err(cut(&reader, count));
+    }
+    Ok(record)
+}
+
+fn bad_tag(reader: &ByteReader<'_>, tag: u8) -> BadRecord {
+    BadRecord {
+        offset: reader.position(),
+        expected: "a sample tag of this version",
+        got: format!("0x{tag:02x}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base::frame::{Frame, read_frame};
+    use base::rng::Rng;
+
+    use super::*;
+
+    fn payload(frame: &[u8]) -> &[u8] {
+        match read_frame(frame, 1 << 20) {
+            Frame::Whole { payload, bytes } if bytes == frame.len() => payload,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn samples_round_trip() {
+        let mut rng = Rng::new(7);
+        let mut out = Vec::new();
+        let mut encoder = RecordEncoder::samples(&mut out, TenantId(3), 5);
+        let mut want = SamplesRecord { tenant: TenantId(3), shard: 5, ..Default::default() };
+        let bits = [0, 1, u64::MAX, 1.5f64.to_bits(), (-0.0f64).to_bits(), 0x7ff0_0000_0000_0002];
+        for index in 0..500u64 {
+            let id = if rng.one_in(3) { LogId(rng.next_u64()) } else { LogId(index) };
+            let ts = if rng.one_in(5) { rng.next_u64() as i64 } else { 1000 };
+            let kind = if rng.one_in(2) { SampleKind::Float } else { SampleKind::Integer };
+            let bits = bits[rng.below(6) as usize];
+            encoder.push_sample(&mut out, id, ts, kind, bits);
+            want.ids.push(id);
+            want.timestamps.push(ts);
+            want.kinds.push(kind);
+            want.bits.push(bits);
+        }
+        encoder.finish(&mut out);
+        assert_eq!(decode(payload(&out)), Ok(Record::Samples(want)));
+    }
+
+    #[test]
+    fn bytes_by_hand() {
+        let mut out = Vec::new();
+        let mut encoder = RecordEncoder::samples(&mut out, TenantId(1), 2);
+        encoder.push_sample(&mut out, LogId(9), 64, SampleKind::Float, 2.0f64.to_bits());
+        encoder.push_sample(&mut out, LogId(10), 64, SampleKind::Integer, 3);
+        encoder.finish(&mut out);
+        let mut want = b"TWR1".to_vec();
+        want.extend([2, 1, 0, 0, 0, 2, 0, 2, 0, 0, 0]);
+        // Tag: one value byte, id step 9 and time step 64 follow; 2.0 is 0x40 and zeros.
+        want.extend([0x01, 18, 0x80, 0x01, 0x40]);
+        // Tag: next series, same time, integer of one byte; zigzag(3) = 6.
+        want.extend([0xb1, 6]);
+        assert_eq!(payload(&out), want);
+    }
+
+    #[test]
+    fn hostile_payloads_are_errors() {
+        let mut rng = Rng::new(11);
+        let mut out = Vec::new();
+        let mut encoder = RecordEncoder::series(&mut out, TenantId(1), 0);
+        encoder.push_series(&mut out, LogId(1), b"\x01a\x01b");
+        encoder.push_series(&mut out, LogId(9), b"\x01a\x01c");
+        encoder.finish(&mut out);
+        let good = out[8..].to_vec();
+        assert!(decode(&good).is_ok());
+        for cut in 0..good.len() {
+            assert!(decode(&good[..cut]).is_err(), "{cut}");
+        }
+        for _ in 0..20_000 {
+            let mut bytes = good.clone();
+            bytes[4] = 1 + rng.below(3) as u8;
+            for _ in 0..3 {
+                let at = 5 + rng.below(bytes.len() as u64 - 5) as usize;
+                bytes[at] = rng.next_u64() as u8;
+            }
+            let _ = decode(&bytes);
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Reads the log back. A torn tail of the newest file is cut; every other damage is reported with
+//! file, offset, expected and got, and skipped: the records behind it are found by their marker.
+//!
+//! Reading and decoding run on a thread of their own, a few records ahead of whoever applies them.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+
+use base::frame::{FRAME_HEADER_BYTES, Frame, checksum, read_frame};
+use base::limits::WAL_RECORD_BYTES_MAX;
+use memmap2::Mmap;
+
+use crate::error::StorageError;
+use crate::layout::{Layout, WalName};
+use crate::wal::record::{RECORD_MARKER, Record, decode};
+use crate::wal::writer::{FILE_HEADER_BYTES, FILE_MAGIC, WalPosition};
+
+/// Records decoded ahead of the one being applied.
+const RECORDS_AHEAD: usize = 4;
+
+/// One thing found in a log file.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// A record and where its frame begins.
+    Record(WalPosition, Record),
+    /// Damage; reading went on behind it.
+    Damage(StorageError),
+    /// The file ends inside a frame that begins at this byte.
+    TornTail(u64),
+}
+
+/// The files of a log directory, in order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WalListing {
+    /// Numbers of the log files, ascending.
+    pub(crate) logs: Vec<u64>,
+    /// Numbers of the series files, ascending.
+    pub(crate) series: Vec<u64>,
+}
+
+/// Lists `layout`'s log directory.
+pub(crate) fn list(layout: &Layout) -> Result<WalListing, StorageError> {
+    let dir = layout.wal_dir();
+    let failed = |error| StorageError::io("list", &dir, &error);
+    let mut listing = WalListing::default();
+    for entry in std::fs::read_dir(&dir).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        match name.to_str().and_then(Layout::parse_wal) {
+            Some(WalName::Log(number)) => listing.logs.push(number),
+            Some(WalName::Series(number)) => listing.series.push(number),
+            None => {}
+        }
+    }
+    listing.logs.sort_unstable();
+    listing.series.sort_unstable();
+    Ok(listing)
+}
+
+/// Maps a file; an empty one has no bytes to map.
+pub(crate) fn map_file(path: &Path) -> Result<Option<Mmap>, StorageError> {
+    let failed = |error| StorageError::io("open", path, &error);
+    let file = File::open(path).map_err(failed)?;
+    if file.metadata().map_err(failed)?.len() == 0 {
+        return Ok(None);
+    }
+    // SAFETY: files of the log and of blocks are written once and never changed while they are
+    // mapped; the data directory's lock keeps other processes of this program out.
+    let map = unsafe { Mmap::map(&file) }.map_err(failed)?;
+    Ok(Some(map))
+}
+
+/// Calls `visit` for everything in log file `number` at `path`.
+pub(crate) fn read_log(
+    path: &Path,
+    number: u64,
+    mut visit: impl FnMut(Found) -> Result<(), StorageError>,
+) -> Result<(), StorageError> {
+    let map = map_file(path)?;
+    let bytes = map.as_deref().unwrap_or_default();
+    if bytes.len() < FILE_HEADER_BYTES {
+        return visit(Found::TornTail(0));
+    }
+    let file = path.display().to_string();
+    if let Some(damage) = check_header(&file, bytes, number) {
+        visit(Found::Damage(damage))?;
+    }
+    let mut offset = FILE_HEADER_BYTES;
+    while offset < bytes.len() {
+        let damage = match read_frame(&bytes[offset..], WAL_RECORD_BYTES_MAX) {
+            Frame::Whole { payload, bytes: taken } if !payload.is_empty() => {
+                let position = WalPosition { file: number, offset: offset as u64 };
+                match decode(payload) {
+                    Ok(record) => visit(Found::Record(position, record))?,
+                    Err(bad) => {
+                        let at = (offset + FRAME_HEADER_BYTES + bad.offset) as u64;
+                        visit(Found::Damage(StorageError::corrupt(
+                            &file,
+                            at,
+                            bad.expected,
+                            bad.got,
+                        )))?;
+                    }
+                }
+                offset += taken;
+                continue;
+            }
+            Frame::Whole { .. } => ("a record".to_owned(), "a frame without payload".to_owned()),
+            Frame::Torn => ("a whole frame".to_owned(), "the end of the file".to_owned()),
+            Frame::TooLong { length } => (
+                format!("a frame of at most {WAL_RECORD_BYTES_MAX} bytes"),
+                format!("{length} bytes"),
+            ),
+            Frame::Damaged { expected, got, .. } => {
+                (format!("checksum 0x{expected:08x}"), format!("0x{got:08x}"))
+            }
+        };
+        let next = find_frame(bytes, offset + 1);
+        let is_damaged =
+            matches!(read_frame(&bytes[offset..], WAL_RECORD_BYTES_MAX), Frame::Damaged { .. });
+        // Without a record behind it, an unfinished frame is a write that never finished.
+        if next.is_none() && !is_damaged {
+            return visit(Found::TornTail(offset as u64));
+        }
+        visit(Found::Damage(StorageError::corrupt(&file, offset as u64, damage.0, damage.1)))?;
+        offset = next.unwrap_or(bytes.len());
+    }
+    Ok(())
+}
+
+fn check_header(file: &str, bytes: &[u8], number: u64) -> Option<StorageError> {
+    let crc = u32::from_le_bytes([bytes[16], bytes[17], bytes[18], bytes[19]]);
+    let got = checksum(&bytes[..16]);
+    let mut stored = [0; 8];
+    stored.copy_from_slice(&bytes[8..16]);
+    if bytes[..8] != FILE_MAGIC {
+        let got = format!("{:02x?}", &bytes[..8]);
+        return Some(StorageError::corrupt(file, 0, format!("{FILE_MAGIC:02x?}"), got));
+    }
+    if crc != got {
+        let (expected, got) = (format!("checksum 0x{crc:08x}"), format!("0x{got:08x}"));
+        return Some(StorageError::corrupt(file, 16, expected, got));
+    }
+    let stored = u64::from_le_bytes(stored);
+    (stored != number).then(|| {
+        StorageError::corrupt(file, 8, format!("file number {number}"), stored.to_string())
+    })
+}
+
+/// The next whole frame with a record at or behind `from`.
+fn find_frame(bytes: &[u8], from: usize) -> Option<usize> {
+    let marker_at = from + FRAME_HEADER_BYTES;
+    let mut search = bytes.get(marker_at..)?;
+    let mut base = marker_at;
+    loop {
+        let hit = find_marker(search)?;
+        let start = base + hit - FRAME_HEADER_BYTES;
+        if let Frame::Whole { .. } = read_frame(&bytes[start..], WAL_RECORD_BYTES_MAX) {
+            return Some(start);
+        }
+        search = &search[hit + 1..];
+        base += hit + 1;
+    }
+}
+
+fn find_marker(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(RECORD_MARKER.len()).position(|window| window == RECORD_MARKER)
+}
+
+/// Reads `files` in order on a second thread and calls `apply` here for everything found, with
+/// the index of the file in `files`.
+pub(crate) fn read_all(
+    files: &[(PathBuf, u64)],
+    mut apply: impl FnMut(usize, Found) -> Result<(), StorageError>,
+) -> Result<(), StorageError> {
+    let (sender, receiver) = mpsc::sync_channel(RECORDS_AHEAD);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            for (index, (path, number)) in files.iter().enumerate() {
+                // A closed channel means that the applying side has given up.
+                let result = read_log(path, *number, |found| {
+                    sender
+                        .send(Ok((index, found)))
+                        .map_err(|_| StorageError::Closed { action: "replay the log" })
+                });
+                if let Err(error) = result {
+                    let _ = sender.send(Err(error));
+                    return;
+                }
+            }
+        });
+        for found in receiver {
+            let (index, found) = found?;
+            apply(index, found)?;
+        }
+        Ok(())
+    })
+}
