@@ -5,9 +5,12 @@
 //! evaluation time: a sub-query is a node over another grid, a value fixed by `@` is a node over one
 //! instant that is repeated.
 
+pub mod check;
+pub mod display;
 pub mod failure;
 pub mod node;
 pub mod rows;
+pub mod rules;
 pub mod semantics;
 
 pub use failure::{Annotation, AnnotationKind, EvalError, Level};
