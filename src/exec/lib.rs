@@ -1,1 +1,23 @@
-//! exec
+//! Layer 3: runs a plan. Synchronous, columnar along time, streaming across rows.
+//!
+//! Each node pushes its rows, one after the other, into the sink of the node above; a row is a
+//! column of values over its instants. So a scan feeds a fold feeds an aggregate without any of them
+//! holding more than one row, and memory is groups × steps. Nodes that need all rows at once (joins,
+//! sorting) collect them in a [`row::Rows`], which the query's budget counts.
+//!
+//! Nothing here knows a query language, a storage format or a thread pool.
+
+mod budget;
+mod context;
+mod error;
+mod executor;
+mod kernels;
+mod operators;
+mod row;
+
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+
+pub use context::{Context, Output, Profile, Value, sort_by_labels};
+pub use error::ExecError;
+pub use executor::execute;

@@ -1,0 +1,77 @@
+//! What goes into an execution beside the plan, and what comes out.
+
+use std::time::Duration;
+
+use base::cancel::CancelToken;
+use model::{Points, ResultSeries};
+use plan::Annotation;
+
+/// The circumstances of one execution.
+#[derive(Clone, Debug, Default)]
+pub struct Context {
+    /// Stops the query.
+    pub cancel: CancelToken,
+    /// Measure every node. Costs two clock readings per row and node.
+    pub analyze: bool,
+}
+
+impl Context {
+    /// A context that `cancel` stops.
+    pub fn new(cancel: CancelToken) -> Self {
+        Self { cancel, analyze: false }
+    }
+
+    /// The same, with every node measured.
+    pub fn analyzing(cancel: CancelToken) -> Self {
+        Self { cancel, analyze: true }
+    }
+}
+
+/// The answer to a query.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// The rows.
+    pub value: Value,
+    /// What is remarkable about them; no two are equal.
+    pub annotations: Vec<Annotation>,
+    /// Samples read from the source.
+    pub samples_read: u64,
+    /// The most samples held in memory at once.
+    pub peak_samples: u64,
+    /// What each node did; only the root when the context does not ask for more.
+    pub profile: Profile,
+}
+
+/// The rows of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// One value per instant.
+    Scalar(Points),
+    /// Rows in the order of the plan's root. PromQL rows without a point are left out; rows that a
+    /// node clipped or placed on a grid of their own stay, even without one.
+    Vector(Vec<ResultSeries>),
+    /// A text.
+    Text(String),
+}
+
+/// What one node did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Profile {
+    /// The node, as `EXPLAIN` spells it.
+    pub node: String,
+    /// Rows that left it.
+    pub rows: u64,
+    /// Present points that left it.
+    pub points: u64,
+    /// Estimated bytes that left it.
+    pub bytes: u64,
+    /// Time in it and in the nodes below, without the nodes above.
+    pub elapsed: Duration,
+    /// The nodes below.
+    pub children: Vec<Profile>,
+}
+
+/// Brings result rows into label order, as Prometheus wants its matrices.
+pub fn sort_by_labels(rows: &mut [ResultSeries]) {
+    rows.sort_by(|left, right| left.labels.cmp(&right.labels));
+}

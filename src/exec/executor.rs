@@ -1,0 +1,321 @@
+//! Walks the plan: which operator runs a node, and what all operators share.
+
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+use model::{ResultSeries, Source};
+use parking_lot::Mutex;
+use plan::semantics::{Alignment, Buckets};
+use plan::{Annotation, AnnotationKind, EvalError, Fold, Node, Op, Plan, Span, ValueType};
+
+use crate::budget::Budget;
+use crate::context::{Context, Output, Profile, Value};
+use crate::error::ExecError;
+use crate::operators;
+use crate::row::{Identity, Row, Rows};
+
+/// Takes the rows of a node, one after the other. It may change what it is given.
+pub(crate) type Sink<'s> = dyn FnMut(&mut Identity<'_>, &mut Row) -> Result<(), ExecError> + 's;
+
+/// Nesting of a plan. Above it a query is refused: each level takes a few stack frames.
+const DEPTH_MAX: usize = 4 * base::limits::QUERY_DEPTH_MAX;
+/// Stack of the thread that runs deep plans.
+const DEEP_STACK_BYTES: usize = 256 << 20;
+/// Nesting that the caller's stack is sure to hold.
+const SHALLOW: usize = 40;
+
+/// Runs `plan` over `source`. Blocks until the answer is complete or `context.cancel` stops it.
+pub fn execute(plan: &Plan, source: &dyn Source, context: &Context) -> Result<Output, ExecError> {
+    let depth = plan::check::depth(&plan.root, DEPTH_MAX);
+    if depth >= DEPTH_MAX {
+        return Err(EvalError::BadArgument(format!(
+            "query is nested too deeply: at most {DEPTH_MAX} levels are allowed"
+        ))
+        .into());
+    }
+    if depth <= SHALLOW {
+        return run(plan, source, context);
+    }
+    std::thread::scope(|scope| {
+        let spawned = std::thread::Builder::new()
+            .name("deep-query".to_owned())
+            .stack_size(DEEP_STACK_BYTES)
+            .spawn_scoped(scope, || run(plan, source, context));
+        let thread = spawned.map_err(|e| ExecError::Internal(format!("cannot start: {e}")))?;
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn run(plan: &Plan, source: &dyn Source, context: &Context) -> Result<Output, ExecError> {
+    plan::check::check(plan).map_err(|error| ExecError::Internal(error.to_string()))?;
+    let plan = plan::rules::optimise(plan.clone());
+    let budget = Budget::new(plan.limits);
+    let executor = Executor::new(source, context, &budget);
+    let value = executor.value(&plan.root)?;
+    let measures = executor.measures.into_inner();
+    Ok(Output {
+        value,
+        annotations: executor.annotations.into_inner(),
+        samples_read: budget.samples_read(),
+        peak_samples: budget.peak_samples(),
+        profile: profile(&plan.root, &measures),
+    })
+}
+
+/// What a node did so far; keyed by its address, which is stable while the plan is borrowed.
+#[derive(Default)]
+struct Measure {
+    rows: u64,
+    points: u64,
+    elapsed: Duration,
+}
+
+fn profile(node: &Node, measures: &HashMap<usize, Measure>) -> Profile {
+    let mut out = Profile { node: plan::display::title(node), ..Profile::default() };
+    if let Some(measure) = measures.get(&address(node)) {
+        out.rows = measure.rows;
+        out.points = measure.points;
+        out.bytes = measure.points * 8;
+        out.elapsed = measure.elapsed;
+    }
+    if !measures.is_empty() {
+        out.children = node.children().into_iter().map(|c| profile(c, measures)).collect();
+    }
+    out
+}
+
+fn address(node: &Node) -> usize {
+    std::ptr::from_ref(node) as usize
+}
+
+/// One running query.
+pub(crate) struct Executor<'e> {
+    pub(crate) source: &'e dyn Source,
+    pub(crate) context: &'e Context,
+    pub(crate) budget: &'e Budget,
+    annotations: Mutex<Vec<Annotation>>,
+    shared: Mutex<HashMap<usize, Shared<'e>>>,
+    measures: Mutex<HashMap<usize, Measure>>,
+}
+
+/// What became of a node that is used more than once.
+#[derive(Clone)]
+enum Shared<'e> {
+    Rows(std::sync::Arc<Rows<'e>>),
+    /// Too large to keep: every use computes it again.
+    TooLarge,
+}
+
+impl<'e> Executor<'e> {
+    /// A query about to run.
+    pub(crate) fn new(source: &'e dyn Source, context: &'e Context, budget: &'e Budget) -> Self {
+        Self {
+            source,
+            context,
+            budget,
+            annotations: Mutex::default(),
+            shared: Mutex::default(),
+            measures: Mutex::default(),
+        }
+    }
+
+    /// `Err` once the query should stop.
+    pub(crate) fn check(&self) -> Result<(), ExecError> {
+        Ok(self.context.cancel.check()?)
+    }
+
+    /// Notes something remarkable, once.
+    pub(crate) fn annotate(&self, kind: AnnotationKind, span: Option<Span>) {
+        let annotation = Annotation { kind, span };
+        let mut annotations = self.annotations.lock();
+        if !annotations.contains(&annotation) {
+            annotations.push(annotation);
+        }
+    }
+
+    /// Pushes the rows of `node` into `sink`, in order.
+    pub(crate) fn stream(&self, node: &Node, sink: &mut Sink<'_>) -> Result<(), ExecError> {
+        if !self.context.analyze {
+            return self.dispatch(node, sink);
+        }
+        let mut measure = Measure::default();
+        let mut above = Duration::ZERO;
+        let started = Instant::now();
+        let outcome = self.dispatch(node, &mut |identity, row| {
+            measure.rows += 1;
+            measure.points += row.point_count() as u64;
+            let entered = Instant::now();
+            let outcome = sink(identity, row);
+            above += entered.elapsed();
+            outcome
+        });
+        measure.elapsed = started.elapsed().saturating_sub(above);
+        let mut measures = self.measures.lock();
+        let total = measures.entry(address(node)).or_default();
+        total.rows += measure.rows;
+        total.points += measure.points;
+        total.elapsed += measure.elapsed;
+        outcome
+    }
+
+    fn dispatch(&self, node: &Node, sink: &mut Sink<'_>) -> Result<(), ExecError> {
+        match &node.op {
+            Op::Constant(number, grid) => operators::scalar::constant(number.0, *grid, sink),
+            Op::Time(grid) => operators::scalar::time(*grid, sink),
+            Op::Text(_) => Err(ExecError::Internal("a text inside an expression".to_owned())),
+            Op::Scan(scan) => operators::scan::stream(self, scan, sink),
+            Op::Fold(fold) => operators::fold::stream(self, fold, node.span, sink),
+            Op::Map(map) => operators::map::stream(self, map, sink),
+            Op::Aggregate(aggregate) => {
+                operators::aggregate::stream(self, aggregate, node.span, sink)
+            }
+            Op::Rank(rank) => operators::rank::stream(self, rank, node.span, sink),
+            Op::Join(join) => operators::join::stream(self, join, sink),
+            Op::Buckets { function, input, arguments } => {
+                operators::buckets::stream(self, *function, input, arguments, node.span, sink)
+            }
+            Op::Union(inputs) => inputs.iter().try_for_each(|input| self.stream(input, sink)),
+            Op::Rows(rows) => operators::rows::stream(self, rows, sink),
+            Op::Absent { input, labels } => operators::absent::stream(self, input, labels, sink),
+            Op::Relabel(relabel) => operators::relabel::stream(self, relabel, sink),
+            Op::Sort { input, order } => {
+                operators::sort::stream(self, input, order, node.span, sink)
+            }
+            Op::Clip { input, range } => operators::clip::stream(self, input, *range, sink),
+            Op::Condense { input, points_max, function } => {
+                operators::condense::stream(self, input, *points_max, function, sink)
+            }
+            Op::Repeat { input, grid } => operators::scalar::repeat(self, input, *grid, sink),
+            Op::ToScalar(input) => operators::scalar::to_scalar(self, input, sink),
+            Op::ToVector(input) => self.stream(input, sink),
+            Op::Shared { id, input } => self.shared(*id, input, sink),
+        }
+    }
+
+    /// All rows of `node`.
+    pub(crate) fn collect(&self, node: &Node) -> Result<Rows<'e>, ExecError> {
+        let mut rows = Rows::new(self.budget);
+        self.stream(node, &mut |identity, row| rows.push(identity, row))?;
+        Ok(rows)
+    }
+
+    /// The values of a scalar node.
+    pub(crate) fn argument(&self, node: &Node) -> Result<Argument, ExecError> {
+        if let Op::Constant(number, _) = &node.op {
+            return Ok(Argument::Constant(number.0));
+        }
+        let mut values = None;
+        self.stream(node, &mut |_, row| {
+            values.get_or_insert_with(|| row.values().to_vec());
+            Ok(())
+        })?;
+        match values.as_deref() {
+            None | Some([]) => Ok(Argument::Constant(f64::NAN)),
+            Some([single]) => Ok(Argument::Constant(*single)),
+            Some(_) => Ok(Argument::Steps(values.unwrap_or_default())),
+        }
+    }
+
+    /// The values of scalar nodes.
+    pub(crate) fn arguments(&self, nodes: &[Node]) -> Result<Vec<Argument>, ExecError> {
+        nodes.iter().map(|node| self.argument(node)).collect()
+    }
+
+    /// Computes a node on its first use and replays it on later ones, unless it is too large.
+    fn shared(&self, id: usize, input: &Node, sink: &mut Sink<'_>) -> Result<(), ExecError> {
+        let known = self.shared.lock().get(&id).cloned();
+        match known {
+            Some(Shared::Rows(rows)) => {
+                let mut copy = Row::default();
+                for (identity, row) in rows.iter() {
+                    self.check()?;
+                    copy.copy_from(row);
+                    sink(&mut identity.duplicate(), &mut copy)?;
+                }
+                Ok(())
+            }
+            Some(Shared::TooLarge) => self.stream(input, sink),
+            None => {
+                let samples_max = self.budget.cache_samples_max();
+                let mut kept = Some(Rows::new(self.budget));
+                self.stream(input, &mut |identity, row| {
+                    if let Some(rows) = &mut kept {
+                        rows.push(identity, row)?;
+                        if rows.sample_count() > samples_max {
+                            kept = None;
+                        }
+                    }
+                    sink(identity, row)
+                })?;
+                let shared = match kept {
+                    Some(rows) => Shared::Rows(std::sync::Arc::new(rows)),
+                    None => Shared::TooLarge,
+                };
+                self.shared.lock().insert(id, shared);
+                Ok(())
+            }
+        }
+    }
+
+    fn value(&self, root: &Node) -> Result<Value, ExecError> {
+        if let Op::Text(text) = &root.op {
+            return Ok(Value::Text(text.clone()));
+        }
+        if root.value_type() == ValueType::Scalar {
+            let mut points = model::Points::default();
+            self.stream(root, &mut |_, row| {
+                points = row.points();
+                Ok(())
+            })?;
+            return Ok(Value::Scalar(points));
+        }
+        let keeps_empty = keeps_empty(root);
+        let mut rows: Vec<ResultSeries> = Vec::new();
+        self.stream(root, &mut |identity, row| {
+            if keeps_empty || !row.is_empty() {
+                let result = identity.result(row);
+                self.budget.reserve(1, result.points.values.len())?;
+                rows.push(result);
+            }
+            Ok(())
+        })?;
+        Ok(Value::Vector(rows))
+    }
+}
+
+/// True where rows without a point are part of the answer: OpenTSDB and Graphite list series that
+/// exist, PromQL only those that have a value.
+fn keeps_empty(node: &Node) -> bool {
+    let here = match &node.op {
+        Op::Clip { .. } | Op::Condense { .. } | Op::Rows(_) => true,
+        Op::Fold(Fold { buckets, .. }) => matches!(buckets, Buckets::PerSeries { .. }),
+        Op::Aggregate(aggregate) => !matches!(aggregate.alignment, Alignment::Steps),
+        _ => false,
+    };
+    here || node.children().into_iter().any(keeps_empty)
+}
+
+/// The values of a scalar argument.
+#[derive(Clone, Debug)]
+pub(crate) enum Argument {
+    /// The same at every instant of any grid.
+    Constant(f64),
+    /// One per instant of the grid that the rows stand on.
+    Steps(Vec<f64>),
+}
+
+impl Argument {
+    /// The value at the instant of this index.
+    #[inline]
+    pub(crate) fn at(&self, index: usize) -> f64 {
+        match self {
+            Self::Constant(value) => *value,
+            Self::Steps(values) => values.get(index).copied().unwrap_or(f64::NAN),
+        }
+    }
+}
+
+/// The values at `index` of up to two arguments; NaN for those that are not given.
+pub(crate) fn pair_at(arguments: &[Argument], index: usize) -> [f64; 2] {
+    [0, 1].map(|at| arguments.get(at).map_or(f64::NAN, |argument| argument.at(index)))
+}

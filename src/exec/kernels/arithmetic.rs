@@ -1,0 +1,203 @@
+//! Sums with compensation, and the binary operators.
+
+use plan::semantics::BinaryOp;
+
+use crate::row::ABSENT;
+
+/// A Kahan-Neumaier sum (Neumaier 1974). Once the sum is infinite the compensation stays zero.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Compensated {
+    /// The running sum.
+    pub(crate) sum: f64,
+    /// What rounding took off it.
+    pub(crate) rest: f64,
+}
+
+impl Compensated {
+    /// A sum that starts at `first`, so that a lone -0 stays one.
+    pub(crate) fn starting_at(first: f64) -> Self {
+        Self { sum: first, rest: 0.0 }
+    }
+
+    /// Adds `value`.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, value: f64) {
+        let total = self.sum + value;
+        let lost = if self.sum.abs() >= value.abs() {
+            (self.sum - total) + value
+        } else {
+            (value - total) + self.sum
+        };
+        self.rest = if total.is_infinite() { 0.0 } else { self.rest + lost };
+        self.sum = total;
+    }
+
+    /// The compensated sum.
+    #[inline(always)]
+    pub(crate) fn value(self) -> f64 {
+        self.sum + self.rest
+    }
+}
+
+/// A mean that sums until the sum would overflow and is kept incrementally from there on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Mean {
+    /// The sum, or the mean once `incremental`.
+    pub(crate) sum: Compensated,
+    /// Values seen.
+    pub(crate) count: f64,
+    /// The sum overflowed.
+    pub(crate) incremental: bool,
+}
+
+impl Mean {
+    /// Adds `value`.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, value: f64) {
+        self.count += 1.0;
+        if self.count == 1.0 {
+            self.sum = Compensated::starting_at(value);
+            return;
+        }
+        if !self.incremental {
+            let mut next = self.sum;
+            next.add(value);
+            if !next.sum.is_infinite() {
+                self.sum = next;
+                return;
+            }
+            self.incremental = true;
+            self.sum.sum /= self.count - 1.0;
+            self.sum.rest /= self.count - 1.0;
+        }
+        let weight = (self.count - 1.0) / self.count;
+        let mut next = Compensated { sum: weight * self.sum.sum, rest: weight * self.sum.rest };
+        next.add(value / self.count);
+        self.sum = next;
+    }
+
+    /// The mean of what was added.
+    #[inline(always)]
+    pub(crate) fn value(self) -> f64 {
+        if self.incremental {
+            self.sum.value()
+        } else {
+            self.sum.sum / self.count + self.sum.rest / self.count
+        }
+    }
+}
+
+/// The smaller number; NaN only if both are.
+#[inline(always)]
+pub(crate) fn smaller(current: f64, value: f64) -> f64 {
+    if value < current || current.is_nan() { value } else { current }
+}
+
+/// The larger number; NaN only if both are.
+#[inline(always)]
+pub(crate) fn larger(current: f64, value: f64) -> f64 {
+    if value > current || current.is_nan() { value } else { current }
+}
+
+/// The smaller of two; NaN if either is; -0 is below 0.
+pub(crate) fn min_of(left: f64, right: f64) -> f64 {
+    if left.is_infinite() && left < 0.0 || right.is_infinite() && right < 0.0 {
+        f64::NEG_INFINITY
+    } else if left.is_nan() || right.is_nan() {
+        f64::NAN
+    } else if left == 0.0 && right == 0.0 {
+        if left.is_sign_negative() { left } else { right }
+    } else if left < right {
+        left
+    } else {
+        right
+    }
+}
+
+/// The larger of two; NaN if either is; 0 is above -0.
+pub(crate) fn max_of(left: f64, right: f64) -> f64 {
+    if left.is_infinite() && left > 0.0 || right.is_infinite() && right > 0.0 {
+        f64::INFINITY
+    } else if left.is_nan() || right.is_nan() {
+        f64::NAN
+    } else if left == 0.0 && right == 0.0 {
+        if left.is_sign_negative() { right } else { left }
+    } else if left > right {
+        left
+    } else {
+        right
+    }
+}
+
+/// `left op right` for operators that answer a number.
+#[inline(always)]
+pub(crate) fn compute(op: BinaryOp, left: f64, right: f64) -> f64 {
+    match op {
+        BinaryOp::Add => left + right,
+        BinaryOp::Subtract => left - right,
+        BinaryOp::Multiply => left * right,
+        BinaryOp::Divide => left / right,
+        BinaryOp::Modulo => left % right,
+        BinaryOp::Power => left.powf(right),
+        BinaryOp::Atan2 => left.atan2(right),
+        _ => f64::from(u8::from(compare(op, left, right))),
+    }
+}
+
+/// Whether a comparison holds; false for other operators.
+#[inline(always)]
+pub(crate) fn compare(op: BinaryOp, left: f64, right: f64) -> bool {
+    match op {
+        BinaryOp::Equal => left == right,
+        BinaryOp::NotEqual => left != right,
+        BinaryOp::Greater => left > right,
+        BinaryOp::Less => left < right,
+        BinaryOp::GreaterOrEqual => left >= right,
+        BinaryOp::LessOrEqual => left <= right,
+        _ => false,
+    }
+}
+
+/// What a pair of values becomes: a number, or for a filtering comparison `kept` or nothing.
+#[inline(always)]
+pub(crate) fn combine(op: BinaryOp, return_bool: bool, left: f64, right: f64, kept: f64) -> f64 {
+    if !op.is_comparison() || return_bool {
+        compute(op, left, right)
+    } else if compare(op, left, right) {
+        kept
+    } else {
+        ABSENT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_keep_what_rounding_loses() {
+        let mut sum = Compensated::default();
+        for value in [1.0, 1e100, 1.0, -1e100] {
+            sum.add(value);
+        }
+        assert_eq!(sum.value(), 2.0);
+        sum.add(f64::INFINITY);
+        sum.add(1.0);
+        assert_eq!(sum.value(), f64::INFINITY);
+    }
+
+    #[test]
+    fn means_survive_overflow() {
+        let mut mean = Mean::default();
+        (0..4).for_each(|_| mean.add(f64::MAX));
+        assert_eq!(mean.value(), f64::MAX);
+    }
+
+    #[test]
+    fn minima_and_maxima_propagate_nan_like_go() {
+        assert!(min_of(1.0, f64::NAN).is_nan() && max_of(f64::NAN, 1.0).is_nan());
+        assert!(max_of(-0.0, 0.0).is_sign_positive() && min_of(0.0, -0.0).is_sign_negative());
+        assert_eq!(smaller(f64::NAN, 3.0), 3.0);
+        assert_eq!(larger(3.0, f64::NAN), 3.0);
+    }
+}

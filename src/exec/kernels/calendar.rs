@@ -1,0 +1,76 @@
+//! Civil dates in UTC from Unix seconds (algorithms: Howard Hinnant, "chrono-compatible low-level
+//! date algorithms").
+
+use plan::semantics::DatePart;
+
+/// The part of the date at `seconds`, which is truncated toward zero first.
+pub(crate) fn part(date_part: DatePart, seconds: f64) -> f64 {
+    // Out of range and NaN saturate; what Go answers there depends on its platform.
+    let seconds = seconds as i64;
+    let days = seconds.div_euclid(86_400);
+    let of_day = seconds.rem_euclid(86_400);
+    let (year, month, day) = civil(days);
+    (match date_part {
+        DatePart::Year => year,
+        DatePart::Month => month,
+        DatePart::DayOfMonth => day,
+        DatePart::DayOfWeek => (days + 4).rem_euclid(7),
+        DatePart::DayOfYear => days - days_from_civil(year, 1, 1) + 1,
+        DatePart::DaysInMonth => days_in_month(year, month),
+        DatePart::Hour => of_day / 3600,
+        DatePart::Minute => of_day % 3600 / 60,
+    }) as f64
+}
+
+fn civil(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let month_from_march = (month + 9) % 12;
+    let of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    let of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + of_year;
+    era * 146_097 + of_era - 719_468
+}
+
+fn days_in_month(year: i64, month: i64) -> i64 {
+    let (next_year, next_month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
+    days_from_civil(next_year, next_month, 1) - days_from_civil(year, month, 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_come_apart() {
+        // 2024-02-29 13:14:15 UTC, a Thursday.
+        let at = 1_709_212_455.0;
+        let parts = [
+            (DatePart::Year, 2024.0),
+            (DatePart::Month, 2.0),
+            (DatePart::DayOfMonth, 29.0),
+            (DatePart::DayOfWeek, 4.0),
+            (DatePart::DayOfYear, 60.0),
+            (DatePart::DaysInMonth, 29.0),
+            (DatePart::Hour, 13.0),
+            (DatePart::Minute, 14.0),
+        ];
+        for (date_part, expected) in parts {
+            assert_eq!(part(date_part, at), expected, "{date_part:?}");
+        }
+        assert_eq!(part(DatePart::Year, -1.0), 1969.0);
+        assert_eq!(part(DatePart::Hour, -0.5), 0.0);
+    }
+}

@@ -1,0 +1,221 @@
+//! Many present values to one, in the float form and in the integer form.
+
+use plan::semantics::{Arithmetic, PercentileMethod, Reducer};
+
+use crate::kernels::arithmetic::{Compensated, Mean, larger, smaller};
+use crate::kernels::order::{median, percentile, quantile};
+
+/// Reduces at least one present value, in order. `argument` is the quantile's; `slots` the number of
+/// places the values were taken from, for means that count the empty ones.
+pub(crate) fn reduce(
+    reducer: &Reducer,
+    values: &[f64],
+    argument: f64,
+    slots: usize,
+    scratch: &mut Vec<f64>,
+) -> f64 {
+    match reducer {
+        Reducer::Sum(arithmetic) => sum(*arithmetic, values),
+        Reducer::Average(arithmetic) => average(*arithmetic, values),
+        Reducer::Min => fold_first(values, smaller),
+        Reducer::Max => fold_first(values, larger),
+        Reducer::Count | Reducer::CountValues(_) => values.len() as f64,
+        Reducer::CountNumbers => numbers(values).count() as f64,
+        Reducer::Group => 1.0,
+        Reducer::First => values.first().copied().unwrap_or(f64::NAN),
+        Reducer::Last => values.last().copied().unwrap_or(f64::NAN),
+        Reducer::StdDev(arithmetic) => variance(*arithmetic, values).sqrt(),
+        Reducer::StdVar(arithmetic) => variance(*arithmetic, values),
+        Reducer::Quantile => {
+            scratch.clear();
+            scratch.extend_from_slice(values);
+            quantile(argument, scratch)
+        }
+        // The original ignores the estimate's name for floats.
+        Reducer::Percentile(q, _) => {
+            copy_numbers(values, scratch);
+            percentile(q.0, PercentileMethod::Legacy, scratch)
+        }
+        Reducer::Median { upper } => {
+            copy_numbers(values, scratch);
+            median(*upper, scratch)
+        }
+        Reducer::Product(Arithmetic::SkipNaN) => skipping(values, |left, right| left * right),
+        Reducer::Product(_) => values.iter().product(),
+        Reducer::Difference => difference(values),
+        Reducer::Subtract => fold_first(values, |left, right| left - right),
+        Reducer::SumSquares(arithmetic) => {
+            scratch.clear();
+            scratch.extend(values.iter().map(|value| value * value));
+            sum(*arithmetic, scratch)
+        }
+        Reducer::Range => fold_first(values, larger) - fold_first(values, smaller),
+        Reducer::AverageOfSlots => sum(Arithmetic::Plain, values) / slots as f64,
+    }
+}
+
+fn numbers(values: &[f64]) -> impl Iterator<Item = f64> + '_ {
+    values.iter().copied().filter(|value| !value.is_nan())
+}
+
+fn copy_numbers(values: &[f64], scratch: &mut Vec<f64>) {
+    scratch.clear();
+    scratch.extend(numbers(values));
+}
+
+fn fold_first(values: &[f64], step: impl Fn(f64, f64) -> f64) -> f64 {
+    values.iter().copied().reduce(step).unwrap_or(f64::NAN)
+}
+
+fn skipping(values: &[f64], step: impl Fn(f64, f64) -> f64) -> f64 {
+    numbers(values).reduce(step).unwrap_or(f64::NAN)
+}
+
+fn sum(arithmetic: Arithmetic, values: &[f64]) -> f64 {
+    match arithmetic {
+        Arithmetic::Compensated => {
+            let mut sum = Compensated::starting_at(values.first().copied().unwrap_or_default());
+            values.iter().skip(1).for_each(|value| sum.add(*value));
+            sum.value()
+        }
+        Arithmetic::Plain => fold_first(values, |left, right| left + right),
+        Arithmetic::SkipNaN => skipping(values, |left, right| left + right),
+    }
+}
+
+fn average(arithmetic: Arithmetic, values: &[f64]) -> f64 {
+    match arithmetic {
+        Arithmetic::Compensated => {
+            let mut mean = Mean::default();
+            values.iter().for_each(|value| mean.add(*value));
+            mean.value()
+        }
+        Arithmetic::Plain => sum(arithmetic, values) / values.len() as f64,
+        Arithmetic::SkipNaN => sum(arithmetic, values) / numbers(values).count() as f64,
+    }
+}
+
+/// Population variance by Welford's recurrence.
+fn variance(arithmetic: Arithmetic, values: &[f64]) -> f64 {
+    match arithmetic {
+        Arithmetic::Compensated => {
+            let (mut mean, mut squares) = (Compensated::default(), Compensated::default());
+            for (index, value) in values.iter().enumerate() {
+                let delta = value - mean.value();
+                mean.add(delta / (index + 1) as f64);
+                squares.add(delta * (value - mean.value()));
+            }
+            squares.value() / values.len() as f64
+        }
+        Arithmetic::Plain => welford(values.iter().copied()),
+        Arithmetic::SkipNaN => welford(numbers(values)),
+    }
+}
+
+fn welford(values: impl Iterator<Item = f64>) -> f64 {
+    let (mut count, mut mean, mut squares) = (0.0, 0.0, 0.0);
+    for value in values {
+        count += 1.0;
+        let delta = value - mean;
+        mean += delta / count;
+        squares += delta * (value - mean);
+    }
+    squares / count
+}
+
+/// Last minus first after leading NaNs; the last one may be NaN.
+fn difference(values: &[f64]) -> f64 {
+    let Some(start) = values.iter().position(|value| !value.is_nan()) else { return f64::NAN };
+    match values.last() {
+        Some(last) if start + 1 < values.len() => last - values[start],
+        _ => 0.0,
+    }
+}
+
+/// The integer form: `None` where the reduction has none and the float form must answer.
+pub(crate) fn reduce_integers(reducer: &Reducer, values: &[i64]) -> Option<i64> {
+    let first = *values.first()?;
+    let last = *values.last()?;
+    let count = values.len() as i64;
+    let sum = || values.iter().fold(0i64, |sum, value| sum.wrapping_add(*value));
+    let floats = || values.iter().map(|value| *value as f64).collect::<Vec<_>>();
+    Some(match reducer {
+        Reducer::Sum(_) => sum(),
+        Reducer::Average(_) => sum().wrapping_div(count),
+        Reducer::Min => values.iter().copied().min()?,
+        Reducer::Max => values.iter().copied().max()?,
+        Reducer::Count | Reducer::CountNumbers => count,
+        Reducer::Group => 1,
+        Reducer::First => first,
+        Reducer::Last => last,
+        Reducer::StdDev(arithmetic) => variance(*arithmetic, &floats()).sqrt() as i64,
+        Reducer::StdVar(arithmetic) => variance(*arithmetic, &floats()) as i64,
+        Reducer::Percentile(q, method) => percentile(q.0, *method, &mut floats()) as i64,
+        Reducer::Median { upper } => {
+            let mut sorted = values.to_vec();
+            sorted.sort_unstable();
+            let middle = sorted.len() / 2;
+            let high = sorted[middle];
+            if *upper || sorted.len() % 2 == 1 {
+                high
+            } else {
+                return None;
+            }
+        }
+        Reducer::Product(_) => values.iter().fold(1i64, |product, v| product.wrapping_mul(*v)),
+        Reducer::Difference => last.wrapping_sub(first),
+        Reducer::Subtract => {
+            values[1..].iter().fold(first, |left, value| left.wrapping_sub(*value))
+        }
+        Reducer::SumSquares(_) => {
+            values.iter().fold(0i64, |sum, v| sum.wrapping_add(v.wrapping_mul(*v)))
+        }
+        Reducer::Range => values.iter().copied().max()?.wrapping_sub(values.iter().copied().min()?),
+        Reducer::Quantile | Reducer::AverageOfSlots | Reducer::CountValues(_) => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plan::node::Number;
+
+    fn of(reducer: Reducer, values: &[f64]) -> f64 {
+        reduce(&reducer, values, 0.5, values.len(), &mut Vec::new())
+    }
+
+    #[test]
+    fn floats_reduce_with_their_nan_rule() {
+        let nan = f64::NAN;
+        assert!(of(Reducer::Sum(Arithmetic::Compensated), &[1.0, nan]).is_nan());
+        assert_eq!(of(Reducer::Sum(Arithmetic::SkipNaN), &[1.0, nan, 2.0]), 3.0);
+        assert!(of(Reducer::Sum(Arithmetic::SkipNaN), &[nan]).is_nan());
+        assert_eq!(of(Reducer::Average(Arithmetic::SkipNaN), &[1.0, nan, 3.0]), 2.0);
+        assert_eq!(of(Reducer::Min, &[nan, 2.0, 1.0]), 1.0);
+        assert_eq!(of(Reducer::Max, &[nan, 2.0, 1.0]), 2.0);
+        assert_eq!(of(Reducer::Count, &[nan, 2.0]), 2.0);
+        assert_eq!(of(Reducer::CountNumbers, &[nan, 2.0]), 1.0);
+        assert_eq!(of(Reducer::StdVar(Arithmetic::Plain), &[1.0, 3.0]), 1.0);
+        assert_eq!(of(Reducer::StdDev(Arithmetic::Compensated), &[1.0, 3.0]), 1.0);
+        assert_eq!(of(Reducer::Difference, &[nan, 2.0, 5.0]), 3.0);
+        assert_eq!(of(Reducer::Difference, &[nan, 2.0]), 0.0);
+        assert_eq!(of(Reducer::Subtract, &[7.0, 2.0, 1.0]), 4.0);
+        assert_eq!(of(Reducer::Range, &[7.0, 2.0, 1.0]), 6.0);
+        assert_eq!(of(Reducer::Median { upper: false }, &[1.0, 4.0]), 2.5);
+        assert_eq!(of(Reducer::SumSquares(Arithmetic::Plain), &[1.0, 2.0]), 5.0);
+        assert_eq!(of(Reducer::Quantile, &[1.0, 2.0]), 1.5);
+    }
+
+    #[test]
+    fn integers_wrap_and_truncate() {
+        let of = |reducer: Reducer, values: &[i64]| reduce_integers(&reducer, values);
+        let skip = Arithmetic::SkipNaN;
+        assert_eq!(of(Reducer::Sum(skip), &[i64::MAX, 1]), Some(i64::MIN));
+        assert_eq!(of(Reducer::Average(skip), &[-1, -2]), Some(-1));
+        assert_eq!(of(Reducer::Median { upper: true }, &[1, 4]), Some(4));
+        assert_eq!(of(Reducer::Difference, &[5]), Some(0));
+        assert_eq!(of(Reducer::StdDev(skip), &[1, 4]), Some(1));
+        let p50 = Reducer::Percentile(Number(0.5), PercentileMethod::R3);
+        assert_eq!(of(p50, &[4, 3, 2, 1]), Some(2));
+    }
+}

@@ -1,0 +1,225 @@
+//! Values of one window of one row's samples.
+
+use plan::EvalError;
+use plan::semantics::FoldFunction;
+
+use crate::error::ExecError;
+use crate::kernels::reduce::reduce;
+use crate::kernels::regression::{double_exponential, line, median_absolute_deviation};
+use crate::row::ABSENT;
+
+/// Where a window lies. Samples satisfy `after_ms < time <= until_ms`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    /// The instant the value stands at.
+    pub(crate) at_ms: i64,
+    /// Lower edge, excluded.
+    pub(crate) after_ms: i64,
+    /// Upper edge, included.
+    pub(crate) until_ms: i64,
+}
+
+impl Window {
+    fn seconds(&self) -> f64 {
+        (self.until_ms - self.after_ms) as f64 / 1e3
+    }
+}
+
+/// Places where a row's values fall, found once per row.
+#[derive(Debug, Default)]
+pub(crate) struct Drops {
+    /// Index behind the fall, and the value before it.
+    places: Vec<(usize, f64)>,
+    first: usize,
+}
+
+impl Drops {
+    /// Finds the falls of a row.
+    pub(crate) fn find(&mut self, values: &[f64]) {
+        self.places.clear();
+        self.first = 0;
+        for (index, pair) in values.windows(2).enumerate() {
+            if pair[1] < pair[0] {
+                self.places.push((index + 1, pair[0]));
+            }
+        }
+    }
+
+    /// The values before the falls between the samples `low..high`. Windows must come in order.
+    fn sum(&mut self, low: usize, high: usize) -> f64 {
+        while self.places.get(self.first).is_some_and(|(index, _)| *index <= low) {
+            self.first += 1;
+        }
+        let inside = self.places[self.first..].iter().take_while(|(index, _)| *index < high);
+        inside.map(|(_, value)| value).sum()
+    }
+}
+
+/// Buffers and arguments of one fold.
+#[derive(Debug, Default)]
+pub(crate) struct WindowState {
+    /// The falls of the current row; only for counters.
+    pub(crate) drops: Drops,
+    scratch: Vec<f64>,
+}
+
+/// The value of the samples `low..high` of a row (at least one), or [`ABSENT`].
+pub(crate) fn value(
+    function: &FoldFunction,
+    (timestamps, values): (&[i64], &[f64]),
+    (low, high): (usize, usize),
+    window: Window,
+    arguments: [f64; 2],
+    state: &mut WindowState,
+) -> Result<f64, ExecError> {
+    let times = &timestamps[low..high];
+    let inside = &values[low..high];
+    let count = inside.len();
+    let (first, last) = (inside[0], inside[count - 1]);
+    let seconds = |index: usize| times[index] as f64 / 1e3;
+    Ok(match function {
+        FoldFunction::Reduce(reducer) => {
+            reduce(reducer, inside, arguments[0], count, &mut state.scratch)
+        }
+        FoldFunction::Newest => last,
+        FoldFunction::NewestTime | FoldFunction::TimeOfLast => seconds(count - 1),
+        FoldFunction::TimeOfFirst => seconds(0),
+        FoldFunction::TimeOfMin => seconds(extreme(inside, |value, best| value <= best)),
+        FoldFunction::TimeOfMax => seconds(extreme(inside, |value, best| value >= best)),
+        FoldFunction::Present => 1.0,
+        FoldFunction::Changes => {
+            let changed =
+                |pair: &&[f64]| pair[0] != pair[1] && !(pair[0].is_nan() && pair[1].is_nan());
+            inside.windows(2).filter(changed).count() as f64
+        }
+        FoldFunction::Resets => inside.windows(2).filter(|pair| pair[1] < pair[0]).count() as f64,
+        FoldFunction::MedianAbsoluteDeviation => {
+            median_absolute_deviation(inside, &mut state.scratch)
+        }
+        FoldFunction::DoubleExponential => smoothed(inside, arguments)?,
+        _ if count < 2 => ABSENT,
+        FoldFunction::Increase { counter, per_second } => {
+            let drops = if *counter { state.drops.sum(low, high) } else { 0.0 };
+            let growth = last - first + drops;
+            let grown = extrapolate(times, first, growth, window, *counter);
+            if *per_second { grown / window.seconds() } else { grown }
+        }
+        FoldFunction::LastStep { counter, per_second } => {
+            let before = inside[count - 2];
+            let step = if *counter && last < before { last } else { last - before };
+            let step_ms = times[count - 1] - times[count - 2];
+            if *per_second { step / (step_ms as f64 / 1e3) } else { step }
+        }
+        FoldFunction::Slope => line(times, inside, times[0]).slope,
+        FoldFunction::PredictLinear => {
+            let fit = line(times, inside, window.at_ms);
+            fit.slope * arguments[0] + fit.intercept
+        }
+    })
+}
+
+fn smoothed(values: &[f64], [smoothing, trend]: [f64; 2]) -> Result<f64, ExecError> {
+    let wrong = |what: &str, symbol: &str, got: f64| {
+        let text = format!("invalid {what} factor. Expected: 0 < {symbol} < 1, got: {got:.6}");
+        Err(ExecError::Eval(EvalError::BadArgument(text)))
+    };
+    if !(smoothing > 0.0 && smoothing < 1.0) {
+        return wrong("smoothing", "sf", smoothing);
+    }
+    if !(trend > 0.0 && trend < 1.0) {
+        return wrong("trend", "tf", trend);
+    }
+    if values.len() < 2 {
+        return Ok(ABSENT);
+    }
+    Ok(double_exponential(values, smoothing, trend))
+}
+
+/// Index of the last extreme value; NaN gives way to anything.
+fn extreme(values: &[f64], beats: impl Fn(f64, f64) -> bool) -> usize {
+    let mut best = 0;
+    for (index, value) in values.iter().enumerate().skip(1) {
+        if beats(*value, values[best]) || values[best].is_nan() {
+            best = index;
+        }
+    }
+    best
+}
+
+/// Growth between the first and the last sample, stretched to the window's edges where the samples
+/// come so close to them that the series must have gone on.
+#[inline]
+fn extrapolate(times: &[i64], first: f64, growth: f64, window: Window, counter: bool) -> f64 {
+    let (first_ms, last_ms) = (times[0], times[times.len() - 1]);
+    let mut to_start = (first_ms - window.after_ms) as f64 / 1e3;
+    let mut to_end = (window.until_ms - last_ms) as f64 / 1e3;
+    let sampled = (last_ms - first_ms) as f64 / 1e3;
+    let average = sampled / (times.len() - 1) as f64;
+    // A gap of more than a tenth above the average means the series began or ended inside.
+    let threshold = average * 1.1;
+    if to_start >= threshold {
+        to_start = average / 2.0;
+    }
+    if counter && growth > 0.0 && first >= 0.0 {
+        // A counter cannot have been below zero.
+        to_start = to_start.min(sampled * (first / growth));
+    }
+    if to_end >= threshold {
+        to_end = average / 2.0;
+    }
+    growth * ((sampled + to_start + to_end) / sampled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plan::semantics::{Arithmetic, Reducer};
+
+    fn of(function: FoldFunction, samples: &[(i64, f64)], after_ms: i64, until_ms: i64) -> f64 {
+        let times: Vec<i64> = samples.iter().map(|sample| sample.0).collect();
+        let values: Vec<f64> = samples.iter().map(|sample| sample.1).collect();
+        let mut state = WindowState::default();
+        state.drops.find(&values);
+        let window = Window { at_ms: until_ms, after_ms, until_ms };
+        let all = (0, values.len());
+        value(&function, (&times, &values), all, window, [0.5, 0.5], &mut state).unwrap()
+    }
+
+    #[test]
+    fn growth_is_extrapolated() {
+        let increase = |counter| FoldFunction::Increase { counter, per_second: false };
+        let samples = [(10_000, 10.0), (20_000, 20.0), (30_000, 30.0)];
+        assert_eq!(of(increase(true), &samples, 0, 30_000), 30.0);
+        assert_eq!(of(increase(false), &samples, 5_000, 35_000), 30.0);
+        // A reset adds what was lost.
+        let reset = [(10_000, 10.0), (20_000, 2.0), (30_000, 4.0)];
+        assert_eq!(of(increase(true), &reset, 10_000 - 1, 30_000).round(), 4.0);
+        // Far from the edges only half a gap is added.
+        assert_eq!(of(increase(false), &samples, -100_000, 200_000), 30.0);
+        assert_eq!(of(increase(true), &samples[..1], 0, 30_000).to_bits(), ABSENT.to_bits());
+    }
+
+    #[test]
+    fn windows_reduce() {
+        let samples = [(1000, 1.0), (2000, 5.0), (3000, 5.0), (4000, 1.0)];
+        let cases = [
+            (FoldFunction::Reduce(Reducer::Sum(Arithmetic::Compensated)), 12.0),
+            (FoldFunction::Newest, 1.0),
+            (FoldFunction::NewestTime, 4.0),
+            (FoldFunction::Changes, 2.0),
+            (FoldFunction::Resets, 1.0),
+            (FoldFunction::TimeOfMin, 4.0),
+            (FoldFunction::TimeOfMax, 3.0),
+            (FoldFunction::TimeOfFirst, 1.0),
+            (FoldFunction::Slope, 0.0),
+            (FoldFunction::PredictLinear, 3.0),
+            (FoldFunction::LastStep { counter: true, per_second: true }, 1.0),
+            (FoldFunction::LastStep { counter: false, per_second: true }, -4.0),
+            (FoldFunction::Present, 1.0),
+            (FoldFunction::MedianAbsoluteDeviation, 2.0),
+        ];
+        for (function, expected) in cases {
+            assert_eq!(of(function.clone(), &samples, 0, 4000), expected, "{function:?}");
+        }
+    }
+}

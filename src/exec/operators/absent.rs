@@ -1,0 +1,32 @@
+//! 1 where nothing is.
+
+use model::Labels;
+use plan::Node;
+
+use crate::error::ExecError;
+use crate::executor::{Executor, Sink};
+use crate::row::{ABSENT, Identity, Row, is_absent};
+
+/// One row that is present where no input row is.
+pub(crate) fn stream(
+    executor: &Executor<'_>,
+    input: &Node,
+    labels: &Labels,
+    sink: &mut Sink<'_>,
+) -> Result<(), ExecError> {
+    let Some(grid) = plan::check::grid(input) else {
+        return Err(ExecError::Internal("absence of rows without a grid".to_owned()));
+    };
+    let mut out = Row::default();
+    out.reset_to_grid(grid, grid.len());
+    out.samples.values.fill(1.0);
+    executor.stream(input, &mut |_, row| {
+        for (out, value) in out.samples.values.iter_mut().zip(row.values()) {
+            if !is_absent(*value) {
+                *out = ABSENT;
+            }
+        }
+        Ok(())
+    })?;
+    sink(&mut Identity::known(labels.clone()), &mut out)
+}

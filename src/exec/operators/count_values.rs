@@ -1,0 +1,72 @@
+//! One row per distinct value of a group.
+
+use hashbrown::HashMap;
+use model::{LabelBuilder, StepGrid};
+use plan::Aggregate;
+use plan::semantics::GroupLabels;
+
+use crate::error::ExecError;
+use crate::executor::{Executor, Sink};
+use crate::kernels::format::decimal;
+use crate::operators::aggregate::GroupTable;
+use crate::operators::distinct;
+use crate::row::{Row, is_absent};
+
+/// The distinct values of a group, in order of appearance, with their count at every step.
+#[derive(Default)]
+struct Values {
+    grid: Option<StepGrid>,
+    places: HashMap<String, usize>,
+    counts: Vec<(String, Row)>,
+}
+
+/// One row per group and value, the value as text under `label`.
+pub(crate) fn stream(
+    executor: &Executor<'_>,
+    aggregate: &Aggregate,
+    label: &str,
+    sink: &mut Sink<'_>,
+) -> Result<(), ExecError> {
+    let mut table: GroupTable<'_, Values> =
+        GroupTable::new(&aggregate.grouping, &GroupLabels::Group);
+    let mut reserved = (0, 0);
+    let outcome = executor.stream(&aggregate.input, &mut |identity, row| {
+        let values = table.of(identity, || Ok(Values::default()))?;
+        values.grid = row.grid;
+        let steps = row.values().len();
+        for (index, value) in row.values().iter().enumerate().filter(|(_, v)| !is_absent(**v)) {
+            let text = decimal(*value);
+            let next = values.counts.len();
+            let place = *values.places.entry(text.clone()).or_insert(next);
+            if place == next {
+                executor.budget.reserve(1, steps)?;
+                reserved = (reserved.0 + 1, reserved.1 + steps);
+                let mut counts = Row::default();
+                if let Some(grid) = row.grid {
+                    counts.reset_to_grid(grid, steps);
+                }
+                values.counts.push((text, counts));
+            }
+            if let Some(count) = values.counts[place].1.samples.values.get_mut(index) {
+                *count = if is_absent(*count) { 1.0 } else { *count + 1.0 };
+            }
+        }
+        Ok(())
+    });
+    let outcome = outcome.and_then(|()| {
+        let produce = |sink: &mut Sink<'_>| {
+            table.finish().try_for_each(|(mut identity, values)| {
+                let group = identity.labels().clone();
+                values.counts.into_iter().try_for_each(|(text, mut counts)| {
+                    let mut builder = LabelBuilder::from_labels(group.view());
+                    identity.set_labels(builder.set(label, &text).build());
+                    sink(&mut identity, &mut counts)
+                })
+            })
+        };
+        // The label may overwrite one that kept two groups apart.
+        distinct::stream(executor, produce, sink)
+    });
+    executor.budget.release(reserved.0, reserved.1);
+    outcome
+}

@@ -1,0 +1,298 @@
+//! Two sides combined by matching labels, step by step.
+//!
+//! The side of which a match group may have one row per step is collected; the other one streams
+//! past it. Errors are those of the single steps: rows that share a group but no step are no clash.
+
+use hashbrown::HashMap;
+use model::{LabelBuilder, Labels, LabelsRef, METRIC_NAME, StepGrid};
+use plan::node::Number;
+use plan::semantics::{Cardinality, Matching};
+use plan::{EvalError, Join};
+
+use crate::error::ExecError;
+use crate::executor::{Executor, Sink};
+use crate::kernels::arithmetic::combine;
+use crate::operators::grouping::pack;
+use crate::operators::{distinct, sets};
+use crate::row::{ABSENT, Identity, Row, Rows, is_absent};
+
+/// The combined rows.
+pub(crate) fn stream(
+    executor: &Executor<'_>,
+    join: &Join,
+    sink: &mut Sink<'_>,
+) -> Result<(), ExecError> {
+    if join.op.is_set() {
+        return sets::stream(executor, join, sink);
+    }
+    let Some(grid) = plan::check::grid(&join.left).or_else(|| plan::check::grid(&join.right))
+    else {
+        return Err(ExecError::Internal("a join of rows without a grid".to_owned()));
+    };
+    let mut matcher = Matcher::new(executor, join, grid)?;
+    distinct::stream(executor, |sink| matcher.run(executor, sink), sink)
+}
+
+/// The packed labels that decide a row's match group.
+pub(crate) fn signature(matching: &Matching, labels: &Labels, out: &mut Vec<u8>) {
+    out.clear();
+    let listed = |name: &str| matching.labels.iter().any(|label| label == name);
+    if matching.on {
+        pack(labels.view(), out, listed);
+    } else {
+        pack(labels.view(), out, |name| name != METRIC_NAME && !listed(name));
+    }
+}
+
+/// A match group: its rows on the "one" side, and what was paired with them.
+struct Group {
+    /// Rows of the "one" side.
+    rows: Vec<usize>,
+    /// One-to-one: steps at which a pair was made.
+    paired: Vec<bool>,
+    /// Grouped: the same per labels of the result.
+    paired_by_labels: HashMap<Labels, Vec<bool>>,
+    /// Steps at which a row of the "many" side is present.
+    many_present: Vec<bool>,
+}
+
+impl Group {
+    fn new(steps: usize) -> Self {
+        Self {
+            rows: Vec::new(),
+            paired: vec![false; steps],
+            paired_by_labels: HashMap::new(),
+            many_present: vec![false; steps],
+        }
+    }
+}
+
+struct Matcher<'j, 'e> {
+    join: &'j Join,
+    grid: StepGrid,
+    steps: usize,
+    /// The "one" side is the left one.
+    swapped: bool,
+    one: Rows<'e>,
+    groups: HashMap<Vec<u8>, Group>,
+    /// Value of a missing row of the "one" side, of the "many" side.
+    fill_one: Option<Number>,
+    fill_many: Option<Number>,
+    key: Vec<u8>,
+}
+
+impl<'j, 'e> Matcher<'j, 'e> {
+    fn new(executor: &Executor<'e>, join: &'j Join, grid: StepGrid) -> Result<Self, ExecError> {
+        let swapped = join.matching.cardinality == Cardinality::OneToMany;
+        let (fill_left, fill_right) = join.matching.fill;
+        let (fill_one, fill_many) =
+            if swapped { (fill_left, fill_right) } else { (fill_right, fill_left) };
+        let one = executor.collect(if swapped { &join.left } else { &join.right })?;
+        let steps = grid.len();
+        let groups = HashMap::new();
+        let key = Vec::new();
+        let mut matcher =
+            Self { join, grid, steps, swapped, one, groups, fill_one, fill_many, key };
+        for index in 0..matcher.one.len() {
+            let (identity, _) = &mut matcher.one.as_mut()[index];
+            signature(&join.matching, identity.labels(), &mut matcher.key);
+            let group = matcher.groups.entry_ref(matcher.key.as_slice());
+            group.or_insert_with(|| Group::new(steps)).rows.push(index);
+        }
+        Ok(matcher)
+    }
+
+    fn run(&mut self, executor: &Executor<'_>, sink: &mut Sink<'_>) -> Result<(), ExecError> {
+        let many = if self.swapped { &self.join.right } else { &self.join.left };
+        let mut any_many = vec![self.fill_many.is_some(); self.steps];
+        let clashes = self.first_clashes();
+        executor.stream(many, &mut |identity, row| {
+            for (any, value) in any_many.iter_mut().zip(row.values()) {
+                *any |= !is_absent(*value);
+            }
+            self.pair(identity, row, sink)
+        })?;
+        // A clash on the "one" side counts at every step at which there is anything to match.
+        for (step, clash) in clashes {
+            if any_many[step] {
+                return Err(self.clash_error(clash).into());
+            }
+        }
+        self.fill_missing_many(sink)
+    }
+
+    /// Per step the first two rows of the "one" side that share a group.
+    fn first_clashes(&self) -> Vec<(usize, (usize, usize))> {
+        let mut clashes = Vec::new();
+        for group in self.groups.values().filter(|group| group.rows.len() > 1) {
+            for step in 0..self.steps {
+                let here = |row: &&usize| {
+                    self.one.values(**row).get(step).is_some_and(|value| !is_absent(*value))
+                };
+                let mut present = group.rows.iter().filter(here);
+                if let (Some(earlier), Some(later)) = (present.next(), present.next()) {
+                    clashes.push((step, (*earlier, *later)));
+                }
+            }
+        }
+        clashes.sort_unstable();
+        clashes
+    }
+
+    fn clash_error(&mut self, (earlier, later): (usize, usize)) -> EvalError {
+        let rows = self.one.as_mut();
+        let earlier = rows[earlier].0.labels().clone();
+        let later = rows[later].0.labels().clone();
+        signature(&self.join.matching, &later, &mut self.key);
+        EvalError::DuplicateMatch {
+            group: LabelsRef::from_packed(&self.key).to_string(),
+            side: if self.swapped { "left" } else { "right" },
+            later: later.to_string(),
+            earlier: earlier.to_string(),
+        }
+    }
+
+    /// Combines a row of the "many" side with its group.
+    fn pair(
+        &mut self,
+        identity: &mut Identity<'_>,
+        row: &Row,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), ExecError> {
+        signature(&self.join.matching, identity.labels(), &mut self.key);
+        let steps = self.steps;
+        if !self.groups.contains_key(self.key.as_slice()) {
+            if self.fill_one.is_none() {
+                return Ok(());
+            }
+            self.groups.insert(self.key.clone(), Group::new(steps));
+        }
+        let Some(mut group) = self.groups.remove(self.key.as_slice()) else { return Ok(()) };
+        for (present, value) in group.many_present.iter_mut().zip(row.values()) {
+            *present |= !is_absent(*value);
+        }
+        let key = self.key.clone();
+        let outcome = self.pair_with(&mut group, &key, identity, row, sink);
+        self.groups.insert(key, group);
+        outcome
+    }
+
+    fn pair_with(
+        &mut self,
+        group: &mut Group,
+        key: &[u8],
+        identity: &mut Identity<'_>,
+        row: &Row,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), ExecError> {
+        let labels = identity.labels().clone();
+        let mut out = Row::default();
+        for place in 0..group.rows.len() {
+            let index = group.rows[place];
+            let one_labels = self.one.as_mut()[index].0.labels().clone();
+            let result = self.result_labels(&labels, &one_labels);
+            out.reset_to_grid(self.grid, self.steps);
+            let one = self.one.values(index);
+            self.combine(group, &result, row.values(), one, &mut out)?;
+            emit(result, &mut out, sink)?;
+        }
+        let Some(fill) = self.fill_one else { return Ok(()) };
+        let mut missing = vec![fill.0; self.steps];
+        for index in &group.rows {
+            for (missing, value) in missing.iter_mut().zip(self.one.values(*index)) {
+                if !is_absent(*value) {
+                    *missing = ABSENT;
+                }
+            }
+        }
+        let one_labels = LabelsRef::from_packed(key).to_labels();
+        let result = self.result_labels(&labels, &one_labels);
+        out.reset_to_grid(self.grid, self.steps);
+        self.combine(group, &result, row.values(), &missing, &mut out)?;
+        emit(result, &mut out, sink)
+    }
+
+    fn combine(
+        &self,
+        group: &mut Group,
+        result: &Labels,
+        many: &[f64],
+        one: &[f64],
+        out: &mut Row,
+    ) -> Result<(), ExecError> {
+        let one_to_one = self.join.matching.cardinality == Cardinality::OneToOne;
+        let steps = self.steps;
+        let paired = if one_to_one {
+            &mut group.paired
+        } else {
+            group.paired_by_labels.entry_ref(result).or_insert_with(|| vec![false; steps])
+        };
+        let slots = out.samples.values.iter_mut().zip(paired.iter_mut());
+        for ((slot, paired), (many, one)) in slots.zip(many.iter().zip(one)) {
+            if is_absent(*many) || is_absent(*one) {
+                continue;
+            }
+            if std::mem::replace(paired, true) {
+                return Err(if one_to_one {
+                    EvalError::ImplicitManyToOne
+                } else {
+                    EvalError::AmbiguousGrouping
+                }
+                .into());
+            }
+            let (left, right) = if self.swapped { (*one, *many) } else { (*many, *one) };
+            *slot = combine(self.join.op, self.join.return_bool, left, right, left);
+        }
+        Ok(())
+    }
+
+    /// Pairs the rows of the "one" side that no row of the other side met.
+    fn fill_missing_many(&mut self, sink: &mut Sink<'_>) -> Result<(), ExecError> {
+        let Some(fill) = self.fill_many else { return Ok(()) };
+        let mut out = Row::default();
+        for index in 0..self.one.len() {
+            let one_labels = self.one.as_mut()[index].0.labels().clone();
+            signature(&self.join.matching, &one_labels, &mut self.key);
+            let Some(mut group) = self.groups.remove(self.key.as_slice()) else { continue };
+            let many: Vec<f64> =
+                group.many_present.iter().map(|met| if *met { ABSENT } else { fill.0 }).collect();
+            let many_labels = LabelsRef::from_packed(&self.key).to_labels();
+            let result = self.result_labels(&many_labels, &one_labels);
+            out.reset_to_grid(self.grid, self.steps);
+            let one = self.one.values(index);
+            let outcome = self.combine(&mut group, &result, &many, one, &mut out);
+            self.groups.insert(self.key.clone(), group);
+            outcome?;
+            emit(result, &mut out, sink)?;
+        }
+        Ok(())
+    }
+
+    fn result_labels(&self, many: &Labels, one: &Labels) -> Labels {
+        let matching = &self.join.matching;
+        let listed = |name: &str| matching.labels.iter().any(|label| label == name);
+        let drops_name = !self.join.op.is_comparison() || self.join.return_bool;
+        let one_to_one = matching.cardinality == Cardinality::OneToOne;
+        if !one_to_one
+            && matching.include.is_empty()
+            && (!drops_name || many.metric_name().is_none())
+        {
+            return many.clone();
+        }
+        let mut builder = LabelBuilder::from_labels(many.view());
+        if drops_name {
+            builder.remove(METRIC_NAME);
+        }
+        if one_to_one {
+            builder.retain(|name| listed(name) == matching.on);
+        }
+        for name in &matching.include {
+            builder.set(name, one.get(name).unwrap_or_default());
+        }
+        builder.build()
+    }
+}
+
+fn emit(labels: Labels, out: &mut Row, sink: &mut Sink<'_>) -> Result<(), ExecError> {
+    if out.is_empty() { Ok(()) } else { sink(&mut Identity::known(labels), out) }
+}

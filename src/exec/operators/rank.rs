@@ -1,0 +1,304 @@
+//! The best rows of each group, unchanged.
+//!
+//! A heap per group and step holds the best values so far, so memory is `count` × steps and never
+//! the input; a row's identity is kept while any heap holds a value of it.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+use hashbrown::HashMap;
+use model::StepGrid;
+use plan::{AnnotationKind, EvalError, Rank, RankKind, Span};
+
+use crate::error::ExecError;
+use crate::executor::{Argument, Executor, Sink};
+use crate::kernels::format::general;
+use crate::operators::grouping::Groups;
+use crate::row::{ABSENT, Identity, Row, is_absent};
+
+/// The chosen rows: of a single instant the best first, group by group; else in input order.
+pub(crate) fn stream(
+    executor: &Executor<'_>,
+    rank: &Rank,
+    span: Option<Span>,
+    sink: &mut Sink<'_>,
+) -> Result<(), ExecError> {
+    let count = executor.argument(&rank.count)?;
+    match rank.kind {
+        RankKind::Top | RankKind::Bottom => best(executor, rank, &counts(&count)?, sink),
+        RankKind::First => first(executor, rank, &counts(&count)?, sink),
+        RankKind::Ratio => ratio(executor, rank, &ratios(executor, &count, span)?, sink),
+    }
+}
+
+/// How many rows each step keeps.
+struct Counts(Vec<usize>);
+
+impl Counts {
+    fn at(&self, index: usize) -> usize {
+        self.0.get(index).or(self.0.first()).copied().unwrap_or_default()
+    }
+}
+
+fn each(argument: &Argument) -> &[f64] {
+    match argument {
+        Argument::Constant(value) => std::slice::from_ref(value),
+        Argument::Steps(values) => values,
+    }
+}
+
+fn counts(argument: &Argument) -> Result<Counts, ExecError> {
+    let bad = |text: String| Err(EvalError::BadArgument(text).into());
+    let mut counts = Vec::new();
+    for value in each(argument) {
+        // The bounds of i64 as floats; the upper one is already outside.
+        if value.is_nan() {
+            return bad("Parameter value is NaN".to_owned());
+        } else if *value >= i64::MAX as f64 {
+            return bad(format!("Scalar value {} overflows int64", general(*value)));
+        } else if *value <= i64::MIN as f64 {
+            return bad(format!("Scalar value {} underflows int64", general(*value)));
+        }
+        counts.push(*value as usize);
+    }
+    Ok(Counts(counts))
+}
+
+/// A value in a heap whose top is the worst one.
+struct Entry {
+    value: f64,
+    row: usize,
+    ascending: bool,
+}
+
+impl Entry {
+    /// `Greater` when `self` is the worse one: NaN, then by value, then the later row.
+    fn worse(&self, other: &Self) -> Ordering {
+        let by_value = match (self.value.is_nan(), other.value.is_nan()) {
+            (true, true) => Ordering::Equal,
+            (true, false) => Ordering::Greater,
+            (false, true) => Ordering::Less,
+            (false, false) => {
+                let order = self.value.partial_cmp(&other.value).unwrap_or(Ordering::Equal);
+                if self.ascending { order } else { order.reverse() }
+            }
+        };
+        by_value.then(self.row.cmp(&other.row))
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+impl Eq for Entry {}
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.worse(other)
+    }
+}
+
+/// A row that some heap holds.
+struct Kept {
+    identity: Identity<'static>,
+    grid: Option<StepGrid>,
+    steps: usize,
+    uses: usize,
+}
+
+fn best(
+    executor: &Executor<'_>,
+    rank: &Rank,
+    counts: &Counts,
+    sink: &mut Sink<'_>,
+) -> Result<(), ExecError> {
+    let mut groups = Groups::new(&rank.grouping);
+    let mut heaps: Vec<Vec<BinaryHeap<Entry>>> = Vec::new();
+    let mut kept: HashMap<usize, Kept> = HashMap::new();
+    let ascending = rank.kind == RankKind::Bottom;
+    let mut row_number = 0;
+    let mut reserved = 0;
+    let outcome = executor.stream(&rank.input, &mut |identity, row| {
+        let (group, is_new) = groups.of(identity);
+        if is_new {
+            heaps.push(Vec::new());
+        }
+        let steps = row.values().len();
+        if heaps[group].len() < steps {
+            heaps[group].resize_with(steps, BinaryHeap::new);
+        }
+        let mut uses = 0;
+        for (index, value) in row.values().iter().enumerate().filter(|(_, v)| !is_absent(**v)) {
+            let heap = &mut heaps[group][index];
+            let entry = Entry { value: *value, row: row_number, ascending };
+            if heap.len() < counts.at(index) {
+                heap.push(entry);
+                uses += 1;
+                reserved += 1;
+                executor.budget.reserve(0, 1)?;
+            } else if let Some(mut worst) = heap.peek_mut()
+                && entry < *worst
+            {
+                let evicted = std::mem::replace(&mut *worst, entry).row;
+                uses += 1;
+                if evicted == row_number {
+                    uses -= 1;
+                } else {
+                    release(&mut kept, evicted);
+                }
+            }
+        }
+        if uses > 0 {
+            kept.insert(
+                row_number,
+                Kept { identity: identity.keep(), grid: row.grid, steps, uses },
+            );
+        }
+        row_number += 1;
+        Ok(())
+    });
+    executor.budget.release(0, reserved);
+    outcome?;
+    emit(heaps, kept, sink)
+}
+
+fn release(kept: &mut HashMap<usize, Kept>, row: usize) {
+    if let Some(entry) = kept.get_mut(&row) {
+        entry.uses -= 1;
+        if entry.uses == 0 {
+            kept.remove(&row);
+        }
+    }
+}
+
+fn emit(
+    heaps: Vec<Vec<BinaryHeap<Entry>>>,
+    mut kept: HashMap<usize, Kept>,
+    sink: &mut Sink<'_>,
+) -> Result<(), ExecError> {
+    let mut out = Row::default();
+    if kept.values().all(|row| row.steps == 1) {
+        for entry in heaps.into_iter().flatten().flat_map(BinaryHeap::into_sorted_vec) {
+            if let Some(row) = kept.get_mut(&entry.row)
+                && let Some(grid) = row.grid
+            {
+                out.reset_to_grid(grid, 1);
+                out.samples.values[0] = entry.value;
+                sink(&mut row.identity, &mut out)?;
+            }
+        }
+        return Ok(());
+    }
+    let mut chosen: HashMap<usize, Vec<(usize, f64)>> = HashMap::new();
+    for steps in heaps {
+        for (index, heap) in steps.into_iter().enumerate() {
+            for entry in heap {
+                chosen.entry(entry.row).or_default().push((index, entry.value));
+            }
+        }
+    }
+    let mut rows: Vec<usize> = kept.keys().copied().collect();
+    rows.sort_unstable();
+    for number in rows {
+        let Some(row) = kept.get_mut(&number) else { continue };
+        let Some(grid) = row.grid else { continue };
+        out.reset_to_grid(grid, row.steps);
+        for (index, value) in chosen.get(&number).into_iter().flatten() {
+            out.samples.values[*index] = *value;
+        }
+        sink(&mut row.identity, &mut out)?;
+    }
+    Ok(())
+}
+
+fn first(
+    executor: &Executor<'_>,
+    rank: &Rank,
+    counts: &Counts,
+    sink: &mut Sink<'_>,
+) -> Result<(), ExecError> {
+    let mut groups = Groups::new(&rank.grouping);
+    let mut taken: Vec<Vec<usize>> = Vec::new();
+    executor.stream(&rank.input, &mut |identity, row| {
+        let (group, is_new) = groups.of(identity);
+        if is_new {
+            taken.push(vec![0; row.values().len()]);
+        }
+        let taken = &mut taken[group];
+        for (index, value) in row.samples.values.iter_mut().enumerate() {
+            if is_absent(*value) {
+                continue;
+            }
+            match taken.get_mut(index) {
+                Some(taken) if *taken < counts.at(index) => *taken += 1,
+                _ => *value = ABSENT,
+            }
+        }
+        if row.is_empty() { Ok(()) } else { sink(identity, row) }
+    })
+}
+
+fn ratios(
+    executor: &Executor<'_>,
+    argument: &Argument,
+    span: Option<Span>,
+) -> Result<Vec<f64>, ExecError> {
+    let mut ratios = Vec::new();
+    for value in each(argument) {
+        if value.is_nan() {
+            return Err(EvalError::BadArgument("Ratio value is NaN".to_owned()).into());
+        }
+        let capped = value.clamp(-1.0, 1.0);
+        if capped != *value {
+            let (got, capped) = (general(*value), general(capped));
+            executor.annotate(AnnotationKind::InvalidRatio { got, capped }, span);
+        }
+        ratios.push(capped);
+    }
+    Ok(ratios)
+}
+
+fn ratio(
+    executor: &Executor<'_>,
+    rank: &Rank,
+    ratios: &[f64],
+    sink: &mut Sink<'_>,
+) -> Result<(), ExecError> {
+    let mut bytes = Vec::new();
+    executor.stream(&rank.input, &mut |identity, row| {
+        bytes.clear();
+        for (name, value) in identity.labels().iter() {
+            put_prefixed(&mut bytes, name);
+            put_prefixed(&mut bytes, value);
+        }
+        let hash = xxhash_rust::xxh64::xxh64(&bytes, 0);
+        let place = hash as f64 / u64::MAX as f64;
+        for (index, value) in row.samples.values.iter_mut().enumerate() {
+            let ratio = ratios.get(index).or(ratios.first()).copied().unwrap_or_default();
+            let kept = if ratio >= 0.0 { place < ratio } else { place >= 1.0 + ratio };
+            if !kept {
+                *value = ABSENT;
+            }
+        }
+        if row.is_empty() { Ok(()) } else { sink(identity, row) }
+    })
+}
+
+/// The packing that Prometheus hashes: one length byte, or 255 and three of them.
+fn put_prefixed(out: &mut Vec<u8>, text: &str) {
+    let length = text.len() as u32;
+    match u8::try_from(length) {
+        Ok(short) if short < 255 => out.push(short),
+        _ => {
+            out.push(255);
+            out.extend_from_slice(&length.to_le_bytes()[..3]);
+        }
+    }
+    out.extend_from_slice(text.as_bytes());
+}

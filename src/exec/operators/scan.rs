@@ -1,0 +1,47 @@
+//! Reads stored series; one at a time into the same buffer.
+
+use model::Hints;
+use plan::Scan;
+
+use crate::error::ExecError;
+use crate::executor::{Executor, Sink};
+use crate::operators::title;
+use crate::row::{Identity, Row};
+
+/// Series between two looks at the clock: a series takes microseconds, a reader waits milliseconds.
+const SERIES_PER_CHECK: usize = 16;
+
+/// Raw rows of the selected series; stale markers are still in them.
+pub(crate) fn stream(
+    executor: &Executor<'_>,
+    scan: &Scan,
+    sink: &mut Sink<'_>,
+) -> Result<(), ExecError> {
+    let hints = Hints {
+        tenant: scan.tenant,
+        sorted: scan.sorted,
+        integers: scan.integers,
+        labels_only: false,
+    };
+    executor.check()?;
+    let selection = executor.source.select(&scan.matchers, scan.range, &hints)?;
+    executor.budget.series(selection.len())?;
+    let mut row = Row::default();
+    for index in 0..selection.len() {
+        if index % SERIES_PER_CHECK == 0 {
+            executor.check()?;
+        }
+        row.reset_to_list();
+        selection.read(index, &mut row.samples)?;
+        if row.samples.is_empty() {
+            continue;
+        }
+        executor.budget.read(row.samples.len())?;
+        let mut identity = Identity::stored(&*selection, index);
+        if let Some(rule) = &scan.title {
+            title::apply(rule, &mut identity)?;
+        }
+        sink(&mut identity, &mut row)?;
+    }
+    Ok(())
+}

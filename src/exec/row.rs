@@ -1,0 +1,312 @@
+//! Rows in flight and rows collected.
+//!
+//! Absence inside a row is the stale marker's bit pattern ([`ABSENT`]): folds take markers out of
+//! what is stored, and no arithmetic produces a signalling NaN, so the pattern is free. A separate
+//! bitset was rejected: it doubles the state of every loop and saves nothing.
+
+use std::sync::Arc;
+
+use model::{
+    LabelBuilder, Labels, METRIC_NAME, Points, ResultSeries, STALE_NAN_BITS, Samples, Selection,
+    StepGrid,
+};
+use plan::RowStyle;
+use plan::node::Text;
+
+use crate::budget::Budget;
+use crate::error::ExecError;
+
+/// The value of an instant at which a row on a grid has no point.
+pub(crate) const ABSENT: f64 = f64::from_bits(STALE_NAN_BITS);
+
+/// True where there is no point.
+#[inline(always)]
+pub(crate) fn is_absent(value: f64) -> bool {
+    value.to_bits() == STALE_NAN_BITS
+}
+
+/// The values of one row; reused from row to row.
+///
+/// With a grid, `samples.values` has one entry per instant, [`ABSENT`] where there is no point, and
+/// `samples.timestamps` is empty. Without one, the instants are listed and every point is present
+/// (a raw row may hold stale markers until it is folded).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Row {
+    /// The regular instants.
+    pub(crate) grid: Option<StepGrid>,
+    /// The values, and the instants where they are listed.
+    pub(crate) samples: Samples,
+    /// The row is a rate in OpenTSDB's sense: between its points it holds its last value.
+    pub(crate) held: bool,
+    /// The rate against the point (0, 0), which only an aggregate over the union of instants sees.
+    pub(crate) hidden: Option<(i64, f64)>,
+}
+
+impl Row {
+    /// Makes this a row on `grid` without any point.
+    pub(crate) fn reset_to_grid(&mut self, grid: StepGrid, steps: usize) {
+        self.reset_to_list();
+        self.grid = Some(grid);
+        self.samples.values.resize(steps, ABSENT);
+    }
+
+    /// Makes this a row of listed instants without any point.
+    pub(crate) fn reset_to_list(&mut self) {
+        self.samples.clear();
+        self.grid = None;
+        self.held = false;
+        self.hidden = None;
+    }
+
+    /// The values.
+    pub(crate) fn values(&self) -> &[f64] {
+        &self.samples.values
+    }
+
+    /// The instant at `index`.
+    pub(crate) fn at(&self, index: usize) -> i64 {
+        match &self.grid {
+            Some(grid) => grid.at(index),
+            None => self.samples.timestamps.get(index).copied().unwrap_or_default(),
+        }
+    }
+
+    /// The exact integer at `index`, where there is one.
+    pub(crate) fn integer(&self, index: usize) -> Option<i64> {
+        self.samples.integers.get(index).copied().flatten()
+    }
+
+    /// Number of present points.
+    pub(crate) fn point_count(&self) -> usize {
+        match self.grid {
+            Some(_) => self.values().iter().filter(|value| !is_absent(**value)).count(),
+            None => self.samples.len(),
+        }
+    }
+
+    /// True when no point is present.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.values().iter().all(|value| is_absent(*value))
+    }
+
+    /// Turns a row on a grid into one of listed instants.
+    pub(crate) fn list(&mut self) {
+        let Some(grid) = self.grid.take() else { return };
+        let mut kept = 0;
+        self.samples.timestamps.clear();
+        for index in 0..self.samples.values.len() {
+            let value = self.samples.values[index];
+            if !is_absent(value) {
+                self.samples.timestamps.push(grid.at(index));
+                self.samples.values[kept] = value;
+                if let Some(integer) = self.samples.integers.get(index).copied() {
+                    self.samples.integers[kept] = integer;
+                }
+                kept += 1;
+            }
+        }
+        self.samples.values.truncate(kept);
+        self.samples.integers.truncate(kept);
+    }
+
+    /// Replaces the content by that of `other`.
+    pub(crate) fn copy_from(&mut self, other: &Row) {
+        self.grid = other.grid;
+        self.held = other.held;
+        self.hidden = other.hidden;
+        self.samples.timestamps.clone_from(&other.samples.timestamps);
+        self.samples.values.clone_from(&other.samples.values);
+        self.samples.integers.clone_from(&other.samples.integers);
+    }
+
+    /// The present points.
+    pub(crate) fn points(&self) -> Points {
+        let mut points = Points::default();
+        for (index, value) in self.values().iter().enumerate().filter(|(_, v)| !is_absent(**v)) {
+            points.timestamps.push(self.at(index));
+            points.values.push(*value);
+            if !self.samples.integers.is_empty() {
+                points.integers.push(self.integer(index));
+            }
+        }
+        points
+    }
+}
+
+/// Where a row's labels come from.
+enum Origin<'s> {
+    /// A stored series whose labels nobody asked for yet.
+    Stored(&'s dyn Selection, usize),
+    /// Known labels.
+    Known(Labels),
+}
+
+/// Who a row is. Labels of stored series are built when they are first asked for.
+pub(crate) struct Identity<'s> {
+    origin: Origin<'s>,
+    nameless: bool,
+    /// What the query calls the row.
+    pub(crate) title: Option<Text>,
+    /// Labels that the rows behind an aggregate disagree on.
+    pub(crate) disagreeing: Option<Arc<[String]>>,
+    /// How the row presents itself and wants its points merged.
+    pub(crate) style: Option<Arc<RowStyle>>,
+}
+
+impl<'s> Identity<'s> {
+    /// The series at `index` of a selection.
+    pub(crate) fn stored(selection: &'s dyn Selection, index: usize) -> Self {
+        Self::from_origin(Origin::Stored(selection, index))
+    }
+
+    /// A row with known labels.
+    pub(crate) fn known(labels: Labels) -> Self {
+        Self::from_origin(Origin::Known(labels))
+    }
+
+    fn from_origin(origin: Origin<'s>) -> Self {
+        Self { origin, nameless: false, title: None, disagreeing: None, style: None }
+    }
+
+    /// Takes the metric's name off, now or when the labels are built.
+    pub(crate) fn drop_name(&mut self) {
+        self.nameless = true;
+    }
+
+    /// The labels.
+    pub(crate) fn labels(&mut self) -> &Labels {
+        if let Origin::Stored(selection, index) = self.origin {
+            self.origin = Origin::Known(selection.labels(index));
+        }
+        if std::mem::take(&mut self.nameless)
+            && let Origin::Known(labels) = &mut self.origin
+        {
+            *labels = without_name(labels);
+        }
+        match &self.origin {
+            Origin::Known(labels) => labels,
+            Origin::Stored(..) => unreachable!("replaced above"),
+        }
+    }
+
+    /// Gives the row other labels.
+    pub(crate) fn set_labels(&mut self, labels: Labels) {
+        self.origin = Origin::Known(labels);
+        self.nameless = false;
+    }
+
+    /// The title, or for a row without one its name in Graphite's spelling.
+    pub(crate) fn title_or_name(&mut self) -> Text {
+        match &self.title {
+            Some(title) => title.clone(),
+            None => model::identity::graphite_name(self.labels()).into(),
+        }
+    }
+
+    /// A copy of an identity whose labels are known.
+    pub(crate) fn duplicate(&self) -> Identity<'s> {
+        let origin = match &self.origin {
+            Origin::Stored(selection, index) => Origin::Stored(*selection, *index),
+            Origin::Known(labels) => Origin::Known(labels.clone()),
+        };
+        Identity {
+            origin,
+            nameless: self.nameless,
+            title: self.title.clone(),
+            disagreeing: self.disagreeing.clone(),
+            style: self.style.clone(),
+        }
+    }
+
+    /// An owned copy.
+    pub(crate) fn keep(&mut self) -> Identity<'static> {
+        Identity {
+            origin: Origin::Known(self.labels().clone()),
+            nameless: false,
+            title: self.title.clone(),
+            disagreeing: self.disagreeing.clone(),
+            style: self.style.clone(),
+        }
+    }
+
+    /// The row as a result.
+    pub(crate) fn result(&mut self, row: &Row) -> ResultSeries {
+        ResultSeries {
+            labels: self.labels().clone(),
+            title: self.title.clone(),
+            disagreeing: self.disagreeing.clone().unwrap_or_else(|| Arc::from([])),
+            grid: row.grid,
+            points: row.points(),
+        }
+    }
+}
+
+/// `labels` without the metric's name.
+pub(crate) fn without_name(labels: &Labels) -> Labels {
+    match labels.metric_name() {
+        Some(_) => LabelBuilder::from_labels(labels.view()).remove(METRIC_NAME).build(),
+        None => labels.clone(),
+    }
+}
+
+/// Collected rows. Their room in the budget is given back when they are dropped.
+pub(crate) struct Rows<'b> {
+    budget: &'b Budget,
+    rows: Vec<(Identity<'static>, Row)>,
+    reserved_samples: usize,
+}
+
+impl<'b> Rows<'b> {
+    /// No rows yet.
+    pub(crate) fn new(budget: &'b Budget) -> Self {
+        Self { budget, rows: Vec::new(), reserved_samples: 0 }
+    }
+
+    /// Adds a copy of a row.
+    pub(crate) fn push(&mut self, identity: &mut Identity, row: &Row) -> Result<(), ExecError> {
+        self.push_owned(identity.keep(), row.clone())
+    }
+
+    /// Adds a row.
+    pub(crate) fn push_owned(
+        &mut self,
+        identity: Identity<'static>,
+        row: Row,
+    ) -> Result<(), ExecError> {
+        let samples = row.values().len();
+        self.reserved_samples += samples;
+        self.rows.push((identity, row));
+        self.budget.reserve(1, samples)
+    }
+
+    /// Number of rows.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The rows.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(Identity<'static>, Row)> {
+        self.rows.iter()
+    }
+
+    /// The rows, to be changed in place but not made longer.
+    pub(crate) fn as_mut(&mut self) -> &mut [(Identity<'static>, Row)] {
+        &mut self.rows
+    }
+
+    /// The values of the row at `index`.
+    pub(crate) fn values(&self, index: usize) -> &[f64] {
+        self.rows[index].1.values()
+    }
+
+    /// The samples held.
+    pub(crate) fn sample_count(&self) -> usize {
+        self.reserved_samples
+    }
+}
+
+impl Drop for Rows<'_> {
+    fn drop(&mut self) {
+        self.budget.release(self.rows.len(), self.reserved_samples);
+    }
+}
