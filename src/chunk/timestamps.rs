@@ -308,9 +308,9 @@ fn skip_gaps(reader: &mut ByteReader<'_>) {
     }
 }
 
-fn read_deltas(
-    blob: &[u8],
-    reader: &mut ByteReader<'_>,
+fn read_deltas<'a>(
+    blob: &'a [u8],
+    reader: &mut ByteReader<'a>,
     kernel: Kernel,
     start: i64,
     column: &mut [i64],
@@ -323,9 +323,9 @@ fn read_deltas(
     Ok(())
 }
 
-fn read_delta_deltas(
-    blob: &[u8],
-    reader: &mut ByteReader<'_>,
+fn read_delta_deltas<'a>(
+    blob: &'a [u8],
+    reader: &mut ByteReader<'a>,
     kernel: Kernel,
     start: i64,
     column: &mut [i64],

@@ -8,6 +8,11 @@ fn load(bytes: &[u8], offset: usize) -> u64 {
     if let Some(word) = bytes.get(offset..).and_then(|rest| rest.first_chunk::<8>()) {
         return u64::from_le_bytes(*word);
     }
+    load_end(bytes, offset)
+}
+
+#[cold]
+fn load_end(bytes: &[u8], offset: usize) -> u64 {
     let mut word = [0; 8];
     let rest = bytes.get(offset..).unwrap_or(&[]);
     for (to, from) in word.iter_mut().zip(rest) {

@@ -7,9 +7,9 @@ use crate::kernel::{Kernel, packed_at};
 use base::codec::ByteReader;
 
 /// Fills `out` with the integers of the stream at the reader, which reads `blob`.
-pub(crate) fn read_stream(
-    blob: &[u8],
-    reader: &mut ByteReader<'_>,
+pub(crate) fn read_stream<'a>(
+    blob: &'a [u8],
+    reader: &mut ByteReader<'a>,
     kernel: Kernel,
     out: &mut [u64],
 ) -> Result<(), ChunkError> {
@@ -30,7 +30,7 @@ pub(crate) fn read_stream(
         read_packed(blob, reader, kernel, width, base, out)?;
     }
     match exceptions {
-        Some(exceptions) => exceptions.apply(blob, out),
+        Some(exceptions) => exceptions.apply(out),
         None => Ok(()),
     }
 }
@@ -71,125 +71,122 @@ fn read_blocks(
     out: &mut [u64],
 ) -> Result<(), ChunkError> {
     let mut heads = reader.clone();
+    let mut rest = rest_of(blob, reader).iter();
     for _ in 0..out.len().div_ceil(BLOCK) {
-        reader.u8();
-        reader.varint();
+        // A width, then a varint, whose last byte is below 0x80.
+        rest.next();
+        rest.by_ref().find(|byte| **byte < 0x80);
     }
+    skip_to(reader, rest.len());
     let mut base = 0u64;
     for block in out.chunks_mut(BLOCK) {
         let width = width_of_code(heads.u8())?;
         base = base.wrapping_add(heads.varint() as u64);
         read_packed(blob, reader, kernel, width, base, block)?;
     }
-    Ok(())
+    // Heads that are cut short read as empty windows until here.
+    match heads.failed() {
+        true => Err(ChunkError::Truncated),
+        false => Ok(()),
+    }
 }
 
-/// Where the parts of the exceptions are.
+/// The bytes of `blob` that its reader has not read.
+fn rest_of<'a>(blob: &'a [u8], reader: &ByteReader<'a>) -> &'a [u8] {
+    blob.get(reader.position()..).unwrap_or(&[])
+}
+
+/// Takes all but the last `left` bytes.
+fn skip_to<'a>(reader: &mut ByteReader<'a>, left: usize) -> &'a [u8] {
+    reader.take(reader.remaining().saturating_sub(left))
+}
+
+/// The parts of the exceptions of one stream.
 struct Exceptions<'a> {
     marks: Marks,
-    /// The gap list and all that follows, or the bitmap alone.
-    places: ByteReader<'a>,
-    count: usize,
-    /// Code [`WIDTH_CODE_VARINT`] or the offsets' width.
-    width: Option<u32>,
-    base: u64,
-    offsets: ByteReader<'a>,
+    /// The gap list or the bitmap.
+    places: &'a [u8],
+    offsets: Offsets<'a>,
+}
+
+enum Offsets<'a> {
+    Varints(ByteReader<'a>),
+    Packed { packed: &'a [u8], width: u32, base: u64 },
 }
 
 impl<'a> Exceptions<'a> {
     /// Reads the heads and steps over the rest.
     fn open(
-        blob: &[u8],
+        blob: &'a [u8],
         reader: &mut ByteReader<'a>,
         marks: Marks,
         numbers: usize,
     ) -> Result<Self, ChunkError> {
-        debug_assert!(reader.position() <= blob.len());
         let (places, count) = match marks {
-            Marks::Bitmap => skip_bitmap(reader, numbers)?,
-            _ => skip_gaps(reader, numbers)?,
+            Marks::Bitmap => take_bitmap(reader, numbers)?,
+            _ => take_gaps(blob, reader, numbers)?,
         };
         let code = reader.u8();
-        if code == WIDTH_CODE_VARINT {
-            let offsets = reader.clone();
+        let offsets = if code == WIDTH_CODE_VARINT {
+            let mut rest = rest_of(blob, reader).iter();
             for _ in 0..count {
-                reader.varint();
+                rest.by_ref().find(|byte| **byte < 0x80);
             }
-            return Ok(Self { marks, places, count, width: None, base: 0, offsets });
+            let offsets = reader.clone();
+            skip_to(reader, rest.len());
+            Offsets::Varints(offsets)
+        } else {
+            let width = width_of_code(code)?;
+            let base = reader.varint() as u64;
+            // What is behind does not matter and makes the last loads cheap.
+            let packed = rest_of(blob, reader);
+            reader.take((count * width as usize).div_ceil(8));
+            Offsets::Packed { packed, width, base }
+        };
+        match reader.failed() {
+            true => Err(ChunkError::Truncated),
+            false => Ok(Self { marks, places, offsets }),
         }
-        let width = width_of_code(code)?;
-        let base = reader.varint() as u64;
-        let offsets = reader.clone();
-        reader.take((count * width as usize).div_ceil(8));
-        if reader.failed() {
-            return Err(ChunkError::Truncated);
-        }
-        Ok(Self { marks, places, count, width: Some(width), base, offsets })
     }
 
     /// Adds each exception's offset at its place, which holds the window's base by now.
-    fn apply(mut self, blob: &[u8], out: &mut [u64]) -> Result<(), ChunkError> {
-        let packed = blob.get(self.offsets.position()..).unwrap_or(&[]);
-        let mut offsets = self.offsets.clone();
-        let (width, base) = (self.width, self.base);
-        let offset = |index: usize| match width {
-            Some(width) => packed_at(packed, width, index).wrapping_add(base),
-            None => offsets.varint() as u64,
-        };
-        match self.marks {
-            Marks::Bitmap => apply_bitmap(self.places.take(out.len().div_ceil(8)), offset, out),
-            _ => self.apply_gaps(offset, out)?,
-        }
-        match offsets.failed() {
-            true => Err(ChunkError::Truncated),
-            false => Ok(()),
-        }
-    }
-
-    fn apply_gaps(
-        &mut self,
-        mut offset: impl FnMut(usize) -> u64,
-        out: &mut [u64],
-    ) -> Result<(), ChunkError> {
-        let mut rest = out.iter_mut();
-        for index in 0..self.count {
-            let mut gap = 0;
-            loop {
-                let byte = self.places.u8();
-                gap += usize::from(byte);
-                if byte != 255 {
-                    break;
+    fn apply(self, out: &mut [u64]) -> Result<(), ChunkError> {
+        match self.offsets {
+            Offsets::Packed { packed, width, base } => {
+                let offset = |index| packed_at(packed, width, index).wrapping_add(base);
+                add_at(self.marks, self.places, offset, out)
+            }
+            Offsets::Varints(mut offsets) => {
+                add_at(self.marks, self.places, |_| offsets.varint() as u64, out)?;
+                match offsets.failed() {
+                    true => Err(ChunkError::Truncated),
+                    false => Ok(()),
                 }
             }
-            match rest.nth(gap) {
-                Some(slot) => *slot = slot.wrapping_add(offset(index)),
-                None => return Err(ChunkError::Malformed { what: "exception beyond the end" }),
-            }
         }
-        Ok(())
     }
 }
 
-fn skip_gaps<'a>(
+fn take_gaps<'a>(
+    blob: &'a [u8],
     reader: &mut ByteReader<'a>,
     numbers: usize,
-) -> Result<(ByteReader<'a>, usize), ChunkError> {
+) -> Result<(&'a [u8], usize), ChunkError> {
     let count = usize::try_from(reader.uvarint()).unwrap_or(usize::MAX);
     if count > numbers {
         return Err(ChunkError::Malformed { what: "more exceptions than integers" });
     }
-    let places = reader.clone();
+    let mut rest = rest_of(blob, reader).iter();
     for _ in 0..count {
-        while reader.u8() == 255 {}
+        rest.by_ref().find(|byte| **byte != 255);
     }
-    Ok((places, count))
+    Ok((skip_to(reader, rest.len()), count))
 }
 
-fn skip_bitmap<'a>(
+fn take_bitmap<'a>(
     reader: &mut ByteReader<'a>,
     numbers: usize,
-) -> Result<(ByteReader<'a>, usize), ChunkError> {
-    let places = reader.clone();
+) -> Result<(&'a [u8], usize), ChunkError> {
     let bitmap = reader.take(numbers.div_ceil(8));
     let count: u32 = bitmap.iter().map(|byte| byte.count_ones()).sum();
     let excess = match (numbers % 8, bitmap.last()) {
@@ -197,19 +194,56 @@ fn skip_bitmap<'a>(
         (used, Some(last)) => last >> used,
     };
     match excess {
-        0 => Ok((places, count as usize)),
+        0 => Ok((bitmap, count as usize)),
         _ => Err(ChunkError::Malformed { what: "exception beyond the end" }),
     }
 }
 
-fn apply_bitmap(bitmap: &[u8], mut offset: impl FnMut(usize) -> u64, out: &mut [u64]) {
+#[inline(always)]
+fn add_at(
+    marks: Marks,
+    places: &[u8],
+    offset: impl FnMut(usize) -> u64,
+    out: &mut [u64],
+) -> Result<(), ChunkError> {
+    match marks {
+        Marks::Bitmap => add_at_bits(places, offset, out),
+        _ => return add_at_gaps(places, offset, out),
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn add_at_gaps(
+    gaps: &[u8],
+    mut offset: impl FnMut(usize) -> u64,
+    out: &mut [u64],
+) -> Result<(), ChunkError> {
+    let (mut place, mut index) = (0, 0);
+    for &gap in gaps {
+        place += usize::from(gap);
+        if gap == 255 {
+            continue;
+        }
+        match out.get_mut(place) {
+            Some(slot) => *slot = slot.wrapping_add(offset(index)),
+            None => return Err(ChunkError::Malformed { what: "exception beyond the end" }),
+        }
+        place += 1;
+        index += 1;
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn add_at_bits(bitmap: &[u8], mut offset: impl FnMut(usize) -> u64, out: &mut [u64]) {
     let mut index = 0;
     for (word, slots) in bitmap.chunks(8).zip(out.chunks_mut(64)) {
         let mut bytes = [0; 8];
         bytes[..word.len()].copy_from_slice(word);
         let mut bits = u64::from_le_bytes(bytes);
         while bits != 0 {
-            // `skip_bitmap` refused bits beyond the end.
+            // `take_bitmap` refused bits beyond the end.
             if let Some(slot) = slots.get_mut(bits.trailing_zeros() as usize) {
                 *slot = slot.wrapping_add(offset(index));
             }
