@@ -22,3 +22,9 @@ pub use timestamps::{TimestampsEncoder, decode_timestamps, encode_timestamps};
 pub use values::{
     Values, ValuesEncoder, decode_floats, decode_values, encode_values, sample_count,
 };
+
+/// Rounds of a random test: these, or fifty times as many when `LONG` is set.
+#[cfg(test)]
+fn rounds(short: u64) -> u64 {
+    if std::env::var_os("LONG").is_some() { 50 * short } else { short }
+}

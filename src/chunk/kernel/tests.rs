@@ -2,6 +2,7 @@
 //! the corrected multiplication is the division. Method: seeded random inputs.
 
 use super::*;
+use crate::rounds;
 use base::rng::Rng;
 
 #[test]
@@ -28,7 +29,7 @@ fn unpacking_is_the_same_in_all_kernels() {
 fn restoring_is_the_same_in_all_kernels() {
     let kernel = Kernel::detect();
     let mut rng = Rng::new(4);
-    for round in 0..1500 {
+    for round in 0..rounds(1500) {
         let count = rng.below(70) as usize;
         let bits = rng.below(38) as u32 + 1;
         let numbers: Vec<u64> = (0..count)
@@ -54,7 +55,7 @@ fn restoring_is_the_same_in_all_kernels() {
 #[test]
 fn division_is_correctly_rounded() {
     let mut rng = Rng::new(5);
-    for _ in 0..500 {
+    for _ in 0..rounds(500) {
         let mut numbers: Vec<u64> =
             (0..100).map(|_| rng.next_u64() >> 11 >> rng.below(50)).collect();
         numbers.extend([0, 1, (1 << 53) - 1, 1 << 52, 10, 5, 1_000_000]);

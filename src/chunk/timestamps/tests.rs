@@ -2,6 +2,7 @@
 //! make the decoder panic or give timestamps that do not ascend. Method: as for values.
 
 use super::*;
+use crate::rounds;
 use base::rng::Rng;
 
 fn round_trip(timestamps: &[i64]) -> usize {
@@ -39,7 +40,7 @@ fn column(rng: &mut Rng, count: usize) -> Vec<i64> {
 
 #[test]
 fn columns_round_trip() {
-    for seed in 0..200 {
+    for seed in 0..rounds(200) {
         let mut rng = Rng::new(seed);
         let count = [1, 2, 3, 4, 20, 120, 480, 1024, 4096][rng.below(9) as usize];
         round_trip(&column(&mut rng, count));
@@ -126,7 +127,7 @@ fn damaged_blobs_do_no_harm() {
         // A vector may double when it grows.
         assert!(out.capacity() <= 2 * 4096);
     };
-    for seed in 0..120 {
+    for seed in 0..rounds(120) {
         let mut rng = Rng::new(seed);
         let count = 1 + rng.below(200) as usize;
         let mut blob = Vec::new();

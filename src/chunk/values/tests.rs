@@ -5,6 +5,7 @@
 use super::decode::{decode_as_floats, decode_bits};
 use super::*;
 use crate::kernel::Kernel;
+use crate::rounds;
 use crate::{ChunkError, Effort};
 use base::rng::Rng;
 use model::{STALE_NAN_BITS, SampleKind};
@@ -106,7 +107,7 @@ fn round_trip(encoder: &mut ValuesEncoder, kind: SampleKind, bits: &[u64], what:
 #[test]
 fn floats_round_trip() {
     let mut encoders = [ValuesEncoder::new(Effort::Fast), ValuesEncoder::new(Effort::Best)];
-    for seed in 0..200 {
+    for seed in 0..rounds(200) {
         let mut rng = Rng::new(seed);
         let count = lengths(&mut rng);
         let bits = column(&mut rng, count);
@@ -119,7 +120,7 @@ fn floats_round_trip() {
 #[test]
 fn integers_round_trip_over_their_full_range() {
     let mut encoders = [ValuesEncoder::new(Effort::Fast), ValuesEncoder::new(Effort::Best)];
-    for seed in 0..120 {
+    for seed in 0..rounds(120) {
         let mut rng = Rng::new(seed);
         let count = lengths(&mut rng);
         let (shift, factor) = (rng.below(64), 1 + rng.below(3) * rng.below(1 << 20));
@@ -319,7 +320,7 @@ fn survive(blob: &[u8], values: &mut Values, floats: &mut Vec<f64>) {
 #[test]
 fn random_bytes_do_no_harm() {
     let (mut values, mut floats) = (Values::default(), Vec::new());
-    for seed in 0..6_000 {
+    for seed in 0..rounds(6_000) {
         let mut rng = Rng::new(seed);
         let length = rng.below(80) as usize;
         let mut blob: Vec<u8> = (0..length).map(|_| rng.next_u64() as u8).collect();
@@ -335,7 +336,7 @@ fn random_bytes_do_no_harm() {
 fn damaged_blobs_do_no_harm() {
     let (mut values, mut floats) = (Values::default(), Vec::new());
     let mut encoder = ValuesEncoder::new(Effort::Best);
-    for seed in 0..120 {
+    for seed in 0..rounds(120) {
         let mut rng = Rng::new(seed);
         let count = 1 + rng.below(300) as usize;
         let bits = column(&mut rng, count);
