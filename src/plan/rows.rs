@@ -93,8 +93,33 @@ pub enum RowsFunction {
     DistinctTitles,
     /// The rows of the first input that has any.
     Fallback,
-    /// Every slot present, with the number of rows, absent points counted; one row, or none.
-    CountRows,
+    /// Every slot present, with the number of rows, absent points counted; one row named as an
+    /// aggregate's (see [`crate::semantics::GroupLabels::Called`]), or none.
+    CountRows {
+        /// Name of the call.
+        function: String,
+    },
+    /// Absent points get this value.
+    FillAbsent(Number),
+    /// 1 where a point is present, 0 where it is absent.
+    IsPresent,
+    /// 1 where a point differs from the last present one before it, else 0.
+    Changed,
+    /// Values moved this many slots later (earlier if negative) on the row's own grid.
+    Delay(i64),
+    /// Values times this many seconds, divided by the row's step in seconds, to six decimals.
+    PerStep(Number),
+    /// The smallest value taken away from all.
+    FromLowest,
+    /// Values scaled to 0 … 1 between the row's smallest and largest; all 0 where they are equal.
+    Normalise,
+    /// The row's grid moved so that its first instant is its first step behind `after_ms`.
+    Restart {
+        /// An instant; excluded.
+        after_ms: i64,
+    },
+    /// Points that are not finite numbers become absent.
+    Finite,
 }
 
 /// New title, style and labels of rows; what is `None` stays.

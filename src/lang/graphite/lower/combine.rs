@@ -1,0 +1,166 @@
+//! Several series to one, or to one of each group.
+
+use plan::semantics::{
+    Alignment, GroupLabels, Grouping, Reducer, RelabelRule, TaggedName, TitleRule,
+};
+use plan::{Aggregate, Node, Op, Relabel, RowsFunction, node::Number};
+
+use super::{Lowering, reducer, rows};
+use crate::graphite::argument::Arguments;
+use crate::graphite::error::GraphiteError;
+use crate::graphite::tagspec::label_of;
+
+type Lowered = Result<Node, GraphiteError>;
+
+/// All rows to one per group, named `<function>Series(…)`.
+fn combined(
+    input: Node,
+    function: &str,
+    reducer: Reducer,
+    present_min: f64,
+    grouping: Grouping,
+) -> Node {
+    // A product is missing where any factor is; everything else takes what there is.
+    let needed = if matches!(reducer, Reducer::Product(_)) { 1.0 } else { present_min };
+    let keep_title = grouping == Grouping::Title;
+    Node::new(Op::Aggregate(Aggregate {
+        input: Box::new(input),
+        reducer,
+        argument: None,
+        grouping,
+        alignment: Alignment::LeastCommonStep { present_min: Number(needed) },
+        labels: GroupLabels::Called {
+            function: format!("{function}Series"),
+            keep_title,
+            mark: Some(("aggregatedBy".to_owned(), function.to_owned())),
+            present_min: Number(present_min),
+        },
+    }))
+}
+
+fn all() -> Grouping {
+    Grouping::By(Vec::new())
+}
+
+fn named(lowering: &mut Lowering<'_>, arguments: &Arguments<'_>, function: &str) -> Lowered {
+    let input = lowering.series_lists(arguments, "seriesLists")?;
+    let Some(reducer) = reducer(function) else {
+        return Err(GraphiteError::UnknownFunction(function.to_owned()));
+    };
+    Ok(combined(input, function, reducer, lowering.x_files_factor, all()))
+}
+
+macro_rules! named_functions {
+    ($($function:ident = $name:literal;)+) => {
+        $(pub(in crate::graphite) fn $function(
+            lowering: &mut Lowering<'_>,
+            arguments: &Arguments<'_>,
+        ) -> Lowered {
+            named(lowering, arguments, $name)
+        })+
+    };
+}
+
+named_functions! {
+    sum = "sum";
+    average = "average";
+    min = "min";
+    max = "max";
+    stddev = "stddev";
+    range = "rangeOf";
+    diff = "diff";
+    multiply = "multiply";
+}
+
+pub(in crate::graphite) fn aggregate(
+    lowering: &mut Lowering<'_>,
+    arguments: &Arguments<'_>,
+) -> Lowered {
+    let input = lowering.series(arguments, "seriesList")?;
+    let name = arguments.aggregation("func")?.unwrap_or_default();
+    let reducer = reducer(name).filter(|_| name != "first");
+    let reducer = reducer.ok_or_else(|| arguments.bad("func", "the name of an aggregation"))?;
+    let present_min = arguments.float("xFilesFactor")?.unwrap_or(lowering.x_files_factor);
+    Ok(combined(input, name, reducer, present_min, all()))
+}
+
+pub(in crate::graphite) fn count(
+    lowering: &mut Lowering<'_>,
+    arguments: &Arguments<'_>,
+) -> Lowered {
+    if arguments.all("seriesLists").is_empty() {
+        return super::special::constant(lowering, 0.0, "0", "countSeries()");
+    }
+    let input = lowering.series_lists(arguments, "seriesLists")?;
+    Ok(rows(input, RowsFunction::CountRows { function: "countSeries".to_owned() }))
+}
+
+pub(in crate::graphite) fn group(
+    lowering: &mut Lowering<'_>,
+    arguments: &Arguments<'_>,
+) -> Lowered {
+    lowering.series_lists(arguments, "seriesLists")
+}
+
+pub(in crate::graphite) fn unique(
+    lowering: &mut Lowering<'_>,
+    arguments: &Arguments<'_>,
+) -> Lowered {
+    let input = lowering.series_lists(arguments, "seriesLists")?;
+    Ok(rows(input, RowsFunction::DistinctTitles))
+}
+
+pub(in crate::graphite) fn group_by_node(
+    lowering: &mut Lowering<'_>,
+    arguments: &Arguments<'_>,
+) -> Lowered {
+    let input = lowering.series(arguments, "seriesList")?;
+    let title = TitleRule::Nodes(arguments.nodes("nodeNum")?);
+    grouped(lowering, arguments, input, title)
+}
+
+pub(in crate::graphite) fn group_by_nodes(
+    lowering: &mut Lowering<'_>,
+    arguments: &Arguments<'_>,
+) -> Lowered {
+    let input = lowering.series(arguments, "seriesList")?;
+    let title = TitleRule::Nodes(arguments.nodes("nodes")?);
+    grouped(lowering, arguments, input, title)
+}
+
+pub(in crate::graphite) fn group_by_tags(
+    lowering: &mut Lowering<'_>,
+    arguments: &Arguments<'_>,
+) -> Lowered {
+    let input = lowering.series(arguments, "seriesList")?;
+    let mut tags = arguments.texts("tags")?;
+    tags.sort_unstable();
+    tags.dedup();
+    let callback = arguments.required_text("callback")?;
+    let name = match tags.contains(&"name") {
+        true => TaggedName::Own,
+        false => TaggedName::CommonOr(callback.to_owned()),
+    };
+    let labels = tags.iter().filter(|tag| **tag != "name").map(|tag| label_of(tag).to_owned());
+    let title = TitleRule::Tagged { name, labels: labels.collect() };
+    grouped(lowering, arguments, input, title)
+}
+
+/// Rows with the same new title to one each.
+fn grouped(
+    lowering: &mut Lowering<'_>,
+    arguments: &Arguments<'_>,
+    input: Node,
+    title: TitleRule,
+) -> Lowered {
+    let callback = arguments.text("callback")?.unwrap_or("average");
+    let function = match callback {
+        // Also the names of functions, and those are called.
+        "avg" => "average",
+        _ => callback.strip_suffix("Series").unwrap_or(callback),
+    };
+    let relabel = Relabel { input: Box::new(input), rule: RelabelRule::Title(title) };
+    let input = Node::new(Op::Relabel(relabel));
+    let reducer = reducer(function).ok_or_else(|| arguments.bad("callback", "a known name"))?;
+    Ok(combined(input, function, reducer, lowering.x_files_factor, Grouping::Title))
+}

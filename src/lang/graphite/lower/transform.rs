@@ -1,0 +1,277 @@
+//! Functions of each series by itself.
+
+use plan::semantics::{BinaryOp, DifferenceRule, Falls, FirstPoint, Gaps, MapFunction, Reducer};
+use plan::{ExpressionRule, Node, Presentation, RowsFunction, node::Number};
+
+use super::{Lowering, binary, constant_node, map, present, reducer, rows, wrap, wrapped};
+use crate::graphite::argument::Arguments;
+use crate::graphite::error::GraphiteError;
+use crate::graphite::number::{general, integer, python};
+
+type Lowered = Result<Node, GraphiteError>;
+type Context<'l, 'a> = &'l mut Lowering<'a>;
+
+/// The values changed by `change`, called `<name>(n)` and marked `name=mark`.
+fn simple(
+    lowering: Context<'_, '_>,
+    arguments: &Arguments<'_>,
+    name: &str,
+    mark: &str,
+    change: impl FnOnce(Node) -> Node,
+) -> Lowered {
+    let input = lowering.series(arguments, "seriesList")?;
+    Ok(wrapped(change(input), &format!("{name}("), ")", (name, mark)))
+}
+
+/// The same with a number behind the series, printed by `print`.
+fn with_number(
+    lowering: Context<'_, '_>,
+    arguments: &Arguments<'_>,
+    (name, parameter): (&str, &str),
+    print: fn(f64) -> String,
+    change: impl FnOnce(Node, f64) -> Node,
+) -> Lowered {
+    let input = lowering.series(arguments, "seriesList")?;
+    let number = arguments.required_float(parameter)?;
+    let after = format!(",{})", print(number));
+    let mark = (name, python(number));
+    Ok(wrapped(change(input, number), &format!("{name}("), &after, (mark.0, &mark.1)))
+}
+
+/// Points that are no finite numbers become missing.
+fn finite(input: Node) -> Node {
+    rows(input, RowsFunction::Finite)
+}
+
+pub(in crate::graphite) fn absolute(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    simple(c, a, "absolute", "1", |input| map(input, MapFunction::Abs, Vec::new()))
+}
+
+pub(in crate::graphite) fn add(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    with_number(c, a, ("add", "constant"), integer, |input, n| binary(input, BinaryOp::Add, n))
+}
+
+pub(in crate::graphite) fn offset(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    with_number(c, a, ("offset", "factor"), general, |input, n| binary(input, BinaryOp::Add, n))
+}
+
+pub(in crate::graphite) fn offset_to_zero(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    simple(c, a, "offsetToZero", "1", |input| rows(input, RowsFunction::FromLowest))
+}
+
+pub(in crate::graphite) fn scale(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    with_number(c, a, ("scale", "factor"), general, |input, n| binary(input, BinaryOp::Multiply, n))
+}
+
+pub(in crate::graphite) fn scale_to_seconds(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    with_number(c, a, ("scaleToSeconds", "seconds"), integer, |input, n| {
+        rows(input, RowsFunction::PerStep(Number(n)))
+    })
+}
+
+pub(in crate::graphite) fn square_root(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    simple(c, a, "squareRoot", "1", |input| finite(map(input, MapFunction::Sqrt, Vec::new())))
+}
+
+pub(in crate::graphite) fn invert(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    let reciprocal =
+        MapFunction::Binary { op: BinaryOp::Divide, argument_left: true, return_bool: false };
+    simple(c, a, "invert", "1", |input| finite(map(input, reciprocal, vec![constant_node(1.0)])))
+}
+
+pub(in crate::graphite) fn log(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    let input = c.series(a, "seriesList")?;
+    let base = a.float("base")?.unwrap_or(10.0);
+    if base <= 0.0 || base == 1.0 {
+        return Err(a.bad("base", "a positive number other than 1"));
+    }
+    let values = if base == 10.0 {
+        map(input, MapFunction::Log10, Vec::new())
+    } else {
+        binary(map(input, MapFunction::Ln, Vec::new()), BinaryOp::Divide, base.ln())
+    };
+    let shown = if base.fract() == 0.0 { general(base) } else { python(base) };
+    Ok(wrapped(finite(values), "log(", &format!(", {shown})"), ("log", &shown)))
+}
+
+pub(in crate::graphite) fn exp(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    simple(c, a, "exp", "e", |input| finite(map(input, MapFunction::Exp, Vec::new())))
+}
+
+pub(in crate::graphite) fn pow(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    with_number(c, a, ("pow", "factor"), general, |input, n| {
+        finite(binary(input, BinaryOp::Power, n))
+    })
+}
+
+pub(in crate::graphite) fn min_max(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    let input = c.series(a, "seriesList")?;
+    Ok(present(
+        rows(input, RowsFunction::Normalise),
+        Presentation {
+            title: Some(wrap("minMax(", ")")),
+            expression: Some(ExpressionRule::Title),
+            ..Presentation::default()
+        },
+    ))
+}
+
+pub(in crate::graphite) fn delay(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    let input = c.series(a, "seriesList")?;
+    let steps = a.required_integer("steps")?;
+    let delayed = rows(input, RowsFunction::Delay(steps));
+    let mark = steps.to_string();
+    Ok(wrapped(delayed, "delay(", &format!(",{steps})"), ("delay", &mark)))
+}
+
+fn difference(per_second: bool, falls: Falls) -> MapFunction {
+    MapFunction::Difference(DifferenceRule {
+        per_second,
+        falls,
+        gaps: Gaps::Break,
+        first: FirstPoint::None,
+    })
+}
+
+pub(in crate::graphite) fn derivative(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    simple(c, a, "derivative", "1", |input| map(input, difference(false, Falls::Kept), Vec::new()))
+}
+
+fn counter(a: &Arguments<'_>) -> Result<Falls, GraphiteError> {
+    let max = a.float("maxValue")?.map(Number);
+    let min = a.float("minValue")?.map(Number);
+    Ok(Falls::WrapsIfBounded { max, min })
+}
+
+pub(in crate::graphite) fn non_negative_derivative(
+    c: Context<'_, '_>,
+    a: &Arguments<'_>,
+) -> Lowered {
+    let falls = counter(a)?;
+    simple(c, a, "nonNegativeDerivative", "1", |input| {
+        map(input, difference(false, falls), Vec::new())
+    })
+}
+
+pub(in crate::graphite) fn per_second(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    let falls = counter(a)?;
+    simple(c, a, "perSecond", "1", |input| {
+        let rate = map(input, difference(true, falls), Vec::new());
+        map(rate, MapFunction::Round, vec![constant_node(1e-6)])
+    })
+}
+
+pub(in crate::graphite) fn integral(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    simple(c, a, "integral", "1", |input| map(input, MapFunction::Integral, Vec::new()))
+}
+
+/// A title `<name>(n)` and no mark.
+fn called(c: Context<'_, '_>, a: &Arguments<'_>, name: &str, function: RowsFunction) -> Lowered {
+    let input = c.series(a, "seriesList")?;
+    Ok(present(
+        rows(input, function),
+        Presentation {
+            title: Some(wrap(&format!("{name}("), ")")),
+            expression: Some(ExpressionRule::Title),
+            ..Presentation::default()
+        },
+    ))
+}
+
+pub(in crate::graphite) fn changed(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    called(c, a, "changed", RowsFunction::Changed)
+}
+
+pub(in crate::graphite) fn is_non_null(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    simple(c, a, "isNonNull", "1", |input| rows(input, RowsFunction::IsPresent))
+}
+
+pub(in crate::graphite) fn keep_last_value(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    let infinite = a.float("limit")?.is_none_or(|limit| limit == f64::INFINITY);
+    let limit = if infinite { None } else { a.integer("limit")? };
+    let limit = limit.map(|limit| u64::try_from(limit).unwrap_or(0));
+    called(c, a, "keepLastValue", RowsFunction::KeepLast { limit })
+}
+
+pub(in crate::graphite) fn transform_null(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    if a.get("referenceSeries").is_some() {
+        return Err(a.bad("referenceSeries", "nothing: reference series are not supported"));
+    }
+    let input = c.series(a, "seriesList")?;
+    let number = a.float("default")?.unwrap_or(0.0);
+    let after = format!(",{})", general(number));
+    let filled = rows(input, RowsFunction::FillAbsent(Number(number)));
+    Ok(wrapped(filled, "transformNull(", &after, ("transformNull", &python(number))))
+}
+
+pub(in crate::graphite) fn summarize(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    let input = c.series(a, "seriesList")?;
+    let (seconds, text) = a.interval("intervalString")?;
+    if seconds <= 0 {
+        return Err(a.bad("intervalString", "an interval longer than nothing"));
+    }
+    let name = a.aggregation("func")?.unwrap_or("sum");
+    let reducer: Reducer = reducer(name).ok_or_else(|| a.bad("func", "a known name"))?;
+    let spelled = a.get("func").map_or("sum", |_| name);
+    let from_first = a.boolean("alignToFrom")?.unwrap_or(false);
+    let interval_ms = seconds.saturating_mul(1000);
+    let buckets = rows(input, RowsFunction::Summarize { interval_ms, reducer, from_first });
+    let aligned = if from_first { ", true" } else { "" };
+    Ok(present(
+        buckets,
+        Presentation {
+            title: Some(wrap("summarize(", &format!(", \"{text}\", \"{spelled}\"{aligned})"))),
+            expression: Some(ExpressionRule::Title),
+            marks: vec![
+                ("summarize".to_owned(), text.to_owned()),
+                ("summarizeFunction".to_owned(), spelled.to_owned()),
+            ],
+            ..Presentation::default()
+        },
+    ))
+}
+
+pub(in crate::graphite) fn remove_above_value(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    remove_values(c, a, "removeAboveValue", BinaryOp::LessOrEqual)
+}
+
+pub(in crate::graphite) fn remove_below_value(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    remove_values(c, a, "removeBelowValue", BinaryOp::GreaterOrEqual)
+}
+
+fn remove_values(c: Context<'_, '_>, a: &Arguments<'_>, name: &str, keep: BinaryOp) -> Lowered {
+    let input = c.series(a, "seriesList")?;
+    let bound = a.required_float("n")?;
+    Ok(present(
+        binary(input, keep, bound),
+        Presentation {
+            title: Some(wrap(&format!("{name}("), &format!(", {})", general(bound)))),
+            expression: Some(ExpressionRule::Title),
+            ..Presentation::default()
+        },
+    ))
+}
+
+pub(in crate::graphite) fn time_shift(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    let text = a.required_text("timeShift")?;
+    // Without a sign the past is meant.
+    let signed = match text.starts_with(['+', '-']) {
+        true => text.to_owned(),
+        false => format!("-{text}"),
+    };
+    let shift_s = crate::graphite::time::parse_interval(&signed)?;
+    let (from_s, until_s) = (c.from_s, c.until_s);
+    c.from_s = from_s.saturating_add(shift_s);
+    c.until_s = until_s.saturating_add(shift_s);
+    let shifted = c.series(a, "seriesList");
+    (c.from_s, c.until_s) = (from_s, until_s);
+    let after_ms = from_s.saturating_mul(1000);
+    Ok(present(
+        rows(shifted?, RowsFunction::Restart { after_ms }),
+        Presentation {
+            title: Some(wrap("timeShift(", &format!(", \"{signed}\")"))),
+            marks: vec![("timeShift".to_owned(), signed)],
+            ..Presentation::default()
+        },
+    ))
+}
