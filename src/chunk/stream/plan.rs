@@ -163,8 +163,8 @@ impl StreamPlan {
         let width = stored_width(bit_width((high as u64).wrapping_sub(low as u64)));
         let packed_bytes =
             varint_size(zigzag(low)) + (self.exceptions.len() * width as usize).div_ceil(8);
-        // Varints are slower to read and must earn it.
-        let varints = varint_bytes + 8 < packed_bytes;
+        // Varints are slower to read: few, and they must earn it.
+        let varints = self.exceptions.len() <= 48 && varint_bytes + 8 < packed_bytes;
         self.offsets = match varints {
             true => Offsets::Varints,
             false => Offsets::Packed(Window { base: low, width }),

@@ -188,7 +188,7 @@ fn take_bitmap<'a>(
     numbers: usize,
 ) -> Result<(&'a [u8], usize), ChunkError> {
     let bitmap = reader.take(numbers.div_ceil(8));
-    let count: u32 = bitmap.iter().map(|byte| byte.count_ones()).sum();
+    let count: u32 = bitmap.chunks(8).map(|word| word_of(word).count_ones()).sum();
     let excess = match (numbers % 8, bitmap.last()) {
         (0, _) | (_, None) => 0,
         (used, Some(last)) => last >> used,
@@ -235,13 +235,20 @@ fn add_at_gaps(
     Ok(())
 }
 
+/// At most eight bytes of a bitmap as one number.
+#[inline]
+fn word_of(bytes: &[u8]) -> u64 {
+    if let Some(word) = bytes.first_chunk() {
+        return u64::from_le_bytes(*word);
+    }
+    bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+}
+
 #[inline(always)]
 fn add_at_bits(bitmap: &[u8], mut offset: impl FnMut(usize) -> u64, out: &mut [u64]) {
     let mut index = 0;
     for (word, slots) in bitmap.chunks(8).zip(out.chunks_mut(64)) {
-        let mut bytes = [0; 8];
-        bytes[..word.len()].copy_from_slice(word);
-        let mut bits = u64::from_le_bytes(bytes);
+        let mut bits = word_of(word);
         while bits != 0 {
             // `take_bitmap` refused bits beyond the end.
             if let Some(slot) = slots.get_mut(bits.trailing_zeros() as usize) {

@@ -178,36 +178,64 @@ impl<'a> Page<'a> {
 
     fn decode(&self, kernel: Kernel, out: &mut [u64]) -> Result<(), ChunkError> {
         let mut reader = self.reader.clone();
-        let mut corrections = None;
         if self.flags & HAS_CORRECTIONS != 0 {
-            read_stream(self.blob, &mut reader, kernel, out)?;
-            corrections = Some(narrow_corrections(out)?);
+            self.decode_corrected(&mut reader, kernel, out)?;
+        } else {
+            self.decode_numbers(&mut reader, kernel, out)?;
         }
+        if self.flags & HAS_MISFITS != 0 {
+            read_misfits(&mut reader, out)?;
+        }
+        finish(&reader)
+    }
+
+    /// Corrections come before the integers and are needed after them: small enough for the stack.
+    fn decode_corrected(
+        &self,
+        reader: &mut ByteReader<'a>,
+        kernel: Kernel,
+        out: &mut [u64],
+    ) -> Result<(), ChunkError> {
+        let mut corrections = [0i8; CHUNK_SAMPLES_MAX];
+        read_stream(self.blob, reader, kernel, out)?;
+        let mut beyond = false;
+        for (correction, number) in corrections.iter_mut().zip(&*out) {
+            beyond |= number.wrapping_add(CORRECTION_MAX as u64) > 2 * CORRECTION_MAX as u64;
+            *correction = *number as i8;
+        }
+        if beyond {
+            return Err(ChunkError::Malformed { what: "correction beyond 63" });
+        }
+        self.decode_numbers(reader, kernel, out)?;
+        for (bits, correction) in out.iter_mut().zip(&corrections) {
+            *bits = bits_of_order(order_of_bits(*bits).wrapping_add(i64::from(*correction)));
+        }
+        Ok(())
+    }
+
+    fn decode_numbers(
+        &self,
+        reader: &mut ByteReader<'a>,
+        kernel: Kernel,
+        out: &mut [u64],
+    ) -> Result<(), ChunkError> {
         match self.flags & 3 {
             FORM_PLAIN => {
-                read_stream(self.blob, &mut reader, kernel, out)?;
+                read_stream(self.blob, reader, kernel, out)?;
                 kernel.restore(Sum::Plain, self.scale, out);
             }
             FORM_STEPS => {
                 let first = reader.varint() as u64;
                 if let Some((head, steps)) = out.split_first_mut() {
                     *head = 0;
-                    read_stream(self.blob, &mut reader, kernel, steps)?;
+                    read_stream(self.blob, reader, kernel, steps)?;
                 }
                 kernel.restore(Sum::From(first), self.scale, out);
             }
-            FORM_DICTIONARY => self.decode_dictionary(&mut reader, kernel, out)?,
+            FORM_DICTIONARY => self.decode_dictionary(reader, kernel, out)?,
             _ => return Err(ChunkError::Malformed { what: "unknown form" }),
         }
-        if let Some(corrections) = corrections {
-            for (bits, correction) in out.iter_mut().zip(&corrections) {
-                *bits = bits_of_order(order_of_bits(*bits).wrapping_add(i64::from(*correction)));
-            }
-        }
-        if self.flags & HAS_MISFITS != 0 {
-            read_misfits(&mut reader, out)?;
-        }
-        finish(&reader)
+        Ok(())
     }
 
     fn decode_dictionary(
@@ -254,20 +282,6 @@ fn read_exponent(codec: u8, flags: u8, reader: &mut ByteReader<'_>) -> Result<i6
             _ => Err(ChunkError::Malformed { what: "binary exponent out of range" }),
         },
         _ => Ok(0),
-    }
-}
-
-/// The corrections of one column, small enough for the stack.
-fn narrow_corrections(numbers: &[u64]) -> Result<[i8; CHUNK_SAMPLES_MAX], ChunkError> {
-    let mut corrections = [0; CHUNK_SAMPLES_MAX];
-    let mut beyond = 0;
-    for (correction, number) in corrections.iter_mut().zip(numbers) {
-        beyond |= u64::from((*number as i64).unsigned_abs() > CORRECTION_MAX as u64);
-        *correction = *number as i8;
-    }
-    match beyond {
-        0 => Ok(corrections),
-        _ => Err(ChunkError::Malformed { what: "correction beyond 63" }),
     }
 }
 
