@@ -109,7 +109,19 @@ impl<'a> ByteReader<'a> {
     }
 
     /// A LEB128 varint of at most ten bytes.
+    #[inline]
     pub fn uvarint(&mut self) -> u64 {
+        // Most numbers of most formats take one byte.
+        match self.bytes.get(self.position) {
+            Some(byte) if *byte < 0x80 && !self.failed => {
+                self.position += 1;
+                u64::from(*byte)
+            }
+            _ => self.uvarint_long(),
+        }
+    }
+
+    fn uvarint_long(&mut self) -> u64 {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let byte = self.u8();

@@ -12,13 +12,12 @@ mod query;
 
 use std::sync::Arc;
 
-use base::codec::ByteReader;
 use model::label::{LabelError, Labels, LabelsRef};
 use parking_lot::{Mutex, RwLock};
 
 use crate::cardinality::{Cardinality, LabelCardinality, largest};
-use crate::pairs::PairTable;
-use crate::postings::Postings;
+use crate::pairs::{PairLists, PairTable};
+use crate::postings::{Having, Postings};
 use crate::registry::SeriesTable;
 use crate::terms::FrozenTerms;
 
@@ -54,13 +53,13 @@ struct State {
     /// True once a series was dropped: postings may then name series that are gone.
     dropped: bool,
     /// The pair numbers of the series being created; kept to save the allocation.
-    scratch: Vec<u32>,
+    scratch: PairLists,
 }
 
 #[derive(Debug, Default)]
 struct NameState {
     /// The series that have the label.
-    postings: Postings,
+    postings: Having,
     /// Number of values that some series has.
     values: u64,
     /// Pairs of this name that are in no frozen dictionary, in order of creation.
@@ -85,7 +84,7 @@ impl HeadIndex {
             tail_len: 0,
             purges: 0,
             dropped: false,
-            scratch: Vec::new(),
+            scratch: PairLists::default(),
         };
         Self { state: RwLock::new(state), maintenance: Mutex::new(()) }
     }
@@ -129,11 +128,7 @@ impl HeadIndex {
         if let Some(id) = state.series.find(hash) {
             return Ok((SeriesId(id), false));
         }
-        labels.check()?;
-        state
-            .create(hash, labels)
-            .map(|id| (SeriesId(id), true))
-            .ok_or(LabelError::TooMany { got: u32::MAX as usize, max: u32::MAX as usize - 1 })
+        Ok((SeriesId(state.create(hash, labels)?), true))
     }
 
     /// Number of series.
@@ -221,35 +216,21 @@ impl State {
         self.postings.get(pair as usize).unwrap_or(&NO_POSTINGS)
     }
 
-    fn create(&mut self, hash: u128, labels: LabelsRef<'_>) -> Option<u32> {
-        let mut list = std::mem::take(&mut self.scratch);
-        list.clear();
-        let id = self.intern_all(labels, &mut list).and_then(|()| self.series.add(hash, &list));
-        if let Some(id) = id {
-            list.iter().for_each(|pair| self.count(*pair, id));
+    fn create(&mut self, hash: u128, labels: LabelsRef<'_>) -> Result<u32, LabelError> {
+        let mut lists = std::mem::take(&mut self.scratch);
+        let interned = self.pairs.intern_all(labels, &mut lists);
+        // Pairs that came before a wrong one stay; without series nobody sees them.
+        lists.created.iter().for_each(|pair| self.admit(*pair));
+        let id = interned.and_then(|()| {
+            self.series
+                .add(hash, &lists.pairs)
+                .ok_or(LabelError::TooMany { got: u32::MAX as usize, max: u32::MAX as usize - 1 })
+        });
+        if let Ok(id) = id {
+            lists.pairs.iter().for_each(|pair| self.count(*pair, id));
         }
-        self.scratch = list;
+        self.scratch = lists;
         id
-    }
-
-    fn intern_all(&mut self, labels: LabelsRef<'_>, list: &mut Vec<u32>) -> Option<()> {
-        let packed = labels.as_packed();
-        let mut reader = ByteReader::new(packed);
-        while reader.remaining() > 0 {
-            let start = reader.position();
-            let name = reader.bytes();
-            let value = reader.bytes();
-            if value.is_empty() {
-                continue;
-            }
-            let name = std::str::from_utf8(name).ok()?;
-            let interned = self.pairs.intern(packed.get(start..reader.position())?, name)?;
-            if interned.created {
-                self.admit(interned.pair);
-            }
-            list.push(interned.pair);
-        }
-        Some(())
     }
 
     /// Makes room for a new pair.

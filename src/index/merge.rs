@@ -56,6 +56,7 @@ impl<'a> SeriesMerge<'a> {
 
     /// The next label set and the (input, series number) pairs that have it, inputs ascending; `None`
     /// at the end.
+    #[expect(clippy::should_implement_trait, reason = "it lends, which an Iterator cannot")]
     #[expect(clippy::type_complexity, reason = "one lending pair; a name would not say more")]
     pub fn next(&mut self) -> Result<Option<(LabelsRef<'_>, &[(usize, u32)])>, IndexError> {
         for mut head in self.spent.drain(..) {

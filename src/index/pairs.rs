@@ -5,7 +5,9 @@
 //! A pair's number never changes while it is in the table. The number of its name comes with it.
 
 use base::codec::{ByteReader, put_bytes};
+use base::limits::LABELS_PER_SERIES_MAX;
 use hashbrown::{HashMap, HashTable};
+use model::label::{LabelError, LabelsRef};
 use roaring::RoaringBitmap;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -32,13 +34,15 @@ pub(crate) struct PairTable {
     free: Vec<u32>,
 }
 
-/// What [`PairTable::intern`] found or made.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Interned {
-    /// The pair's number.
-    pub(crate) pair: u32,
-    /// True when the pair was not known before.
-    pub(crate) created: bool,
+/// The pairs of a label set; kept from one set to the next.
+#[derive(Debug, Default)]
+pub(crate) struct PairLists {
+    /// The numbers of all pairs, in label order.
+    pub(crate) pairs: Vec<u32>,
+    /// Those among them that were not known before.
+    pub(crate) created: Vec<u32>,
+    /// The pairs of the set before.
+    previous: Vec<u32>,
 }
 
 /// Distinct label names that a table can number.
@@ -112,12 +116,61 @@ impl PairTable {
         self.find(&packed)
     }
 
-    /// The number of the pair whose packed form is `packed`, new or known. `None` once a limit of
-    /// the table is reached.
-    pub(crate) fn intern(&mut self, packed: &[u8], name: &str) -> Option<Interned> {
-        if let Some(pair) = self.find(packed) {
-            return Some(Interned { pair, created: false });
+    /// Interns the pairs of a label set in label order, leaving out empty values. Everything that
+    /// [`LabelsRef::check`] checks is checked, but text only of pairs that are new: a known pair
+    /// passed when it came. [`LabelError::TooMany`] is also the error of a full table.
+    pub(crate) fn intern_all(
+        &mut self,
+        labels: LabelsRef<'_>,
+        lists: &mut PairLists,
+    ) -> Result<(), LabelError> {
+        std::mem::swap(&mut lists.pairs, &mut lists.previous);
+        lists.pairs.clear();
+        lists.created.clear();
+        let packed = labels.as_packed();
+        let mut reader = ByteReader::new(packed);
+        let mut last_name: &[u8] = &[];
+        let mut count = 0;
+        while reader.remaining() > 0 {
+            let start = reader.position();
+            let name = reader.bytes();
+            let value = reader.bytes();
+            count += 1;
+            let ascends = name > last_name && count <= LABELS_PER_SERIES_MAX;
+            if !ascends || reader.failed() {
+                return labels.check().and(Err(LabelError::Truncated));
+            }
+            last_name = name;
+            let slice = packed.get(start..reader.position()).unwrap_or_default();
+            if value.is_empty() {
+                LabelsRef::from_packed(slice).check()?;
+                continue;
+            }
+            // Neighbouring series mostly differ in few labels.
+            let hint = lists.previous.get(lists.pairs.len()).copied();
+            let known = hint.filter(|pair| self.starts_with(*pair, slice));
+            match known.or_else(|| self.find(slice)) {
+                Some(pair) => lists.pairs.push(pair),
+                None => {
+                    let pair = self.create(slice)?;
+                    lists.created.push(pair);
+                    lists.pairs.push(pair);
+                }
+            }
         }
+        Ok(())
+    }
+
+    /// Checks and stores a new pair.
+    fn create(&mut self, packed: &[u8]) -> Result<u32, LabelError> {
+        let labels = LabelsRef::from_packed(packed);
+        labels.check()?;
+        let name = labels.iter().next().unwrap_or_default().0;
+        self.store(packed, name)
+            .ok_or(LabelError::TooMany { got: self.pairs.len(), max: u32::MAX as usize - 1 })
+    }
+
+    fn store(&mut self, packed: &[u8], name: &str) -> Option<u32> {
         let name = self.intern_name(name)?;
         let stored = Pair::new(self.arena.len(), name)?;
         let pair = match self.free.pop() {
@@ -135,7 +188,7 @@ impl PairTable {
             shard
                 .insert_unique(spread(hash), (tag, pair), |(tag, _)| spread(u64::from(*tag) << 20));
         }
-        Some(Interned { pair, created: true })
+        Some(pair)
     }
 
     fn intern_name(&mut self, name: &str) -> Option<u32> {
@@ -227,32 +280,57 @@ fn spread(hash: u64) -> u64 {
 mod tests {
     use super::*;
 
+    fn intern(table: &mut PairTable, pairs: &[(&str, &str)]) -> PairLists {
+        let mut lists = PairLists::default();
+        let labels = model::label::Labels::from_pairs(pairs.iter().copied());
+        table.intern_all(labels.view(), &mut lists).unwrap();
+        lists
+    }
+
     #[test]
     fn pairs_are_stored_once_and_read_back() {
         let mut table = PairTable::new();
-        let mut packed = Vec::new();
         for round in 0..2 {
             for index in 0..10_000u32 {
-                packed.clear();
-                let name = format!("n{}", index % 7);
-                put_bytes(&mut packed, name.as_bytes());
-                put_bytes(&mut packed, format!("v{index}").as_bytes());
-                let interned = table.intern(&packed, &name).unwrap();
-                assert_eq!((interned.pair, interned.created), (index, round == 0));
-                assert_eq!(table.packed(index), packed);
-                assert_eq!(table.number(&name, &format!("v{index}")), Some(index));
+                let (name, value) = (format!("n{}", index % 7), format!("v{index}"));
+                let lists = intern(&mut table, &[(&name, &value)]);
+                assert_eq!((lists.pairs, lists.created.len()), (vec![index], 1 - round));
+                assert_eq!(table.number(&name, &value), Some(index));
+                assert_eq!(table.value(index), value.as_bytes());
                 assert_eq!(table.names()[table.name_of(index) as usize].as_ref(), name);
             }
         }
         assert_eq!(table.number("n0", "v1"), None);
-        assert_eq!(table.value(12), b"v12");
         assert_eq!((table.len(), table.names().len()), (10_000, 7));
         table.purge(|pair| pair % 2 == 1);
         assert_eq!((table.len(), table.end()), (5000, 10_000));
         assert_eq!(table.number("n0", "v14"), Some(14));
         assert_eq!(table.number("n0", "v21"), None);
-        let again = table.intern(b"\x01a\x01b", "a").unwrap();
-        assert!(again.created && again.pair % 2 == 1);
-        assert_eq!(table.packed(again.pair), b"\x01a\x01b");
+        let again = intern(&mut table, &[("a", "b"), ("n0", "v14")]);
+        assert_eq!((again.created.len(), again.pairs[1]), (1, 14));
+        assert_eq!(again.created[0] % 2, 1);
+        assert_eq!(table.packed(again.created[0]), b"\x01a\x01b");
+    }
+
+    #[test]
+    fn the_same_is_refused_as_by_check() {
+        let mut table = PairTable::new();
+        let mut lists = PairLists::default();
+        let long = [&[1, b'a', 0xff, 0xff, 3][..], &[b'x'; 0xffff]].concat();
+        for packed in [
+            &[5, b'a'][..],
+            &[0, 1, b'a'],
+            &[1, b'a', 1, 0xff],
+            &[1, 0xff, 1, b'a'],
+            &[1, 0xff, 0],
+            &[1, b'a', 1, b'x', 1, b'a', 1, b'y'],
+            &[1, b'b', 1, b'x', 1, b'a', 1, b'y'],
+            &long,
+        ] {
+            let labels = LabelsRef::from_packed(packed);
+            let expected = labels.check();
+            assert!(expected.is_err());
+            assert_eq!(table.intern_all(labels, &mut lists), expected);
+        }
     }
 }

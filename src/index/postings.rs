@@ -85,6 +85,7 @@ impl Postings {
     }
 
     /// A bitmap of the set.
+    #[cfg(test)]
     pub(crate) fn to_bitmap(&self) -> RoaringBitmap {
         match self {
             Self::Bitmap(bitmap) => (**bitmap).clone(),
@@ -142,11 +143,64 @@ impl Postings {
     }
 }
 
-/// Adds a number that is larger than all in the bitmap; a smaller one, which would be a mistake of
-/// ours, is left out.
+/// Adds a number that is larger than all in the bitmap. `RoaringBitmap::try_push` is for this, but it
+/// looks for the largest number first, which in a half-filled container takes longer than all else
+/// (measured: 7 µs instead of 1 µs for a series of 11 labels).
 pub(crate) fn push(bitmap: &mut RoaringBitmap, id: u32) {
-    let pushed = bitmap.try_push(id);
-    debug_assert!(pushed.is_ok(), "{id} is not the largest number");
+    bitmap.insert(id);
+}
+
+/// The series that have a label: mostly all of a stretch, so the newest run is kept aside and a
+/// number costs a comparison.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Having {
+    bitmap: RoaringBitmap,
+    run: std::ops::Range<u32>,
+}
+
+impl Having {
+    /// Adds `id`, which must be larger than every number in the set.
+    #[inline]
+    pub(crate) fn push(&mut self, id: u32) {
+        if id != self.run.end || self.run.is_empty() {
+            self.bitmap.insert_range(self.run.clone());
+            self.run.start = id;
+        }
+        self.run.end = id + 1;
+    }
+
+    /// Number of series.
+    pub(crate) fn len(&self) -> u64 {
+        self.bitmap.len() + self.run.len() as u64
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bitmap.is_empty() && self.run.is_empty()
+    }
+
+    /// A bitmap of the set.
+    pub(crate) fn to_bitmap(&self) -> RoaringBitmap {
+        let mut bitmap = self.bitmap.clone();
+        bitmap.insert_range(self.run.clone());
+        bitmap
+    }
+
+    /// True when the set and `other` have no number in common.
+    pub(crate) fn is_disjoint(&self, other: &RoaringBitmap) -> bool {
+        other.range_cardinality(self.run.clone()) == 0 && self.bitmap.is_disjoint(other)
+    }
+
+    /// Keeps what is in `keep`.
+    pub(crate) fn retain(&mut self, keep: &RoaringBitmap) {
+        self.bitmap = self.to_bitmap() & keep;
+        self.bitmap.optimize();
+        self.run = 0..0;
+    }
+
+    /// Heap bytes, roughly.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.bitmap.serialized_size()
+    }
 }
 
 /// Unites many small and some large sets.
@@ -241,6 +295,26 @@ mod tests {
             postings.retain(&keep);
             assert_eq!(postings.to_bitmap(), keep);
             assert_eq!(matches!(postings, Postings::Bitmap(_)), keep.len() > LIST_MAX as u64);
+        }
+    }
+
+    #[test]
+    fn runs_and_gaps_make_the_same_set() {
+        for seed in 0..20 {
+            let mut rng = Rng::new(seed);
+            let mut having = Having::default();
+            let mut expected = RoaringBitmap::new();
+            assert!(having.is_empty());
+            for id in (0..2000).filter(|id| id % 100 < 50 || rng.one_in(2)).collect::<Vec<_>>() {
+                having.push(id);
+                expected.insert(id);
+            }
+            assert_eq!((having.to_bitmap(), having.len()), (expected.clone(), expected.len()));
+            let other: RoaringBitmap = [rng.below(2100) as u32].into();
+            assert_eq!(having.is_disjoint(&other), expected.is_disjoint(&other), "seed {seed}");
+            let keep = (0..1000).collect();
+            having.retain(&keep);
+            assert_eq!(having.to_bitmap(), expected & keep, "seed {seed}");
         }
     }
 

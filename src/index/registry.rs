@@ -92,7 +92,7 @@ fn shard_of(hash: u128) -> usize {
     (hash >> 64) as usize % SHARDS
 }
 
-fn hash_in<'c>(chunks: &'c [Option<Box<Chunk>>], id: u32) -> Option<&'c u128> {
+fn hash_in(chunks: &[Option<Box<Chunk>>], id: u32) -> Option<&u128> {
     let chunk = chunks.get(id as usize / CHUNK)?.as_ref()?;
     chunk.hashes.get(chunk.position(id as usize % CHUNK)?)
 }
@@ -132,7 +132,7 @@ impl SeriesTable {
     pub(crate) fn add(&mut self, hash: u128, pairs: &[u32]) -> Option<u32> {
         let id = self.next;
         self.next = self.next.checked_add(1)?;
-        if id as usize % CHUNK == 0 {
+        if (id as usize).is_multiple_of(CHUNK) {
             if let Some(Some(full)) = self.chunks.last_mut() {
                 full.shrink();
             }

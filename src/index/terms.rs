@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::automaton::Values;
-use crate::dictionary::{Dictionary, DictionaryWriter, TermCursor};
+use crate::dictionary::{Dictionary, DictionaryWriter, SEPARATOR, TermCursor};
 use crate::error::IndexError;
 
 /// An immutable dictionary: term → pair number.
@@ -18,12 +18,13 @@ pub(crate) struct FrozenTerms {
 }
 
 impl FrozenTerms {
-    /// Freezes terms, in any order, each occurring once.
-    pub(crate) fn build(mut terms: Vec<(Vec<u8>, u32)>) -> Result<Self, IndexError> {
-        terms.sort_unstable();
-        let mut writer = FrozenWriter::new(terms.len());
-        for (term, pair) in &terms {
-            writer.push(term, *pair)?;
+    /// Freezes terms, each occurring once.
+    pub(crate) fn build(terms: &TermTexts) -> Result<Self, IndexError> {
+        let mut sorted: Vec<(&[u8], u32)> = terms.iter().collect();
+        sorted.sort_unstable();
+        let mut writer = FrozenWriter::new(sorted.len());
+        for (term, pair) in sorted {
+            writer.push(term, pair)?;
         }
         writer.finish()
     }
@@ -93,6 +94,35 @@ fn next_ordinal(cursor: &mut TermCursor<'_>) -> Result<Option<u32>, IndexError> 
 
 fn drop_cursor<T>(cursors: &mut Vec<T>, index: usize) {
     cursors.swap_remove(index);
+}
+
+/// Terms copied out of the head, in one piece, so that copying is quick.
+#[derive(Debug, Default)]
+pub(crate) struct TermTexts {
+    text: Vec<u8>,
+    entries: Vec<(usize, u32)>,
+}
+
+impl TermTexts {
+    pub(crate) fn push(&mut self, name: &[u8], value: &[u8], pair: u32) {
+        self.text.extend_from_slice(name);
+        self.text.push(SEPARATOR);
+        self.text.extend_from_slice(value);
+        self.entries.push((self.text.len(), pair));
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&[u8], u32)> {
+        let mut start = 0;
+        self.entries.iter().map(move |(end, pair)| {
+            let term = self.text.get(start..*end).unwrap_or_default();
+            start = *end;
+            (term, *pair)
+        })
+    }
 }
 
 struct FrozenWriter {

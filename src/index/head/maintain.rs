@@ -8,15 +8,14 @@ use std::sync::Arc;
 use roaring::RoaringBitmap;
 
 use super::{HeadIndex, STEP, State};
-use crate::dictionary::key;
 use crate::error::IndexError;
 use crate::merge_policy::newest_to_merge;
 use crate::postings::Postings;
-use crate::terms::FrozenTerms;
+use crate::terms::{FrozenTerms, TermTexts};
 
 /// Terms of the tail that are worth a dictionary of their own. A select tests every term of the tail
 /// of its label, about 30 ns each.
-const FREEZE_MIN: usize = 16 * 1024;
+const FREEZE_MIN: usize = 48 * 1024;
 /// Terms frozen at once: what may be copied under the lock.
 const FREEZE_MAX: usize = 64 * 1024;
 /// Pairs without series that are kept in the hope that they come back.
@@ -50,27 +49,25 @@ impl HeadIndex {
 
     /// Moves terms of the tails into a new dictionary.
     fn freeze(&self) -> Result<(), IndexError> {
-        let mut terms = Vec::new();
+        let mut terms = TermTexts::default();
         let mut taken = Vec::new();
         {
             let state = self.state.read();
-            for (number, (name, counts)) in state.pairs.names().iter().zip(&state.names).enumerate()
-            {
+            for (name, counts) in state.pairs.names().iter().zip(&state.names) {
                 let room = FREEZE_MAX - terms.len();
                 let tail = counts.tail.get(..counts.tail.len().min(room)).unwrap_or_default();
-                taken.push((number, tail.len()));
-                let term = |pair: &u32| (key(name.as_bytes(), state.pairs.value(*pair)), *pair);
-                terms.extend(tail.iter().map(term));
+                taken.push(tail.len());
+                for pair in tail {
+                    terms.push(name.as_bytes(), state.pairs.value(*pair), *pair);
+                }
             }
         }
         let count = terms.len();
-        let frozen = Arc::new(FrozenTerms::build(terms)?);
+        let frozen = Arc::new(FrozenTerms::build(&terms)?);
         let mut state = self.state.write();
-        for (number, taken) in taken {
-            if let Some(name) = state.names.get_mut(number) {
-                name.tail.drain(..taken);
-                name.tail.shrink_to_fit();
-            }
+        for (name, taken) in state.names.iter_mut().zip(taken) {
+            name.tail.drain(..taken);
+            name.tail.shrink_to_fit();
         }
         state.tail_len -= count;
         state.frozen.push(frozen);

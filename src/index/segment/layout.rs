@@ -13,7 +13,7 @@ use crate::postings::{Postings, Union};
 /// Postings between two offsets; an entry costs 0.25 bytes of offset.
 pub(crate) const POSTINGS_PER_BLOCK: u32 = 16;
 /// Label sets that share one front-coding chain.
-pub(crate) const SETS_PER_BLOCK: u32 = 16;
+pub(crate) const SETS_PER_BLOCK: u32 = 8;
 /// Series between two places where numbering starts afresh.
 pub(crate) const SERIES_PER_BLOCK: u32 = 64;
 /// Numbers that are written as a list at most, so that a list is decoded in a microsecond or two.
@@ -102,30 +102,41 @@ fn bounded(count: u64, reader: &ByteReader<'_>) -> Result<u64, IndexError> {
 
 /// Appends the entry of one term: `length << 1 | kind`, then that many bytes. Kind 0 is a list of
 /// varint distances, kind 1 a roaring bitmap in its portable form; the smaller one is taken.
-pub(crate) fn put_postings(postings: &mut Postings, out: &mut Vec<u8>) {
+pub(crate) fn put_postings(mut postings: Postings, out: &mut Vec<u8>) {
     postings.optimize();
-    let mut list = Vec::new();
-    if postings.len() <= LIST_MAX {
-        let mut next = 0;
-        for id in &postings.to_bitmap() {
-            put_uvarint(&mut list, u64::from(id - next));
-            next = id + 1;
-        }
-        if let Postings::Bitmap(bitmap) = &postings
-            && bitmap.serialized_size() < list.len()
+    let list = short_list(&postings);
+    match postings {
+        Postings::Bitmap(bitmap)
+            if list.as_ref().is_none_or(|list| bitmap.serialized_size() < list.len()) =>
         {
-            list.clear();
+            put_uvarint(out, (bitmap.serialized_size() as u64) << 1 | 1);
+            // Writing to memory does not fail.
+            let _ = bitmap.serialize_into(out);
+        }
+        _ => {
+            let list = list.unwrap_or_default();
+            put_uvarint(out, (list.len() as u64) << 1);
+            out.extend_from_slice(&list);
         }
     }
-    if list.is_empty() && !postings.is_empty() {
-        let bitmap = postings.to_bitmap();
-        put_uvarint(out, (bitmap.serialized_size() as u64) << 1 | 1);
-        // Writing to memory does not fail.
-        let _ = bitmap.serialize_into(out);
-    } else {
-        put_uvarint(out, (list.len() as u64) << 1);
-        out.extend_from_slice(&list);
+}
+
+/// The list form, when there are few enough numbers.
+fn short_list(postings: &Postings) -> Option<Vec<u8>> {
+    if postings.len() > LIST_MAX {
+        return None;
     }
+    let mut list = Vec::new();
+    let mut next = 0;
+    let mut put = |id: u32| {
+        put_uvarint(&mut list, u64::from(id - next));
+        next = id + 1;
+    };
+    match postings {
+        Postings::Bitmap(bitmap) => bitmap.iter().for_each(put),
+        _ => postings.as_list().unwrap_or_default().iter().for_each(|id| put(*id)),
+    }
+    Some(list)
 }
 
 /// One term's entry in the postings section.

@@ -12,8 +12,9 @@ use crate::blocked::BlockedReader;
 use crate::dictionary::Dictionary;
 use crate::error::IndexError;
 
-/// Label pairs whose text is kept; one segment's labels of few values fit.
-const CACHED_MAX: usize = 16 * 1024;
+/// Values of a label up to which their packed pairs are kept. A label of more values seldom has the
+/// same one again nearby.
+const CACHED_MAX: u32 = 4096;
 
 /// Goes over series in label order. Before the first [`SeriesCursor::advance`] there is no series.
 pub struct SeriesCursor<'a> {
@@ -93,13 +94,15 @@ impl<'a> SeriesCursor<'a> {
         let per_block = self.sets.per_block;
         match &mut self.set_at {
             Some((at, _)) if *at == wanted => return Ok(()),
-            Some((at, reader)) if *at + 1 == wanted && wanted % per_block != 0 => {
-                if wanted < self.sets.len() {
-                    let read = self.set.next(reader, &self.names.schemas, false);
-                    read.ok_or_else(|| self.sets.broken(wanted))?;
-                    *at = wanted;
-                    return Ok(());
-                }
+            Some((at, reader))
+                if *at + 1 == wanted
+                    && !wanted.is_multiple_of(per_block)
+                    && wanted < self.sets.len() =>
+            {
+                let read = self.set.next(reader, &self.names.schemas, false);
+                read.ok_or_else(|| self.sets.broken(wanted))?;
+                *at = wanted;
+                return Ok(());
             }
             _ => {}
         }
@@ -128,10 +131,9 @@ impl<'a> SeriesCursor<'a> {
             let start = packed.len();
             put_bytes(packed, name.text.as_bytes());
             put_bytes(packed, term.get(name.text.len() + 1..).unwrap_or_default());
-            if cached.len() >= CACHED_MAX {
-                cached.clear();
+            if name.values <= CACHED_MAX {
+                cached.insert(ordinal, packed.get(start..).unwrap_or_default().into());
             }
-            cached.insert(ordinal, packed.get(start..).unwrap_or_default().into());
             Ok(())
         })
     }

@@ -4,7 +4,6 @@
 //! written at the end. The labels of a series without its metric's name are a *set*, stored once
 //! however many metrics have it: a thousand metrics of one host cost a byte or two each.
 
-use base::codec::ByteReader;
 use base::frame::checksum;
 use hashbrown::{HashMap, HashTable};
 use model::label::{LabelsRef, METRIC_NAME};
@@ -18,8 +17,8 @@ use super::layout::{
 use crate::blocked::BlockedWriter;
 use crate::dictionary::{DictionaryWriter, key};
 use crate::error::IndexError;
-use crate::pairs::PairTable;
-use crate::postings::Postings;
+use crate::pairs::{PairLists, PairTable};
+use crate::postings::{Having, Postings};
 
 /// No metric's name.
 const NO_METRIC: u32 = u32::MAX;
@@ -31,12 +30,14 @@ pub struct SegmentWriter {
     /// By pair number.
     postings: Vec<Postings>,
     /// By name number.
-    having: Vec<Postings>,
+    having: Vec<Having>,
     sets: SetTable,
     /// Pair number of the metric's name (or [`NO_METRIC`]) and set number, by series.
     series: Vec<(u32, u32)>,
     previous: Vec<u8>,
-    scratch: Vec<u32>,
+    lists: PairLists,
+    /// The pairs of the series being pushed but its metric's name.
+    set: Vec<u32>,
 }
 
 /// Distinct lists of pair numbers.
@@ -96,7 +97,8 @@ impl SegmentWriter {
             sets: SetTable::default(),
             series: Vec::new(),
             previous: Vec::new(),
-            scratch: Vec::new(),
+            lists: PairLists::default(),
+            set: Vec::new(),
         }
     }
 
@@ -113,7 +115,6 @@ impl SegmentWriter {
     /// Adds the next series and returns its number. Its labels must be well-formed
     /// ([`LabelsRef::check`]) and larger than those of the series before it.
     pub fn push(&mut self, labels: LabelsRef<'_>) -> Result<u32, IndexError> {
-        labels.check()?;
         let id = u32::try_from(self.series.len()).ok().filter(|id| *id < u32::MAX);
         let id = id.ok_or(too_large(Section::Series, self.series.len()))?;
         if id > 0 && labels <= LabelsRef::from_packed(&self.previous) {
@@ -121,38 +122,30 @@ impl SegmentWriter {
         }
         self.previous.clear();
         self.previous.extend_from_slice(labels.as_packed());
-        let mut list = std::mem::take(&mut self.scratch);
-        list.clear();
-        let metric = self.intern_all(labels, &mut list, id)?;
-        let set = self.sets.intern(&list).ok_or(too_large(Section::Sets, self.sets.ends.len()))?;
+        let metric = self.intern_all(labels, id)?;
+        let set =
+            self.sets.intern(&self.set).ok_or(too_large(Section::Sets, self.sets.ends.len()))?;
         self.series.push((metric, set));
-        self.scratch = list;
         Ok(id)
     }
 
-    /// Puts the pairs but the metric's name into `list` and returns that; enters `id` everywhere.
-    fn intern_all(
-        &mut self,
-        labels: LabelsRef<'_>,
-        list: &mut Vec<u32>,
-        id: u32,
-    ) -> Result<u32, IndexError> {
-        let packed = labels.as_packed();
-        let mut reader = ByteReader::new(packed);
+    /// Puts the pairs but the metric's name into `set` and returns that; enters `id` everywhere.
+    fn intern_all(&mut self, labels: LabelsRef<'_>, id: u32) -> Result<u32, IndexError> {
+        self.pairs.intern_all(labels, &mut self.lists)?;
         let mut metric = NO_METRIC;
-        while reader.remaining() > 0 {
-            let start = reader.position();
-            let name = std::str::from_utf8(reader.bytes()).unwrap_or_default();
-            if reader.bytes().is_empty() {
-                continue;
+        let metric_name = self.pairs.name_number(METRIC_NAME);
+        self.set.clear();
+        for pair in &self.lists.pairs {
+            let name = self.pairs.name_of(*pair);
+            grow(&mut self.postings, *pair as usize);
+            grow(&mut self.having, name as usize);
+            if let Some(postings) = self.postings.get_mut(*pair as usize) {
+                postings.push(id);
             }
-            let slice = packed.get(start..reader.position()).unwrap_or_default();
-            let interned = self.pairs.intern(slice, name);
-            let pair = interned.ok_or(too_large(Section::Terms, self.pairs.len()))?.pair;
-            let number = self.pairs.name_of(pair) as usize;
-            push_at(&mut self.postings, pair as usize, id);
-            push_at(&mut self.having, number, id);
-            if name == METRIC_NAME { metric = pair } else { list.push(pair) }
+            if let Some(having) = self.having.get_mut(name as usize) {
+                having.push(id);
+            }
+            if Some(name) == metric_name { metric = *pair } else { self.set.push(*pair) }
         }
         Ok(metric)
     }
@@ -177,11 +170,19 @@ impl SegmentWriter {
     /// Names, ordinal by pair number, and the sections fst, terms and postings.
     #[expect(clippy::type_complexity, reason = "used once, by the caller above")]
     fn write_terms(&mut self) -> Result<(Names, Vec<u32>, Vec<u8>, Vec<u8>, Vec<u8>), IndexError> {
-        let mut sorted: Vec<u32> = (0..self.pairs.end() as u32).collect();
+        // A push that failed half-way leaves pairs that no series has.
+        let mut sorted: Vec<u32> = (0..)
+            .zip(&self.postings)
+            .filter(|(_, p)| !p.is_empty())
+            .map(|(pair, _)| pair)
+            .collect();
         let (pairs, texts) = (&self.pairs, self.pairs.names());
         let name_key = |name: u32| texts.get(name as usize).map(|text| key(text.as_bytes(), b""));
-        let mut by_name: Vec<(Option<Vec<u8>>, u32)> =
-            (0..texts.len() as u32).map(|name| (name_key(name), name)).collect();
+        let mut by_name: Vec<(Option<Vec<u8>>, u32)> = (0..)
+            .zip(&self.having)
+            .filter(|(_, having)| !having.is_empty())
+            .map(|(name, _)| (name_key(name), name))
+            .collect();
         by_name.sort_unstable();
         let mut places = vec![0u32; texts.len()];
         for (place, (_, name)) in (0..).zip(&by_name) {
@@ -192,7 +193,7 @@ impl SegmentWriter {
         let place_of = |pair: u32| places.get(pairs.name_of(pair) as usize).copied();
         sorted.sort_unstable_by_key(|pair| (place_of(*pair), pairs.value(*pair)));
 
-        let mut ordinals = vec![0; sorted.len()];
+        let mut ordinals = vec![0; pairs.end()];
         let mut names = Vec::with_capacity(texts.len());
         let mut dictionary = DictionaryWriter::new();
         let mut table = BlockedWriter::new(Section::Postings.name(), POSTINGS_PER_BLOCK);
@@ -201,7 +202,9 @@ impl SegmentWriter {
             let mut term = header.unwrap_or_default();
             let header_len = term.len();
             let first = dictionary.push(&term)?;
-            put_postings(&mut take_at(&mut self.having, name as usize), table.entry()?.1);
+            let having = self.having.get(name as usize).map(Having::to_bitmap).unwrap_or_default();
+            put_postings(Postings::Bitmap(Box::new(having)), table.entry()?.1);
+
             let mut values = 0;
             while let Some(pair) = rest.next_if(|pair| place_of(*pair) == Some(place)) {
                 term.truncate(header_len);
@@ -210,7 +213,7 @@ impl SegmentWriter {
                 if let Some(slot) = ordinals.get_mut(pair as usize) {
                     *slot = ordinal;
                 }
-                put_postings(&mut take_at(&mut self.postings, pair as usize), table.entry()?.1);
+                put_postings(take_at(&mut self.postings, pair as usize), table.entry()?.1);
                 values += 1;
             }
             let text = texts.get(name as usize).map(|text| text.to_string()).unwrap_or_default();
@@ -264,7 +267,7 @@ impl SegmentWriter {
 
     /// By name number, the index of the name in the names section.
     fn places(&self, names: &Names) -> Vec<u32> {
-        let mut places = vec![0; names.names.len()];
+        let mut places = vec![0; self.pairs.names().len()];
         for (place, name) in (0..).zip(&names.names) {
             if let Some(number) = self.pairs.name_number(&name.text)
                 && let Some(slot) = places.get_mut(number as usize)
@@ -282,12 +285,10 @@ fn relative(names: &Names, place: u32, pair: u32, ordinals: &[u32]) -> u32 {
     ordinals.get(pair as usize).map_or(0, |ordinal| ordinal.saturating_sub(first + 1))
 }
 
-fn push_at(postings: &mut Vec<Postings>, index: usize, id: u32) {
-    if postings.len() <= index {
-        postings.resize_with(index + 1, Postings::default);
-    }
-    if let Some(postings) = postings.get_mut(index) {
-        postings.push(id);
+/// Makes room for `index`.
+fn grow<T: Default>(slots: &mut Vec<T>, index: usize) {
+    if slots.len() <= index {
+        slots.resize_with(index + 1, T::default);
     }
 }
 
