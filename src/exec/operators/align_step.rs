@@ -67,7 +67,8 @@ pub(crate) fn consolidate(
     values.chunks(slots.max(1)).map(run).collect()
 }
 
-fn common_grid(grids: &[StepGrid]) -> Option<StepGrid> {
+/// The grid that holds all of `grids`: their least common step, from the first start to the last end.
+pub(crate) fn common_grid(grids: &[StepGrid]) -> Option<StepGrid> {
     let step_ms = grids.iter().map(|grid| grid.step_ms).reduce(least_common_multiple)?;
     let start_ms = grids.iter().map(|grid| grid.start_ms).min()?;
     // Ends excluded: one step behind the last instant.

@@ -1,15 +1,160 @@
 //! Functions of whole rows.
+//!
+//! What concerns one row streams; orders and choices among rows collect first. Every function
+//! respects each row's own grid.
 
-use plan::Rows;
+mod choose;
+mod shape;
+
+use std::sync::Arc;
+
+use model::{LabelBuilder, METRIC_NAME};
+use plan::semantics::{Arithmetic, GroupLabels, Reducer};
+use plan::{ExpressionRule, Node, Presentation, RowStyle, Rows, RowsFunction, node::Number};
 
 use crate::error::ExecError;
 use crate::executor::{Executor, Sink};
+use crate::operators::group_labels::GroupIdentity;
+use crate::operators::{align_step, title};
+use crate::row::{Identity, Row};
 
 /// The rows that the function makes of its inputs.
 pub(crate) fn stream(
-    _executor: &Executor<'_>,
+    executor: &Executor<'_>,
     rows: &Rows,
-    _sink: &mut Sink<'_>,
+    sink: &mut Sink<'_>,
 ) -> Result<(), ExecError> {
-    Err(ExecError::Internal(format!("no operator for {:?}", rows.function)))
+    match &rows.function {
+        RowsFunction::Present(presentation) => present(executor, rows, presentation, sink),
+        RowsFunction::Fallback => fallback(executor, &rows.inputs, sink),
+        RowsFunction::CountRows { function } => count(executor, rows, function, sink),
+        function @ (RowsFunction::SortByScore { .. }
+        | RowsFunction::SortByTitle { .. }
+        | RowsFunction::First(_)) => choose::ordered(executor, rows, function, sink),
+        function @ (RowsFunction::Filter { .. }
+        | RowsFunction::FilterTitle { .. }
+        | RowsFunction::NotEmpty { .. }
+        | RowsFunction::DistinctTitles) => choose::filtered(executor, rows, function, sink),
+        function => each(executor, rows, sink, |identity, row| {
+            shape::apply(function, identity, row);
+            Ok(())
+        }),
+    }
+}
+
+/// Every row of every input, after `change`.
+fn each(
+    executor: &Executor<'_>,
+    rows: &Rows,
+    sink: &mut Sink<'_>,
+    mut change: impl FnMut(&mut Identity<'_>, &mut Row) -> Result<(), ExecError>,
+) -> Result<(), ExecError> {
+    rows.inputs.iter().try_for_each(|input| {
+        executor.stream(input, &mut |identity, row| {
+            change(identity, row)?;
+            sink(identity, row)
+        })
+    })
+}
+
+fn present(
+    executor: &Executor<'_>,
+    rows: &Rows,
+    presentation: &Presentation,
+    sink: &mut Sink<'_>,
+) -> Result<(), ExecError> {
+    let rule = presentation.title.as_ref().map(title::Compiled::new).transpose()?;
+    each(executor, rows, sink, |identity, _| {
+        if let Some(rule) = &rule {
+            rule.apply(identity);
+        }
+        if !presentation.marks.is_empty() {
+            let mut labels = LabelBuilder::from_labels(identity.labels().view());
+            for (name, value) in &presentation.marks {
+                labels.set(name, value);
+            }
+            identity.set_labels(labels.build());
+        }
+        restyle(identity, presentation);
+        Ok(())
+    })
+}
+
+fn restyle(identity: &mut Identity<'_>, presentation: &Presentation) {
+    let Presentation { expression, consolidation, present_min, .. } = presentation;
+    if expression.is_none() && consolidation.is_none() && present_min.is_none() {
+        // A row without a style is called by its title, so a title must not change that silently.
+        return;
+    }
+    let mut style = match &identity.style {
+        Some(style) => RowStyle::clone(style),
+        None => RowStyle {
+            expression: identity.title_or_name(),
+            consolidation: Reducer::Average(Arithmetic::Plain),
+            present_min: Number(0.0),
+        },
+    };
+    match expression {
+        Some(ExpressionRule::Text(text)) => style.expression = text.as_str().into(),
+        Some(ExpressionRule::Title) => style.expression = identity.title_or_name(),
+        None => {}
+    }
+    if let Some(reducer) = consolidation {
+        style.consolidation = reducer.clone();
+    }
+    if let Some(share) = present_min {
+        style.present_min = *share;
+    }
+    identity.style = Some(Arc::new(style));
+}
+
+/// The rows of the first input that has any.
+fn fallback(
+    executor: &Executor<'_>,
+    inputs: &[Node],
+    sink: &mut Sink<'_>,
+) -> Result<(), ExecError> {
+    for input in inputs {
+        let mut any = false;
+        executor.stream(input, &mut |identity, row| {
+            any = true;
+            sink(identity, row)
+        })?;
+        if any {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// One row with the number of rows at every instant of their common grid.
+fn count(
+    executor: &Executor<'_>,
+    rows: &Rows,
+    function: &str,
+    sink: &mut Sink<'_>,
+) -> Result<(), ExecError> {
+    let rule = GroupLabels::Called {
+        function: function.to_owned(),
+        keep_title: false,
+        mark: None,
+        present_min: Number(0.0),
+    };
+    let mut group = GroupIdentity::new(model::Labels::empty(), None);
+    let mut grids = Vec::new();
+    for input in &rows.inputs {
+        executor.stream(input, &mut |identity, row| {
+            group.add(&rule, identity, grids.is_empty());
+            grids.extend(row.grid);
+            Ok(())
+        })?;
+    }
+    let Some(common) = align_step::common_grid(&grids) else { return Ok(()) };
+    let mut identity = group.finish(&rule);
+    let name = identity.title_or_name();
+    identity.set_labels(model::Labels::from_pairs([(METRIC_NAME, &*name)]));
+    let mut row = Row::default();
+    row.reset_to_grid(common, common.len());
+    row.samples.values.fill(grids.len() as f64);
+    sink(&mut identity, &mut row)
 }

@@ -1,0 +1,201 @@
+//! Changes of one row that need its full extent or its grid.
+
+use model::StepGrid;
+use plan::RowsFunction;
+use plan::semantics::Reducer;
+
+use crate::kernels::reduce::reduce;
+use crate::row::{ABSENT, Identity, Row, is_absent};
+
+/// Buckets that a row may be cut into; a finer interval than this is a mistake.
+const BUCKETS_MAX: usize = 1 << 22;
+
+/// Changes the row in place. Functions of other kinds leave it alone.
+pub(super) fn apply(function: &RowsFunction, identity: &Identity<'_>, row: &mut Row) {
+    row.samples.integers.clear();
+    let step_ms = row.grid.map_or(1, |grid| grid.step_ms);
+    let values = &mut row.samples.values;
+    match function {
+        RowsFunction::KeepLast { limit } => keep_last(values, *limit),
+        RowsFunction::Summarize { interval_ms, reducer, from_first } => {
+            let share_min = identity.style.as_ref().map_or(0.0, |style| style.present_min.0);
+            summarize(row, *interval_ms, reducer, *from_first, share_min);
+        }
+        RowsFunction::FillAbsent(number) => {
+            values
+                .iter_mut()
+                .filter(|value| is_absent(**value))
+                .for_each(|value| *value = number.0);
+        }
+        RowsFunction::IsPresent => {
+            values.iter_mut().for_each(|value| *value = f64::from(u8::from(!is_absent(*value))));
+        }
+        RowsFunction::Changed => changed(values),
+        RowsFunction::Delay(slots) => delay(values, *slots),
+        RowsFunction::PerStep(seconds) => {
+            let step_s = step_ms as f64 / 1000.0;
+            present(values, |value| ((value * seconds.0 / step_s) * 1e6).round() / 1e6);
+        }
+        RowsFunction::FromLowest => {
+            let (low, _) = extremes(values);
+            present(values, |value| value - low);
+        }
+        RowsFunction::Normalise => {
+            let (low, high) = extremes(values);
+            let span = high - low;
+            present(values, |value| if span == 0.0 { 0.0 } else { (value - low) / span });
+        }
+        RowsFunction::Restart { after_ms } => {
+            if let Some(grid) = &mut row.grid {
+                let start_ms = after_ms.div_euclid(step_ms) * step_ms + step_ms;
+                let moved_ms = start_ms - grid.start_ms;
+                *grid = StepGrid::new(start_ms, grid.end_ms + moved_ms, step_ms);
+            }
+        }
+        RowsFunction::Finite => {
+            values.iter_mut().filter(|value| !value.is_finite()).for_each(|value| *value = ABSENT)
+        }
+        _ => {}
+    }
+}
+
+/// Changes the present values.
+fn present(values: &mut [f64], change: impl Fn(f64) -> f64) {
+    values.iter_mut().filter(|value| !is_absent(**value)).for_each(|value| *value = change(*value));
+}
+
+fn extremes(values: &[f64]) -> (f64, f64) {
+    let numbers = values.iter().filter(|value| !is_absent(**value));
+    numbers.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
+        (low.min(*value), high.max(*value))
+    })
+}
+
+/// Runs that are too long stay as they are, and so does a run at the start.
+fn keep_last(values: &mut [f64], limit: Option<u64>) {
+    let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let mut last = ABSENT;
+    let mut index = 0;
+    while index < values.len() {
+        if !is_absent(values[index]) {
+            last = values[index];
+            index += 1;
+            continue;
+        }
+        let run = values[index..].iter().take_while(|value| is_absent(**value)).count();
+        if run <= limit {
+            values[index..index + run].fill(last);
+        }
+        index += run;
+    }
+}
+
+fn changed(values: &mut [f64]) {
+    let mut last = ABSENT;
+    for value in values {
+        let now = *value;
+        let differs = !is_absent(now) && !is_absent(last) && now != last;
+        if !is_absent(now) {
+            last = now;
+        }
+        *value = f64::from(u8::from(differs));
+    }
+}
+
+fn delay(values: &mut [f64], slots: i64) {
+    let count = values.len();
+    let distance = usize::try_from(slots.unsigned_abs()).unwrap_or(usize::MAX).min(count);
+    if slots >= 0 {
+        values.rotate_right(distance);
+        values[..distance].fill(ABSENT);
+    } else {
+        values.rotate_left(distance);
+        values[count - distance..].fill(ABSENT);
+    }
+}
+
+fn summarize(row: &mut Row, interval_ms: i64, reducer: &Reducer, from_first: bool, share_min: f64) {
+    let Some(grid) = row.grid else { return };
+    let count = row.values().len();
+    let (first_ms, end_ms) = (grid.start_ms, grid.at(count));
+    let floor = |at_ms: i64| at_ms - at_ms.rem_euclid(interval_ms);
+    let start_ms = if from_first { first_ms } else { floor(first_ms) };
+    let buckets = if from_first {
+        (end_ms - start_ms).div_euclid(interval_ms)
+            + i64::from((end_ms - start_ms).rem_euclid(interval_ms) > 0)
+    } else {
+        (floor(end_ms) + interval_ms - start_ms) / interval_ms
+    };
+    let buckets = usize::try_from(buckets).unwrap_or(0).min(BUCKETS_MAX);
+    let slots = interval_ms as f64 / grid.step_ms as f64;
+    let mut out = Row::default();
+    let new_grid =
+        StepGrid::new(start_ms, start_ms + interval_ms * buckets as i64 - 1, interval_ms);
+    out.reset_to_grid(new_grid, buckets);
+    let (mut column, mut scratch, mut index) = (Vec::new(), Vec::new(), 0);
+    for (bucket, value) in out.samples.values.iter_mut().enumerate() {
+        let bucket_end_ms = new_grid.at(bucket) + interval_ms;
+        column.clear();
+        let mut seen = 0;
+        while index < count && grid.at(index) < bucket_end_ms {
+            seen += 1;
+            column.extend(Some(row.samples.values[index]).filter(|value| !is_absent(*value)));
+            index += 1;
+        }
+        let product_gap = matches!(reducer, Reducer::Product(_)) && column.len() < seen;
+        if !column.is_empty() && !product_gap && column.len() as f64 / slots >= share_min {
+            // The mean that counts empty slots divides by the slots that exist.
+            *value = reduce(reducer, &column, f64::NAN, seen, &mut scratch);
+        }
+    }
+    *row = out;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plan::semantics::Arithmetic;
+
+    const N: f64 = ABSENT;
+
+    fn check(change: impl FnOnce(&mut [f64]), values: &[f64], expected: &[f64]) {
+        let mut values = values.to_vec();
+        change(&mut values);
+        let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&values), bits(expected));
+    }
+
+    #[test]
+    fn gaps_are_filled_up_to_the_limit() {
+        let values = [N, 1.0, N, N, 2.0, N];
+        check(|values| keep_last(values, None), &values, &[N, 1.0, 1.0, 1.0, 2.0, 2.0]);
+        check(|values| keep_last(values, Some(1)), &values, &[N, 1.0, N, N, 2.0, 2.0]);
+    }
+
+    #[test]
+    fn values_move_and_change() {
+        check(|values| delay(values, 1), &[1.0, 2.0, 3.0], &[N, 1.0, 2.0]);
+        check(|values| delay(values, -2), &[1.0, 2.0, 3.0], &[3.0, N, N]);
+        check(|values| delay(values, 9), &[1.0, 2.0], &[N, N]);
+        check(changed, &[N, 1.0, N, 1.0, 2.0], &[0.0, 0.0, 0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn buckets_align_to_their_width_or_to_the_row() {
+        let sum = Reducer::Sum(Arithmetic::Plain);
+        let of = |from_first| {
+            let mut row = Row::default();
+            row.reset_to_grid(StepGrid::new(60, 359, 60), 5);
+            row.samples.values.copy_from_slice(&[1.0, 2.0, N, 4.0, 5.0]);
+            summarize(&mut row, 120, &sum, from_first, 0.6);
+            let grid = row.grid.unwrap();
+            (
+                grid.start_ms,
+                row.samples.values.iter().map(|value| value.to_bits()).collect::<Vec<_>>(),
+            )
+        };
+        let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        assert_eq!(of(false), (0, bits(&[N, N, 9.0, N])));
+        assert_eq!(of(true), (60, bits(&[3.0, N, N])));
+    }
+}
