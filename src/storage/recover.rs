@@ -4,7 +4,7 @@
 //! stepped over; the newest file's torn tail is cut before anything is written.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -114,7 +114,7 @@ fn drop_leftovers(layout: &Layout, files: &dyn LogFiles) -> Result<WalListing, S
 }
 
 /// Cuts a write that never finished, and was never acknowledged, off the end of a log file.
-fn cut_tail(files: &dyn LogFiles, path: &PathBuf, offset: u64) -> Result<(), StorageError> {
+fn cut_tail(files: &dyn LogFiles, path: &Path, offset: u64) -> Result<(), StorageError> {
     if offset < FILE_HEADER_BYTES as u64 {
         tracing::info!(file = %path.display(), "removing a log file without content");
         return files.remove(path).map_err(|error| StorageError::io("remove", path, &error));
