@@ -541,9 +541,18 @@ mod tests {
             assert_eq!(dictionary.lower_bound(&term).unwrap(), ordinal);
         }
         let first = values.len() as u32 + 2;
-        for text in
-            ["web_1.*", "web_1.+", ".*77", "web_[0-9]*7", ".+", "x|é", "[wx].*", "[wq]eb_19[0-9]*5", "q.*", r"\w+"]
-        {
+        for text in [
+            "web_1.*",
+            "web_1.+",
+            ".*77",
+            "web_[0-9]*7",
+            ".+",
+            "x|é",
+            "[wx].*",
+            "[wq]eb_19[0-9]*5",
+            "q.*",
+            r"\w+",
+        ] {
             let pattern = Pattern::new(text).unwrap();
             let mut clause = Clause::new(&Matcher::new("host", ValueTest::Regex(pattern.clone())));
             let mut found = Vec::new();

@@ -9,13 +9,15 @@
 
 mod maintain;
 mod query;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use model::label::{LabelError, Labels, LabelsRef};
 use parking_lot::{Mutex, RwLock};
 
-use crate::cardinality::{Cardinality, LabelCardinality, largest};
+use crate::cardinality::{Cardinality, LabelCardinality};
 use crate::pairs::{PairLists, PairTable};
 use crate::postings::{Having, Postings};
 use crate::registry::SeriesTable;
@@ -180,20 +182,6 @@ impl HeadIndex {
             series: counts.postings.len(),
         });
         Cardinality::new(state.series.live().len(), labels.collect())
-    }
-
-    /// The values of `name` with most series, at most `limit`, with their series.
-    pub fn largest_values(&self, name: &str, limit: usize) -> Vec<(String, u64)> {
-        let state = self.state.read();
-        let Some(number) = state.pairs.name_number(name) else { return Vec::new() };
-        let of_name = (0..state.pairs.end() as u32).filter(|pair| {
-            state.pairs.name_of(*pair) == number && !state.posting(*pair).is_empty()
-        });
-        let counts = of_name.map(|pair| {
-            let value = String::from_utf8_lossy(state.pairs.value(pair)).into_owned();
-            (value, state.posting(pair).len())
-        });
-        largest(counts.collect(), limit)
     }
 
     /// Estimated bytes of memory.

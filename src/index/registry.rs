@@ -14,7 +14,7 @@ use crate::postings::push;
 /// Series of one chunk.
 pub(crate) const CHUNK: usize = 4096;
 /// Tables that the hashes are spread over; at 10 M series growing one moves 160 k numbers.
-const SHARDS: usize = 64;
+pub(crate) const SHARDS: usize = 64;
 
 /// Label sets of up to [`CHUNK`] consecutive numbers.
 #[derive(Debug, Default)]
@@ -208,13 +208,13 @@ impl SeriesTable {
         }
     }
 
-    /// Gives back table space that dropped series left.
-    pub(crate) fn shrink(&mut self) {
+    /// Gives back the space that dropped series left in one of [`SHARDS`] tables.
+    pub(crate) fn shrink(&mut self, shard: usize) {
         let chunks = &self.chunks;
-        for shard in &mut self.shards {
-            if shard.capacity() > 4 * shard.len() + 64 {
-                shard.shrink_to_fit(|id| hash_in(chunks, *id).map_or(0, |hash| *hash as u64));
-            }
+        if let Some(shard) = self.shards.get_mut(shard)
+            && shard.capacity() > 4 * shard.len() + 64
+        {
+            shard.shrink_to_fit(|id| hash_in(chunks, *id).map_or(0, |hash| *hash as u64));
         }
     }
 
@@ -244,7 +244,7 @@ mod tests {
         let dropped: RoaringBitmap = (0..20_000).filter(|id| *id < 8192 || id % 5 != 0).collect();
         let keep: RoaringBitmap = (0..20_000).filter(|id| !dropped.contains(*id)).collect();
         (0..table.chunk_count()).for_each(|chunk| table.retain(chunk, &keep, 20_000));
-        table.shrink();
+        (0..SHARDS).for_each(|shard| table.shrink(shard));
         for id in 0..20_000u32 {
             let expected = (!dropped.contains(id)).then_some(id);
             assert_eq!(table.find(hash(id)), expected);

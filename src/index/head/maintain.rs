@@ -11,6 +11,7 @@ use super::{HeadIndex, STEP, State};
 use crate::error::IndexError;
 use crate::merge_policy::newest_to_merge;
 use crate::postings::Postings;
+use crate::registry::SHARDS;
 use crate::terms::{FrozenTerms, TermTexts};
 
 /// Terms of the tail that are worth a dictionary of their own. A select tests every term of the tail
@@ -111,11 +112,10 @@ impl HeadIndex {
             state.dropped = true;
             state.series.retain(chunk, keep, end);
         }
-        let pairs = {
-            let mut state = self.state.write();
-            state.series.shrink();
-            state.pairs.end()
-        };
+        for shard in 0..SHARDS {
+            self.state.write().series.shrink(shard);
+        }
+        let pairs = self.state.read().pairs.end();
         // What was created since is kept, whatever `keep` says.
         let mut keep = keep.clone();
         keep.insert_range(end..);

@@ -10,6 +10,7 @@ use roaring::RoaringBitmap;
 
 use super::{HeadIndex, STEP, SeriesId, State};
 use crate::automaton::{Clause, Values};
+use crate::cardinality::largest;
 use crate::error::IndexError;
 use crate::postings::{Union, push};
 use crate::select::{self, Terms};
@@ -285,9 +286,9 @@ impl Terms for View<'_> {
         let all: Vec<u32> = ids.iter().collect();
         for step in all.chunks(STEP) {
             let state = self.head.state.read();
-            let Some(name) = state.pairs.name_number(&clause.name) else { break };
+            let name = state.pairs.name_number(&clause.name);
             for id in step {
-                let pair = state.pair_of(*id, name);
+                let pair = name.and_then(|name| state.pair_of(*id, name));
                 if clause.passes(pair.map_or(&[], |pair| state.pairs.value(pair))) {
                     push(&mut kept, *id);
                 }
@@ -301,6 +302,25 @@ impl HeadIndex {
     /// The metric names with most series, at most `limit`, with their series.
     pub fn largest_metrics(&self, limit: usize) -> Vec<(String, u64)> {
         self.largest_values(METRIC_NAME, limit)
+    }
+
+    /// The values of `name` with most series, at most `limit`, with their series. Looks at every
+    /// pair, a few thousand at a time.
+    pub fn largest_values(&self, name: &str, limit: usize) -> Vec<(String, u64)> {
+        let mut counts = Vec::new();
+        let end = self.state.read().pairs.end();
+        for start in (0..end).step_by(PAIRS_STEP) {
+            let state = self.state.read();
+            let Some(number) = state.pairs.name_number(name) else { break };
+            for pair in start as u32..(start + PAIRS_STEP).min(end) as u32 {
+                let series = state.posting(pair).len();
+                if series > 0 && state.pairs.name_of(pair) == number {
+                    let value = String::from_utf8_lossy(state.pairs.value(pair)).into_owned();
+                    counts.push((value, series));
+                }
+            }
+        }
+        largest(counts, limit)
     }
 
     /// The dictionaries, oldest first, in terms; for tests and status pages.

@@ -43,7 +43,8 @@ pub struct SegmentWriter {
 /// Distinct lists of pair numbers.
 #[derive(Debug, Default)]
 struct SetTable {
-    table: HashTable<u32>,
+    /// Hash and set number; the hash is kept so that growing reads no set.
+    table: HashTable<(u64, u32)>,
     pairs: Vec<u32>,
     ends: Vec<u32>,
 }
@@ -55,14 +56,15 @@ impl SetTable {
 
     fn intern(&mut self, pairs: &[u32]) -> Option<u32> {
         let Self { table, pairs: all, ends } = self;
-        let known = |set: &u32| list(all, ends, *set) == pairs;
-        if let Some(set) = table.find(hash_of(pairs), known) {
+        let hash = hash_of(pairs);
+        let same = |(of, set): &(u64, u32)| *of == hash && list(all, ends, *set) == pairs;
+        if let Some((_, set)) = table.find(hash, same) {
             return Some(*set);
         }
         let set = u32::try_from(ends.len()).ok()?;
         all.extend_from_slice(pairs);
         ends.push(u32::try_from(all.len()).ok()?);
-        table.insert_unique(hash_of(pairs), set, |set| hash_of(list(all, ends, *set)));
+        table.insert_unique(hash, (hash, set), |(hash, _)| *hash);
         Some(set)
     }
 }

@@ -1,0 +1,103 @@
+//! The head while it changes: creation, maintenance and dropping beside selects.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use base::rng::Rng;
+use model::label::{LabelError, Labels, LabelsRef, SeriesHasher};
+use model::matcher::{Matcher, Pattern, ValueTest};
+use roaring::RoaringBitmap;
+
+use super::{HeadIndex, SeriesId};
+
+fn labels(index: u64) -> Labels {
+    let (host, rack) = (format!("host-{}", index % 3000), format!("r{}", index % 7));
+    let name = format!("m{}", index / 3000);
+    Labels::from_pairs([("__name__", name.as_str()), ("host", &host), ("rack", &rack)])
+}
+
+/// Whatever happens beside a select, it returns only series that pass, and all that stood still.
+#[test]
+fn selects_are_right_while_series_come_and_go() {
+    let (head, hasher) = (HeadIndex::new(), SeriesHasher::with_seed(1));
+    let insert = |index: u64| {
+        let labels = labels(index);
+        head.insert(hasher.hash(labels.as_packed()), labels.view()).unwrap().0
+    };
+    let test = |text: &str| ValueTest::Regex(Pattern::new(text).unwrap());
+    let not = ValueTest::NotRegex(Pattern::new(".*[13579]").unwrap());
+    let queries = [
+        vec![Matcher::new("host", test(".*7")), Matcher::equal("rack", "r3")],
+        vec![Matcher::new("host", not)],
+        vec![Matcher::new("__name__", test("m0|m1")), Matcher::new("host", test("host-1.+"))],
+    ];
+    let stays = |index: u64| index < 1000;
+    let kept: RoaringBitmap = (0..1000).map(|index| insert(index).0).collect();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut rng = Rng::new(5);
+            for round in 0..30 {
+                for _ in 0..300 {
+                    insert(rng.below(60_000));
+                }
+                if round % 5 == 4 {
+                    head.retain(&kept).unwrap();
+                }
+            }
+            done.store(true, Ordering::Release);
+        });
+        scope.spawn(|| {
+            while !done.load(Ordering::Acquire) {
+                head.freeze_all().unwrap();
+                std::thread::yield_now();
+            }
+        });
+        while !done.load(Ordering::Acquire) {
+            for matchers in &queries {
+                let passes = |labels: &Labels| {
+                    let value = |name| labels.get(name).unwrap_or("");
+                    matchers.iter().all(|matcher| matcher.matches(value(&matcher.name)))
+                };
+                let found = head.select(matchers).unwrap();
+                for id in &found {
+                    let labels = head.labels(SeriesId(id));
+                    assert!(labels.is_empty() || passes(&labels), "{labels} by {matchers:?}");
+                }
+                let expected = (0..1000).filter(|index| stays(*index) && passes(&labels(*index)));
+                assert_eq!(found.range_cardinality(0..1000), expected.count() as u64);
+            }
+        }
+    });
+    assert!(head.select(&[]).unwrap().is_superset(&kept));
+}
+
+#[test]
+fn wrong_labels_create_nothing() {
+    let head = HeadIndex::new();
+    let twice = [1, b'a', 1, b'x', 1, b'a', 1, b'y'];
+    let error = head.insert(1, LabelsRef::from_packed(&twice)).unwrap_err();
+    assert_eq!(error, LabelError::Duplicate("a".into()));
+    assert_eq!((head.len(), head.lookup(1)), (0, None));
+    assert_eq!(head.label_names(&[]).unwrap(), Vec::<String>::new());
+    assert_eq!(head.label_values("a", &[], "", 0).unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn look_ups_find_what_was_created() {
+    let (head, hasher) = (HeadIndex::new(), SeriesHasher::with_seed(2));
+    let hashes: Vec<u128> = (0..500).map(|index| hasher.hash(labels(index).as_packed())).collect();
+    for (index, hash) in (0..).zip(&hashes) {
+        assert_eq!(head.insert(*hash, labels(index).view()), Ok((SeriesId(index as u32), true)));
+        assert_eq!(head.insert(*hash, labels(index).view()), Ok((SeriesId(index as u32), false)));
+    }
+    let mut found = Vec::new();
+    let order = [7usize, 8, 9, 3, 499, 0];
+    head.lookup_all(order.iter().map(|index| hashes[*index]).chain([12345]), &mut found);
+    let expected = order.iter().map(|index| Some(SeriesId(*index as u32))).chain([None]);
+    assert!(found.iter().copied().eq(expected));
+    let (mut packed, mut ends) = (Vec::new(), Vec::new());
+    head.labels_all(&[4, 1000], &mut packed, &mut ends);
+    assert_eq!((packed.as_slice(), ends), (labels(4).as_packed(), vec![packed.len(); 2]));
+    assert_eq!(head.largest_values("rack", 1), [("r0".into(), 72)]);
+    assert_eq!(head.cardinality().labels[0].name, "host");
+}
