@@ -13,6 +13,10 @@ mod error;
 mod executor;
 mod kernels;
 mod operators;
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod property;
 mod row;
 
 #[cfg(any(test, feature = "testing"))]
