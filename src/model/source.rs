@@ -51,6 +51,54 @@ pub trait Source: Send + Sync {
         prefix: &str,
         limit: usize,
     ) -> Result<Vec<String>, SourceError>;
+
+    /// One level of the tree that values of the label `name` form when they are read as paths with
+    /// dots: how the values that start with `prefix` go on, up to their next dot. Sorted, unique, at
+    /// most `limit` (0 = all).
+    ///
+    /// The default walks all values under the prefix; a source whose dictionary is sorted can jump
+    /// from node to node.
+    fn value_nodes(
+        &self,
+        tenant: TenantId,
+        name: &str,
+        range: TimeRange,
+        prefix: &str,
+        limit: usize,
+    ) -> Result<Vec<ValueNode>, SourceError> {
+        let values = self.label_values(tenant, name, &[], range, prefix, 0)?;
+        let mut nodes: std::collections::BTreeMap<&str, (bool, bool)> = Default::default();
+        for value in &values {
+            let rest = value.strip_prefix(prefix).unwrap_or_default();
+            let (text, branch) = match rest.split_once('.') {
+                Some((text, _)) => (text, true),
+                None => (rest, false),
+            };
+            if limit > 0 && nodes.len() >= limit && !nodes.contains_key(text) {
+                break;
+            }
+            let node = nodes.entry(text).or_default();
+            node.0 |= !branch;
+            node.1 |= branch;
+        }
+        let node = |(text, (leaf, branch)): (&str, (bool, bool))| ValueNode {
+            text: text.to_owned(),
+            leaf,
+            branch,
+        };
+        Ok(nodes.into_iter().map(node).collect())
+    }
+}
+
+/// A node of the tree behind [`Source::value_nodes`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValueNode {
+    /// What follows the prefix, up to the next dot or the value's end.
+    pub text: String,
+    /// A value ends here.
+    pub leaf: bool,
+    /// Values go on behind a dot.
+    pub branch: bool,
 }
 
 /// The series of one select. `Sync`, so that several query threads may read different series.

@@ -1,0 +1,45 @@
+//! Graphite: the HTTP API and carbon's listeners.
+
+mod find;
+mod functions;
+mod params;
+pub mod receive;
+mod render;
+mod reply;
+mod tags;
+mod tree;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{MethodRouter, get, post};
+
+use crate::state::State;
+
+/// The version that clients see; Grafana reads it as that of a Graphite with tags and `/functions`.
+const VERSION: &str = "1.1.10\n";
+
+/// All routes. Each also answers with a slash behind it.
+pub fn router() -> Router<Arc<State>> {
+    let routes: [(&str, MethodRouter<Arc<State>>); 14] = [
+        ("/render", get(render::render).post(render::render)),
+        ("/metrics/find", get(find::find).post(find::find)),
+        ("/metrics/expand", get(find::expand).post(find::expand)),
+        ("/metrics/index.json", get(find::index).post(find::index)),
+        ("/functions", get(functions::all)),
+        ("/functions/{name}", get(functions::one)),
+        ("/version", get(async || VERSION)),
+        ("/tags", get(tags::names)),
+        ("/tags/{tag}", get(tags::values)),
+        ("/tags/findSeries", get(tags::find_series).post(tags::find_series)),
+        ("/tags/autoComplete/tags", get(tags::complete_names).post(tags::complete_names)),
+        ("/tags/autoComplete/values", get(tags::complete_values).post(tags::complete_values)),
+        ("/tags/tagSeries", post(tags::tag_series)),
+        ("/tags/tagMultiSeries", post(tags::tag_multi_series)),
+    ];
+    let mut router = Router::new();
+    for (path, handler) in routes {
+        router = router.route(&format!("{path}/"), handler.clone()).route(path, handler);
+    }
+    router
+}

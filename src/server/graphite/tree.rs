@@ -1,0 +1,98 @@
+//! The tree of paths, walked element by element, so that only the branches asked for are touched.
+
+use lang::graphite::glob::{element_regex, is_literal};
+use model::{METRIC_NAME, Matcher, Pattern, Source, SourceError, TenantId, TimeRange};
+use wire::graphite::find::FoundNode;
+
+/// Nodes that one walk may visit.
+const NODES_MAX: usize = 500_000;
+
+/// Everything that `query` names: leaves and branches, by path, branch first.
+pub(super) fn find(
+    source: &dyn Source,
+    range: TimeRange,
+    query: &str,
+) -> Result<Vec<FoundNode>, SourceError> {
+    // A backslash protects nothing in a path; the original drops it.
+    let query = query.replace('\\', "");
+    let elements: Vec<&str> = query.split('.').collect();
+    let Some((last, branches)) = elements.split_last() else { return Ok(Vec::new()) };
+    let mut walk = Walk { source, range, visited: 0 };
+    let mut prefixes = vec![String::new()];
+    for element in branches {
+        let mut next = Vec::new();
+        for prefix in &prefixes {
+            if is_literal(element) {
+                // Whether it exists shows further down.
+                next.push(format!("{prefix}{element}."));
+                continue;
+            }
+            let nodes = walk.children(prefix, element)?;
+            let branches = nodes.into_iter().filter(|(_, _, branch)| *branch);
+            next.extend(branches.map(|(name, ..)| format!("{prefix}{name}.")));
+        }
+        prefixes = next;
+    }
+    let mut found = Vec::new();
+    for prefix in &prefixes {
+        let nodes = match is_literal(last) {
+            true => vec![walk.exactly(prefix, last)?],
+            false => walk.children(prefix, last)?,
+        };
+        for (name, leaf, branch) in nodes {
+            let path = format!("{prefix}{name}");
+            if branch {
+                found.push(FoundNode { path: path.clone(), is_leaf: false });
+            }
+            if leaf {
+                found.push(FoundNode { path, is_leaf: true });
+            }
+        }
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+struct Walk<'s> {
+    source: &'s dyn Source,
+    range: TimeRange,
+    visited: usize,
+}
+
+/// A name, whether a series ends there, and whether something lies below.
+type Child = (String, bool, bool);
+
+impl Walk<'_> {
+    /// The nodes under `prefix` that match `glob`.
+    fn children(&mut self, prefix: &str, glob: &str) -> Result<Vec<Child>, SourceError> {
+        let head = &glob[..glob.find(['*', '?', '[', '{']).unwrap_or(glob.len())];
+        let pattern = Pattern::new(&element_regex(glob))?;
+        let start = format!("{prefix}{head}");
+        let limit = NODES_MAX - self.visited + 1;
+        let nodes =
+            self.source.value_nodes(TenantId::DEFAULT, METRIC_NAME, self.range, &start, limit)?;
+        self.visited += nodes.len();
+        if self.visited > NODES_MAX {
+            let message = format!("query visits more than {NODES_MAX} nodes");
+            return Err(SourceError::TooLarge { message });
+        }
+        let children =
+            nodes.into_iter().map(|node| (format!("{head}{}", node.text), node.leaf, node.branch));
+        Ok(children.filter(|(name, ..)| !name.is_empty() && pattern.is_match(name)).collect())
+    }
+
+    /// The node of exactly this name.
+    fn exactly(&self, prefix: &str, name: &str) -> Result<Child, SourceError> {
+        let path = format!("{prefix}{name}");
+        let any = |matchers: &[Matcher], prefix: &str| -> Result<bool, SourceError> {
+            let tenant = TenantId::DEFAULT;
+            let values =
+                self.source.label_values(tenant, METRIC_NAME, matchers, self.range, prefix, 1)?;
+            Ok(!values.is_empty())
+        };
+        let leaf = any(&[Matcher::equal(METRIC_NAME, &path)], &path)?;
+        let branch = any(&[], &format!("{path}."))?;
+        Ok((name.to_owned(), leaf, branch))
+    }
+}
