@@ -3,4 +3,5 @@
 //! Pure: no sockets, no plans, and the protocols do not know each other.
 
 pub mod graphite;
+pub mod opentsdb;
 pub mod prometheus;

@@ -1,0 +1,13 @@
+//! OpenTSDB's line protocol and its JSON.
+//!
+//! `telnet` and `put_json` decode writes, each point straight into the batch; `point` holds the rules
+//! that both obey, `number` the spelling of values, `name` that of names. `json` reads texts,
+//! `query_json` writes answers.
+
+pub mod json;
+pub mod name;
+pub mod number;
+pub mod point;
+pub mod put_json;
+pub mod query_json;
+pub mod telnet;

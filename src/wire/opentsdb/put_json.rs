@@ -1,0 +1,492 @@
+//! The body of `POST /api/put`: one point or an array of points, each straight into the batch.
+//!
+//! Invariants: a refused point costs none of its neighbours; a body that is no JSON stores nothing;
+//! texts are borrowed from the body, so a valid point without escapes allocates nothing.
+
+use std::borrow::Cow;
+
+use base::limits::SAMPLES_PER_REQUEST_MAX;
+use model::{METRIC_NAME, SampleKind, WriteBatch};
+
+use super::json::{JsonError, Reader, Scalar};
+use super::number::{Value, parse_value};
+use super::point::{PointError, push};
+use super::query_json::{push_double, push_integer, push_text};
+
+/// Bytes of refusals that are described in an answer; the others are counted.
+const ERRORS_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Tags that are copied on the stack; a point with more is refused anyway.
+const TAGS_ON_STACK: usize = 16;
+
+/// Why a body is refused as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PutBodyError {
+    /// There is no body.
+    #[error("Missing request content")]
+    Missing,
+    /// Neither `{` nor `[`.
+    #[error("The JSON must start as an object or an array")]
+    NotPoints,
+    /// `[]`.
+    #[error("No datapoints found in content")]
+    Empty,
+    /// Not JSON, or not of the right shape.
+    #[error("Unable to parse the given JSON")]
+    Json(String),
+    /// More than [`SAMPLES_PER_REQUEST_MAX`] points.
+    #[error("Request has more than {SAMPLES_PER_REQUEST_MAX} data points")]
+    TooMany,
+}
+
+impl From<JsonError> for PutBodyError {
+    fn from(error: JsonError) -> Self {
+        Self::Json(error.to_string())
+    }
+}
+
+/// Why a point is refused. `Display` is the text that clients see.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PutError {
+    /// `null` in the array.
+    #[error("Unexpected null datapoint encountered in set.")]
+    Null,
+    /// No metric.
+    #[error("Metric name was empty")]
+    Metric,
+    /// Not positive.
+    #[error("Invalid timestamp")]
+    Timestamp,
+    /// No value.
+    #[error("Empty value")]
+    Value,
+    /// No tags.
+    #[error("Missing tags")]
+    Tags,
+    /// The value is no number.
+    #[error("Unable to parse value to a number")]
+    Number,
+    /// A tag's value is `null`.
+    #[error("Invalid tag value with key [{0}]: null")]
+    NullTag(String),
+    /// The point breaks a rule.
+    #[error(transparent)]
+    Point(#[from] PointError),
+}
+
+impl PutError {
+    /// The reason as the label of the metric that counts refusals.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Null | Self::Metric | Self::Tags => "malformed",
+            Self::Timestamp => "invalid_timestamp",
+            Self::Value | Self::Number => "invalid_value",
+            Self::NullTag(_) => "invalid_name",
+            Self::Point(error) => error.label(),
+        }
+    }
+}
+
+/// What became of a body's points.
+#[derive(Debug, Default)]
+pub struct Decoded {
+    /// Points put into the batch, each a row of its own.
+    pub points: u64,
+    /// Points refused.
+    pub failed: u64,
+    /// The refused points and their errors, as items of a JSON array, where they were asked for.
+    pub errors: Vec<u8>,
+}
+
+impl Decoded {
+    /// Describes a refused point: `datapoint` is its JSON.
+    fn describe(&mut self, datapoint: impl FnOnce(&mut Vec<u8>), error: &str) {
+        if self.errors.len() > ERRORS_BYTES_MAX {
+            return;
+        }
+        if !self.errors.is_empty() {
+            self.errors.push(b',');
+        }
+        self.errors.extend_from_slice(b"{\"datapoint\":");
+        datapoint(&mut self.errors);
+        self.errors.extend_from_slice(b",\"error\":");
+        push_text(&mut self.errors, error);
+        self.errors.push(b'}');
+    }
+
+    /// Describes a row that the store refused, in place of a point that was put into the batch.
+    pub fn refuse_row(&mut self, batch: &WriteBatch, row: usize, error: &str, details: bool) {
+        self.points = self.points.saturating_sub(1);
+        self.failed += 1;
+        if let Some(row) = batch.rows().get(row).filter(|_| details) {
+            let labels = batch.labels(row);
+            let (times, bits) = batch.samples(row);
+            let mut value = Vec::new();
+            match (row.kind, bits.first()) {
+                (SampleKind::Integer, Some(bits)) => push_integer(&mut value, *bits as i64),
+                (SampleKind::Float, Some(bits)) => push_double(&mut value, f64::from_bits(*bits)),
+                (_, None) => {}
+            }
+            let at_ms = times.first().copied().unwrap_or_default();
+            let point = Point {
+                metric: labels.get(METRIC_NAME).map(Cow::Borrowed),
+                timestamp: if at_ms % 1000 == 0 { at_ms / 1000 } else { at_ms },
+                value: Some(String::from_utf8_lossy(&value)),
+                tags: labels
+                    .iter()
+                    .filter(|(name, _)| *name != METRIC_NAME)
+                    .map(|(name, value)| (Cow::Borrowed(name), Cow::Borrowed(value)))
+                    .collect(),
+                has_tags: true,
+                null_tag: None,
+            };
+            self.describe(|out| point.write(out), error);
+        }
+    }
+}
+
+/// Decodes `body` into `batch`. `details`: describe refused points. `refused` is called with the
+/// metric's label of every refusal. On `Err` the batch must not be stored.
+pub fn decode(
+    body: &[u8],
+    batch: &mut WriteBatch,
+    details: bool,
+    refused: impl FnMut(&'static str),
+) -> Result<Decoded, PutBodyError> {
+    if body.is_empty() {
+        return Err(PutBodyError::Missing);
+    }
+    let text = std::str::from_utf8(body).map_err(|error| {
+        PutBodyError::Json(format!("expected UTF-8 at byte {}", error.valid_up_to()))
+    })?;
+    let mut reader = Reader::new(text);
+    let mut decoder = Decoder { batch, details, refused, decoded: Decoded::default() };
+    let mut point = Point::default();
+    match reader.peek() {
+        Some(b'{') => {
+            point.read(&mut reader)?;
+            decoder.take(&point);
+        }
+        Some(b'[') => {
+            reader.expect(b'[', "'['")?;
+            let mut first = true;
+            while reader.item(&mut first)? {
+                if reader.peek() == Some(b'n') {
+                    reader.skip()?;
+                    decoder.refuse(None, &PutError::Null);
+                } else {
+                    point.read(&mut reader)?;
+                    decoder.take(&point);
+                }
+                if decoder.count() > SAMPLES_PER_REQUEST_MAX as u64 {
+                    return Err(PutBodyError::TooMany);
+                }
+            }
+            if decoder.count() == 0 {
+                return Err(PutBodyError::Empty);
+            }
+        }
+        _ => return Err(PutBodyError::NotPoints),
+    }
+    Ok(decoder.decoded)
+}
+
+struct Decoder<'b, F> {
+    batch: &'b mut WriteBatch,
+    details: bool,
+    refused: F,
+    decoded: Decoded,
+}
+
+impl<F: FnMut(&'static str)> Decoder<'_, F> {
+    #[inline]
+    fn take(&mut self, point: &Point<'_>) {
+        match point.store(self.batch) {
+            Ok(()) => self.decoded.points += 1,
+            Err(error) => self.refuse(Some(point), &error),
+        }
+    }
+
+    #[cold]
+    fn refuse(&mut self, point: Option<&Point<'_>>, error: &PutError) {
+        self.decoded.failed += 1;
+        (self.refused)(error.label());
+        if self.details {
+            let write = |out: &mut Vec<u8>| match point {
+                Some(point) => point.write(out),
+                None => out.extend_from_slice(b"null"),
+            };
+            self.decoded.describe(write, &error.to_string());
+        }
+    }
+
+    fn count(&self) -> u64 {
+        self.decoded.points + self.decoded.failed
+    }
+}
+
+/// A point as it is spelled; reused from point to point.
+#[derive(Debug, Default)]
+struct Point<'a> {
+    metric: Option<Cow<'a, str>>,
+    timestamp: i64,
+    value: Option<Cow<'a, str>>,
+    tags: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    has_tags: bool,
+    /// A tag whose value is `null`.
+    null_tag: Option<String>,
+}
+
+impl<'a> Point<'a> {
+    /// Replaces the content by the object that comes next.
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), JsonError> {
+        self.metric = None;
+        self.timestamp = 0;
+        self.value = None;
+        self.tags.clear();
+        self.has_tags = false;
+        self.null_tag = None;
+        reader.expect(b'{', "'{'")?;
+        let mut first = true;
+        while let Some(key) = reader.key(&mut first)? {
+            match &*key {
+                "metric" => self.metric = as_text(reader.scalar()?),
+                "timestamp" => self.timestamp = read_timestamp(reader)?,
+                "value" => self.value = as_text(reader.scalar()?),
+                "tags" => self.read_tags(reader)?,
+                _ => reader.skip()?,
+            }
+        }
+        Ok(())
+    }
+
+    fn read_tags(&mut self, reader: &mut Reader<'a>) -> Result<(), JsonError> {
+        self.tags.clear();
+        self.has_tags = reader.peek() != Some(b'n');
+        if !self.has_tags {
+            return reader.skip();
+        }
+        reader.expect(b'{', "'{'")?;
+        let mut first = true;
+        while let Some(key) = reader.key(&mut first)? {
+            let Some(value) = as_text(reader.scalar()?) else {
+                self.null_tag = Some(key.into_owned());
+                continue;
+            };
+            match self.tags.iter_mut().find(|(known, _)| *known == key) {
+                Some(known) => known.1 = value,
+                None => self.tags.push((key, value)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the point in the original's order and appends it to the batch.
+    #[inline]
+    fn store(&self, batch: &mut WriteBatch) -> Result<(), PutError> {
+        let metric = self.metric.as_deref().filter(|name| !name.is_empty());
+        let metric = metric.ok_or(PutError::Metric)?;
+        if self.timestamp <= 0 {
+            return Err(PutError::Timestamp);
+        }
+        let value = self.value.as_deref().filter(|text| !text.is_empty());
+        let value = value.ok_or(PutError::Value)?;
+        if self.tags.is_empty() && self.null_tag.is_none() {
+            return Err(PutError::Tags);
+        }
+        let value: Value = parse_value(value.as_bytes()).map_err(|_| PutError::Number)?;
+        if let Some(key) = &self.null_tag {
+            return Err(PutError::NullTag(key.clone()));
+        }
+        let (metric, at) = (metric.as_bytes(), self.timestamp);
+        // A copy of the borrows: the batch wants its tags sorted, the client sees its own order.
+        let mut stack = [(&b""[..], &b""[..]); TAGS_ON_STACK];
+        if self.tags.len() <= TAGS_ON_STACK {
+            for (slot, (key, value)) in stack.iter_mut().zip(&self.tags) {
+                *slot = (key.as_bytes(), value.as_bytes());
+            }
+            push(batch, metric, at, value, &mut stack[..self.tags.len()])?;
+        } else {
+            let pairs = self.tags.iter().map(|(key, value)| (key.as_bytes(), value.as_bytes()));
+            push(batch, metric, at, value, &mut pairs.collect::<Vec<_>>())?;
+        }
+        Ok(())
+    }
+
+    /// Writes the point as the client is shown it.
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        if let Some(metric) = &self.metric {
+            out.extend_from_slice(b"\"metric\":");
+            push_text(out, metric);
+            out.push(b',');
+        }
+        out.extend_from_slice(b"\"timestamp\":");
+        push_integer(out, self.timestamp);
+        if let Some(value) = &self.value {
+            out.extend_from_slice(b",\"value\":");
+            push_text(out, value);
+        }
+        if self.has_tags {
+            out.extend_from_slice(b",\"tags\":{");
+            for (index, (key, value)) in self.tags.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                push_text(out, key);
+                out.push(b':');
+                push_text(out, value);
+            }
+            out.push(b'}');
+        }
+        out.push(b'}');
+    }
+}
+
+/// The text of a scalar as the original's reader makes one of it.
+#[inline]
+fn as_text(scalar: Scalar<'_>) -> Option<Cow<'_, str>> {
+    match scalar {
+        Scalar::Text(text) => Some(text),
+        Scalar::Number(text) => Some(Cow::Borrowed(text)),
+        Scalar::Bool(true) => Some(Cow::Borrowed("true")),
+        Scalar::Bool(false) => Some(Cow::Borrowed("false")),
+        Scalar::Null => None,
+    }
+}
+
+/// An integer, the text of one, or a fraction without its fraction; `null` and `""` are 0.
+#[inline]
+fn read_timestamp(reader: &mut Reader<'_>) -> Result<i64, JsonError> {
+    let offset = reader.offset();
+    let number = match reader.scalar()? {
+        Scalar::Number(text) => match text.parse() {
+            Ok(number) => Some(number),
+            Err(_) => text.parse().ok().filter(in_range).map(|number: f64| number as i64),
+        },
+        Scalar::Text(text) => match text.trim() {
+            "" => Some(0),
+            text => text.parse().ok(),
+        },
+        Scalar::Null => Some(0),
+        Scalar::Bool(_) => None,
+    };
+    number.ok_or(JsonError { expected: "a timestamp", offset })
+}
+
+fn in_range(number: &f64) -> bool {
+    number.abs() < 9.2e18
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::rng::Rng;
+    use model::{SeriesHasher, TenantId};
+
+    fn batch() -> WriteBatch {
+        WriteBatch::new(TenantId::DEFAULT, SeriesHasher::with_seed(1))
+    }
+
+    fn run(body: &str) -> Result<(WriteBatch, Decoded), PutBodyError> {
+        let mut batch = batch();
+        let decoded = decode(body.as_bytes(), &mut batch, true, |_| {})?;
+        Ok((batch, decoded))
+    }
+
+    #[test]
+    fn points_keep_the_spelling_of_their_numbers() {
+        let body = r#" [
+            {"metric":"m","timestamp":1356998400,"value":5,"tags":{"h":1}},
+            {"metric":"m","timestamp":"1356998400500","value":"5.0","tags":{"h":"1"},"x":[{}]},
+            {"value":1e3,"tags":{"h":"a\u0062"},"timestamp":1356998401.9,"metric":"m"}
+        ] trailing"#;
+        let (batch, decoded) = run(body).unwrap();
+        assert_eq!((decoded.points, decoded.failed), (3, 0));
+        let rows = batch.rows();
+        assert_eq!(batch.labels(&rows[0]).to_string(), r#"{__name__="m", h="1"}"#);
+        assert_eq!(batch.labels(&rows[2]).to_string(), r#"{__name__="m", h="ab"}"#);
+        assert_eq!(batch.samples(&rows[0]), (&[1_356_998_400_000][..], &[5][..]));
+        assert_eq!(rows[0].kind, SampleKind::Integer);
+        let bits = [5.0f64.to_bits()];
+        assert_eq!(batch.samples(&rows[1]), (&[1_356_998_400_500][..], &bits[..]));
+        assert_eq!(batch.samples(&rows[2]).0, [1_356_998_401_000]);
+    }
+
+    #[test]
+    fn refused_points_are_shown_with_the_reason_and_cost_no_neighbour() {
+        let tags = r#""tags":{"h":"1"}"#;
+        for (point, error) in [
+            ("null".to_owned(), "Unexpected null datapoint encountered in set."),
+            (r#"{"timestamp":0}"#.to_owned(), "Metric name was empty"),
+            (format!(r#"{{"metric":"m","timestamp":-1,"value":"1",{tags}}}"#), "Invalid timestamp"),
+            (format!(r#"{{"metric":"m","timestamp":1,"value":"",{tags}}}"#), "Empty value"),
+            (r#"{"metric":"m","timestamp":1,"value":"1","tags":{}}"#.to_owned(), "Missing tags"),
+            (
+                format!(r#"{{"metric":"m","timestamp":1,"value":"true",{tags}}}"#),
+                "Unable to parse value to a number",
+            ),
+            (
+                r#"{"metric":"m","timestamp":1,"value":"1","tags":{"z":"!","a":"1"}}"#.to_owned(),
+                "Invalid tag value with key [z] (\\\"!\\\"): illegal character: !",
+            ),
+        ] {
+            let body = format!(
+                r#"[{point},{{"metric":"m","timestamp":1,"value":1,"tags":{{"h":"1"}}}}]"#
+            );
+            let (batch, decoded) = run(&body).unwrap();
+            assert_eq!((decoded.points, decoded.failed, batch.rows().len()), (1, 1, 1), "{point}");
+            let error = error.replace("\\\\", "\\");
+            let want = format!(r#"{{"datapoint":{point},"error":"{error}"}}"#);
+            assert_eq!(String::from_utf8(decoded.errors).unwrap(), want);
+        }
+    }
+
+    #[test]
+    fn bodies_that_are_no_points_are_refused_whole() {
+        for (body, want) in [
+            ("", "Missing request content"),
+            ("hello", "The JSON must start as an object or an array"),
+            ("[]", "No datapoints found in content"),
+            ("[{\"metric\":", "Unable to parse the given JSON"),
+            ("[1]", "Unable to parse the given JSON"),
+            ("{\"value\":{}}", "Unable to parse the given JSON"),
+            ("{\"timestamp\":\"abc\"}", "Unable to parse the given JSON"),
+            ("{\"timestamp\":true}", "Unable to parse the given JSON"),
+            ("{\"tags\":[]}", "Unable to parse the given JSON"),
+        ] {
+            assert_eq!(run(body).unwrap_err().to_string(), want, "{body}");
+        }
+        assert!(decode(b"{\"metric\":\"\xff\"}", &mut batch(), false, |_| {}).is_err());
+    }
+
+    #[test]
+    fn a_row_that_the_store_refuses_is_shown_again() {
+        let body = r#"{"metric":"m","timestamp":1356998400,"value":1.5,"tags":{"h":"1"}}"#;
+        let (batch, mut decoded) = run(body).unwrap();
+        decoded.refuse_row(&batch, 0, "too old", true);
+        let want = format!(r#"{{"datapoint":{},"error":"too old"}}"#, body.replace("1.5", "\"1.5\""));
+        assert_eq!(String::from_utf8(decoded.errors).unwrap(), want);
+        assert_eq!((decoded.points, decoded.failed), (0, 1));
+    }
+
+    #[test]
+    fn any_body_is_survived() {
+        let parts = [
+            "[", "]", "{", "}", ",", ":", "\"metric\"", "\"m\"", "\"timestamp\"", "1", "\"value\"",
+            "1.5", "\"tags\"", "{\"a\":\"b\"}", "null", "\\", "\"",
+            "{\"metric\":\"m\",\"timestamp\":1,\"value\":1,\"tags\":{\"a\":\"b\"}}", "NaN",
+        ];
+        let mut rng = Rng::new(11);
+        for _ in 0..5_000 {
+            let body: String =
+                (0..rng.below(16)).map(|_| parts[rng.below(parts.len() as u64) as usize]).collect();
+            let mut batch = batch();
+            if let Ok(decoded) = decode(body.as_bytes(), &mut batch, true, |_| {}) {
+                assert_eq!(decoded.points as usize, batch.rows().len(), "{body}");
+                let array = format!("[{}]", String::from_utf8(decoded.errors).unwrap());
+                assert!(serde_json::from_str::<serde_json::Value>(&array).is_ok(), "{array}");
+            }
+        }
+    }
+}
