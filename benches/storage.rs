@@ -133,10 +133,25 @@ fn write(engine: &Engine, series: usize, steps: usize) {
     );
 }
 
+/// CPU seconds of the whole process, finished threads included.
+fn process_cpu_s() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let behind_name = stat.rsplit(") ").next().unwrap_or_default();
+    // Fields 14 and 15 of the line, in ticks of 10 ms; the name was field 2.
+    let ticks =
+        behind_name.split(' ').skip(11).take(2).filter_map(|field| field.parse::<f64>().ok());
+    ticks.sum::<f64>() / 100.0
+}
+
 fn timed<T>(what: &str, body: impl FnOnce() -> T) -> T {
-    let start = Instant::now();
+    let (start, cpu) = (Instant::now(), process_cpu_s());
     let out = body();
-    println!("{what}: {:.3} s, RSS {} MiB", start.elapsed().as_secs_f64(), rss_mib());
+    println!(
+        "{what}: {:.3} s, {:.2} s CPU, RSS {} MiB",
+        start.elapsed().as_secs_f64(),
+        process_cpu_s() - cpu,
+        rss_mib()
+    );
     out
 }
 

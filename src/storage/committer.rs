@@ -4,7 +4,7 @@
 //! Invariants: nothing is applied that is not in the log; nothing is acknowledged that is not
 //! applied; batches take effect in the order in which they were queued.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -38,7 +38,7 @@ pub(crate) struct Committer {
     /// What all threads share.
     pub(crate) shared: Arc<Shared>,
     /// The heads by tenant.
-    pub(crate) heads: HashMap<TenantId, TenantHead>,
+    pub(crate) heads: BTreeMap<TenantId, TenantHead>,
     /// The writing end of the log.
     pub(crate) wal: WalWriter,
     /// The next free number of a series in the log.
@@ -52,7 +52,7 @@ impl Committer {
     /// A committer over recovered heads.
     pub(crate) fn new(
         shared: Arc<Shared>,
-        heads: HashMap<TenantId, TenantHead>,
+        heads: BTreeMap<TenantId, TenantHead>,
         wal: WalWriter,
         next_log_id: u64,
     ) -> Self {
@@ -290,7 +290,7 @@ impl Committer {
 /// The head of `tenant`, made together with its place in the view when it is new.
 pub(crate) fn head_of<'h>(
     shared: &Shared,
-    heads: &'h mut HashMap<TenantId, TenantHead>,
+    heads: &'h mut BTreeMap<TenantId, TenantHead>,
     tenant: TenantId,
 ) -> &'h mut TenantHead {
     heads.entry(tenant).or_insert_with(|| {

@@ -245,7 +245,7 @@ impl Engine {
     }
 
     fn scope(&self, tenant: TenantId, range: TimeRange) -> Option<Scope> {
-        Scope::new(&self.shared.view.load(), tenant, range)
+        Scope::new(&self.shared.view.load(), tenant, range, &self.shared.metrics)
     }
 }
 

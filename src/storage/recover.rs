@@ -3,7 +3,7 @@
 //! Invariants: what the manifest's marks cover is not applied again; damage is named, counted and
 //! stepped over; the newest file's torn tail is cut before anything is written.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -61,7 +61,7 @@ pub(crate) fn recover(
         &shared.options,
         next_file,
     );
-    let committer = Committer::new(shared.clone(), std::collections::HashMap::new(), wal, 1);
+    let committer = Committer::new(shared.clone(), BTreeMap::new(), wal, 1);
     let mut replay =
         Replay { committer, manifest, ids: HashMap::new(), last: None, orphans: 0, max_log_id: 0 };
     let series = listing.series.iter().map(|number| (layout.wal_series(*number), *number));
@@ -221,8 +221,8 @@ impl Replay<'_> {
         }
         let series: usize = self.committer.heads.values().map(|head| head.index.len()).sum();
         metrics.series_active.set(series as i64);
-        let tenants: BTreeSet<TenantId> = self.committer.heads.keys().copied().collect();
-        tracing::info!(series, tenants = tenants.len(), "the head is back from the log");
+        let tenants = self.committer.heads.len();
+        tracing::info!(series, tenants, "the head is back from the log");
         self.committer.next_log_id = self.max_log_id + 1;
         Recovered { committer: self.committer, oldest_wal_file }
     }

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use base::metrics::Metrics;
 use hashbrown::HashMap;
 use index::{HeadIndex, SeriesId};
 use model::{
@@ -29,6 +30,7 @@ pub(crate) struct Scope {
     partitions: Vec<Arc<Partition>>,
     blocks: Vec<Arc<Block>>,
     range: TimeRange,
+    metrics: Arc<Metrics>,
     /// Keeps the head from forgetting series that this scope names.
     _generation: Arc<()>,
 }
@@ -38,7 +40,12 @@ const HEAD_INDEX: &str = "the head";
 
 impl Scope {
     /// The places of `tenant` that overlap `range`; `None` for a tenant without data.
-    pub(crate) fn new(view: &View, tenant: TenantId, range: TimeRange) -> Option<Self> {
+    pub(crate) fn new(
+        view: &View,
+        tenant: TenantId,
+        range: TimeRange,
+        metrics: &Arc<Metrics>,
+    ) -> Option<Self> {
         let TenantView { index, partitions, blocks, generation } = view.tenants.get(&tenant)?;
         let overlaps = |partition: &&Arc<Partition>| {
             partition.window().overlaps(&range)
@@ -53,8 +60,17 @@ impl Scope {
                 .cloned()
                 .collect(),
             range,
+            metrics: metrics.clone(),
             _generation: generation.clone(),
         })
+    }
+
+    /// Counts and logs damage, which otherwise only one client would hear of.
+    fn note(&self, error: &SourceError) {
+        if matches!(error, SourceError::Corrupt { .. }) {
+            self.metrics.corrupt_sections.inc();
+            tracing::error!(%error, "damage met while reading");
+        }
     }
 
     /// The series of the head that match and have samples in one of the partitions.
@@ -83,7 +99,7 @@ impl Scope {
         let head = self.head_series(matchers)?;
         let mut found = Vec::with_capacity(self.blocks.len());
         for (number, block) in self.blocks.iter().enumerate() {
-            let series = block.select(matchers)?;
+            let series = block.select(matchers).inspect_err(|error| self.note(error))?;
             if !series.is_empty() {
                 found.push((number as u32, series));
             }
@@ -293,7 +309,11 @@ impl Selection for SeriesSelection {
         let place = self.series.place(index);
         let mut collector = Collector::new(out, *range, self.integers);
         for (block, series) in place.blocks {
-            blocks[*block as usize].collect(*series, *range, &mut collector)?;
+            blocks[*block as usize].collect(*series, *range, &mut collector).map_err(|error| {
+                let error = SourceError::from(error);
+                self.scope.note(&error);
+                error
+            })?;
         }
         if place.head != NOT_IN_HEAD {
             for partition in partitions {

@@ -56,17 +56,48 @@ impl PageEntry {
     }
 
     /// Reads the entry at `index` of a table.
+    #[inline]
     pub(crate) fn at(table: &[u8], index: usize) -> Option<Self> {
-        let start = index.checked_mul(PAGE_ENTRY_BYTES)?;
-        let mut reader = ByteReader::new(table.get(start..start + PAGE_ENTRY_BYTES)?);
+        let (entries, _) = table.as_chunks::<PAGE_ENTRY_BYTES>();
+        let entry = entries.get(index)?;
         Some(Self {
-            first_series: reader.u32(),
-            codec: reader.u32(),
-            offset: reader.u64(),
-            length: reader.u32(),
-            crc: reader.u32(),
+            first_series: u32_at(entry, 0),
+            codec: u32_at(entry, 4),
+            offset: u64_at(entry, 8),
+            length: u32_at(entry, 16),
+            crc: u32_at(entry, 20),
         })
     }
+
+    /// The place in `table` of the page that has `series`; `None` when the table is empty.
+    pub(crate) fn find(table: &[u8], series: u32) -> Option<usize> {
+        let (entries, _) = table.as_chunks::<PAGE_ENTRY_BYTES>();
+        let first = |entry: &[u8; PAGE_ENTRY_BYTES]| u32_at(entry, 0);
+        // No page has more series than the maximum, and most have exactly that.
+        let least = (series as usize / PAGE_SERIES_MAX).min(entries.len().checked_sub(1)?);
+        match entries.get(least + 1) {
+            Some(next) if first(next) <= series => {
+                let behind = entries.get(least..)?.partition_point(|entry| first(entry) <= series);
+                Some(least + behind.max(1) - 1)
+            }
+            _ => Some(least),
+        }
+    }
+}
+
+/// Fixed-width numbers of an entry; the offsets are constants inside it.
+#[inline]
+fn u32_at<const N: usize>(entry: &[u8; N], at: usize) -> u32 {
+    let mut bytes = [0; 4];
+    bytes.copy_from_slice(&entry[at..at + 4]);
+    u32::from_le_bytes(bytes)
+}
+
+#[inline]
+fn u64_at<const N: usize>(entry: &[u8; N], at: usize) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&entry[at..at + 8]);
+    u64::from_le_bytes(bytes)
 }
 
 /// Where a column of timestamps is, and what it spans.
@@ -100,15 +131,15 @@ impl ColumnEntry {
     /// Reads the entry at `index` of a table.
     #[inline]
     pub(crate) fn at(table: &[u8], index: usize) -> Option<Self> {
-        let start = index.checked_mul(COLUMN_ENTRY_BYTES)?;
-        let mut reader = ByteReader::new(table.get(start..start + COLUMN_ENTRY_BYTES)?);
+        let (entries, _) = table.as_chunks::<COLUMN_ENTRY_BYTES>();
+        let entry = entries.get(index)?;
         Some(Self {
-            offset: reader.u64(),
-            length: reader.u32(),
-            crc: reader.u32(),
-            count: reader.u32(),
-            min_ms: reader.i64(),
-            max_ms: reader.i64(),
+            offset: u64_at(entry, 0),
+            length: u32_at(entry, 8),
+            crc: u32_at(entry, 12),
+            count: u32_at(entry, 16),
+            min_ms: u64_at(entry, 20) as i64,
+            max_ms: u64_at(entry, 28) as i64,
         })
     }
 }
@@ -297,6 +328,21 @@ mod tests {
     use base::rng::Rng;
 
     use super::*;
+
+    #[test]
+    fn pages_are_found_by_series() {
+        let mut table = Vec::new();
+        let firsts = [0u32, 64, 66, 130, 131, 195];
+        for first_series in firsts {
+            let zero = PageEntry { first_series, codec: 0, offset: 0, length: 0, crc: 0 };
+            zero.put(&mut table);
+        }
+        for series in 0..300 {
+            let want = firsts.iter().rposition(|first| *first <= series);
+            assert_eq!(PageEntry::find(&table, series), want, "{series}");
+        }
+        assert_eq!(PageEntry::find(&[], 0), None);
+    }
 
     #[test]
     fn pages_by_hand_and_back() {

@@ -308,17 +308,8 @@ impl Chunks {
 
     /// The number and entry of the page with `series`.
     fn find_page(&self, pages: &[u8], series: u32) -> Option<(usize, PageEntry)> {
-        let count = pages.len() / PAGE_ENTRY_BYTES;
-        let (mut low, mut high) = (0, count);
-        while high - low > 1 {
-            let middle = low + (high - low) / 2;
-            if PageEntry::at(pages, middle)?.first_series <= series {
-                low = middle;
-            } else {
-                high = middle;
-            }
-        }
-        Some((low, PageEntry::at(pages, low)?))
+        let number = PageEntry::find(pages, series)?;
+        Some((number, PageEntry::at(pages, number)?))
     }
 
     fn page(&self, number: usize, entry: &PageEntry) -> Result<Piece<'_>, StorageError> {

@@ -101,6 +101,7 @@ fn a_flipped_byte_in_a_block_is_named_and_stops_nothing_else() {
                     Err(error) => {
                         let error = error.to_string();
                         assert!(error.contains("expected") && error.contains("/"), "{error}");
+                        assert!(store.metrics.corrupt_sections.get() > 0);
                         detected += 1;
                     }
                     Ok(got) => {
