@@ -26,6 +26,7 @@ pub use ast::{Expr, ValueType};
 pub use lower::lower;
 pub use print::prettify;
 pub use syntax::number::parse_duration;
+pub use syntax::quote::unquoted;
 
 /// Parts of the language that a stock server has switched off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,7 +4,9 @@
 
 use plan::Span;
 
-use super::ast::{Aggregate, AggregateOp, Binary, Call, Expr, ExprKind, Group, Selector, ValueType};
+use super::ast::{
+    Aggregate, AggregateOp, Binary, Call, Expr, ExprKind, Group, Selector, ValueType,
+};
 use super::functions::{Signature, signature};
 use super::syntax::SyntaxError;
 use super::syntax::quote::quoted;

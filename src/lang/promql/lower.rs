@@ -165,11 +165,10 @@ fn is_invariant(expr: &Expr) -> bool {
         ExprKind::Subquery(subquery) => subquery.shift.at.is_some(),
         ExprKind::Call(call) => match call.arguments.as_slice() {
             [one] if call.function == "timestamp" => {
-                matches!(one.unwrapped().kind, ExprKind::Selector(_)) && is_invariant(one.unwrapped())
+                matches!(one.unwrapped().kind, ExprKind::Selector(_))
+                    && is_invariant(one.unwrapped())
             }
-            arguments => {
-                !TIMED.contains(&call.function) && arguments.iter().all(is_invariant)
-            }
+            arguments => !TIMED.contains(&call.function) && arguments.iter().all(is_invariant),
         },
         _ => expr.children().into_iter().all(is_invariant),
     }

@@ -39,7 +39,10 @@ fn the_reference_table_parses_alike() {
             (Ok(_), false) => exact += 1,
             (Err(error), true) => {
                 let message = wanted["Msg"].as_str();
-                let at = error.position.map(|at| (at.start.to_string(), at.end.to_string()));
+                // JSON has made three bytes of a single one that is no UTF-8.
+                let grown = 2 * input.matches(char::REPLACEMENT_CHARACTER).count() as u32;
+                let at = error.position;
+                let at = at.map(|at| (at.start.to_string(), (at.end - grown).to_string()));
                 let same_place = at.is_none_or(|(start, end)| {
                     wanted["Start"] == start.as_str() && wanted["End"] == end.as_str()
                 });
@@ -66,7 +69,10 @@ fn the_parser_crate_reads_what_it_accepts_alike() {
     for line in text.lines() {
         let row: serde_json::Value = serde_json::from_str(line).unwrap();
         let input = row["Input"].as_str().unwrap();
-        // The crate loses unary plus, and cannot read everything we print.
+        // The crate cannot read everything we print, and keeps bytes that are no UTF-8 as letters.
+        if input.contains("\\xFF") {
+            continue;
+        }
         let (Ok(ours), Ok(theirs)) =
             (parse(input, Features::ALL), promql_parser::parser::parse(input))
         else {
@@ -194,10 +200,52 @@ fn the_deepest_allowed_text_lowers_on_a_small_stack() {
 #[test]
 fn random_texts_never_panic() {
     const PARTS: [&str; 46] = [
-        "a", "b", "sum", "by", "without", "(", ")", "{", "}", "[", "]", "5m", "1", "-", "+", "*",
-        "^", "==", "bool", "on", "ignoring", "group_left", "offset", "@", "start()", "\"x\"", "=",
-        "=~", ",", ":", "rate", "topk", "or", "and", "`y`", "'", "\\", "#", "\n", "é", "NaN",
-        "step", "min_of", "</", "fill", "0x",
+        "a",
+        "b",
+        "sum",
+        "by",
+        "without",
+        "(",
+        ")",
+        "{",
+        "}",
+        "[",
+        "]",
+        "5m",
+        "1",
+        "-",
+        "+",
+        "*",
+        "^",
+        "==",
+        "bool",
+        "on",
+        "ignoring",
+        "group_left",
+        "offset",
+        "@",
+        "start()",
+        "\"x\"",
+        "=",
+        "=~",
+        ",",
+        ":",
+        "rate",
+        "topk",
+        "or",
+        "and",
+        "`y`",
+        "'",
+        "\\",
+        "#",
+        "\n",
+        "é",
+        "NaN",
+        "step",
+        "min_of",
+        "</",
+        "fill",
+        "0x",
     ];
     let seed = 11;
     println!("seed {seed}");
@@ -254,7 +302,10 @@ fn features_are_gated_as_in_a_stock_server() {
             "1:1: parse error: limitk() is experimental and must be enabled with \
              --enable-feature=promql-experimental-functions",
         ),
-        ("a + fill(0) b", "1:1: parse error: binop fill modifiers are experimental and not enabled"),
+        (
+            "a + fill(0) b",
+            "1:1: parse error: binop fill modifiers are experimental and not enabled",
+        ),
         ("a[5m] anchored", "1:1: parse error: anchored modifier is experimental and not enabled"),
         ("a{b=~\"(\"}", ""),
     ] {
@@ -269,8 +320,14 @@ fn features_are_gated_as_in_a_stock_server() {
 fn meaning_is_checked_before_data_is_read() {
     let options = LowerOptions::new(StepGrid::instant(0));
     for (query, error) in [
-        ("label_replace(a, \"\", \"x\", \"b\", \"c\")", "invalid destination label name in label_replace(): "),
-        ("label_replace(a, \"x\", \"x\", \"b\", \"(\")", "invalid regular expression in label_replace(): ("),
+        (
+            "label_replace(a, \"\", \"x\", \"b\", \"c\")",
+            "invalid destination label name in label_replace(): ",
+        ),
+        (
+            "label_replace(a, \"x\", \"x\", \"b\", \"(\")",
+            "invalid regular expression in label_replace(): (",
+        ),
         ("label_join(a, \"x\", \"-\", \"\")", "invalid source label name in label_join(): "),
         ("count_values(\"\", a)", "invalid label name \"\""),
     ] {

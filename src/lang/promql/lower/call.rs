@@ -97,9 +97,7 @@ impl Lowerer<'_> {
             // These look at native histograms alone, and there are none.
             "histogram_avg" | "histogram_count" | "histogram_stddev" | "histogram_stdvar"
             | "histogram_sum" => Ok(Lowered::settled(Op::Union(Vec::new()), span)),
-            other => {
-                Err(LangError::meaning(format!("function {other} is not supported")))
-            }
+            other => Err(LangError::meaning(format!("function {other} is not supported"))),
         }
     }
 

@@ -54,8 +54,7 @@ impl Lowerer<'_> {
         let return_bool = binary.return_bool;
         let (input, argument, argument_left) = match sides {
             (ValueType::Scalar, ValueType::Scalar) => {
-                let function =
-                    MapFunction::Binary { op, argument_left: false, return_bool: true };
+                let function = MapFunction::Binary { op, argument_left: false, return_bool: true };
                 return self.mapped(left, function, vec![right.node], span);
             }
             (ValueType::Scalar, _) => (right, left.node, true),
@@ -156,7 +155,8 @@ impl Lowerer<'_> {
             }
             _ => Reducer::Group,
         };
-        let by_name = matches!(&grouping, Grouping::By(l) if l.iter().any(|one| one == METRIC_NAME));
+        let by_name =
+            matches!(&grouping, Grouping::By(l) if l.iter().any(|one| one == METRIC_NAME));
         let aggregate = plan::Aggregate {
             input: input_node,
             reducer,

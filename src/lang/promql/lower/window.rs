@@ -59,8 +59,7 @@ impl Lowerer<'_> {
     ) -> LowerResult {
         refuse_edges(selector)?;
         let edges = self.edges(&selector.shift, self.options.lookback_ms, grid)?;
-        let (drop_name, name_pending) =
-            if time_wanted { self.dropping() } else { (false, false) };
+        let (drop_name, name_pending) = if time_wanted { self.dropping() } else { (false, false) };
         let function = if time_wanted { FoldFunction::NewestTime } else { FoldFunction::Newest };
         let fold = Fold {
             input: Box::new(self.scan(selector, span, edges.range(grid))),
@@ -129,11 +128,7 @@ impl Lowerer<'_> {
     }
 
     /// The expression of a sub-query over its own grid, and the windows over that.
-    fn subquery(
-        &self,
-        subquery: &Subquery,
-        grid: StepGrid,
-    ) -> Result<(Lowered, Edges), LangError> {
+    fn subquery(&self, subquery: &Subquery, grid: StepGrid) -> Result<(Lowered, Edges), LangError> {
         let range_ms = self.positive_ms(&subquery.range)?;
         let step_ms = match &subquery.step {
             Some(step) => self.positive_ms(step)?.max(1),

@@ -43,25 +43,25 @@ impl Parser<'_> {
     }
 
     fn duration(&mut self, level: u8, context: (&str, &str)) -> Parsed<DurationExpr> {
-        self.deeper(|parser| {
-            let mut left = parser.duration_operand(context)?;
-            while let Kind::Operator(op) = parser.peek()?.kind {
-                let precedence = op.precedence();
-                let is_arithmetic = precedence >= Operator::Add.precedence();
-                if !is_arithmetic || precedence < level {
-                    break;
-                }
-                parser.duration_operators += 1;
-                if parser.duration_operators > QUERY_DEPTH_MAX {
-                    return Err(parser.error_at(left.span, TOO_DEEP));
-                }
-                let token = parser.take()?;
-                let next = if precedence == POWER { precedence } else { precedence + 1 };
-                let right = parser.duration(next, context)?;
-                left = parser.combined(op, span_of(token), left, right)?;
+        self.enter()?;
+        let mut left = self.duration_operand(context)?;
+        while let Kind::Operator(op) = self.peek()?.kind {
+            let precedence = op.precedence();
+            let is_arithmetic = precedence >= Operator::Add.precedence();
+            if !is_arithmetic || precedence < level {
+                break;
             }
-            Ok(left)
-        })
+            self.duration_operators += 1;
+            if self.duration_operators > QUERY_DEPTH_MAX {
+                return Err(self.error_at(left.span, TOO_DEEP));
+            }
+            let token = self.take()?;
+            let next = if precedence == POWER { precedence } else { precedence + 1 };
+            let right = self.duration(next, context)?;
+            left = self.combined(op, span_of(token), left, right)?;
+        }
+        self.leave();
+        Ok(left)
     }
 
     fn combined(

@@ -37,14 +37,7 @@ type Lexed = Result<Token, SyntaxError>;
 impl<'a> Lexer<'a> {
     /// A lexer at the start of `text`.
     pub(crate) fn new(text: &'a str) -> Self {
-        Self {
-            text,
-            at: 0,
-            start: 0,
-            paren_depth: 0,
-            brace_open: false,
-            bracket: Bracket::Closed,
-        }
+        Self { text, at: 0, start: 0, paren_depth: 0, brace_open: false, bracket: Bracket::Closed }
     }
 
     /// The text read.
@@ -102,7 +95,9 @@ impl<'a> Lexer<'a> {
 
     /// True when the next character that is not blank is `(`.
     fn parenthesis_follows(&self) -> bool {
-        self.text.get(self.at..).is_some_and(|rest| rest.trim_start_matches(is_blank).starts_with('('))
+        self.text
+            .get(self.at..)
+            .is_some_and(|rest| rest.trim_start_matches(is_blank).starts_with('('))
     }
 
     fn skip_blanks(&mut self) {

@@ -20,7 +20,8 @@ pub(crate) fn parse_number(token: &str) -> Result<f64, String> {
         let shown = super::quote::quoted(token);
         format!("error parsing number: strconv.ParseFloat: parsing {shown}: {reason}")
     };
-    let plain = digits.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'+' | b'-'));
+    let plain =
+        digits.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'+' | b'-'));
     match digits.parse::<f64>() {
         Ok(value) if plain && value.is_finite() => Ok(sign * value),
         Ok(_) if plain => Err(failure("value out of range")),
@@ -47,7 +48,8 @@ fn parse_integer(token: &str) -> Option<i64> {
         return None;
     }
     let body = body.replace('_', "");
-    let magnitude = i128::from_str_radix(&body, base).ok().filter(|_| !body.starts_with(['+', '-']))?;
+    let magnitude =
+        i128::from_str_radix(&body, base).ok().filter(|_| !body.starts_with(['+', '-']))?;
     i64::try_from(if negative { -magnitude } else { magnitude }).ok()
 }
 
@@ -161,7 +163,8 @@ mod tests {
         ] {
             assert_eq!(parse_duration(text), Err(error.to_owned()));
         }
-        for (ms, text) in [(0, "0s"), (5_400_000, "1h30m"), (-420_000, "-7m"), (604_800_000, "1w")] {
+        for (ms, text) in [(0, "0s"), (5_400_000, "1h30m"), (-420_000, "-7m"), (604_800_000, "1w")]
+        {
             assert_eq!(print_duration(ms), text);
         }
     }

@@ -11,7 +11,7 @@ use super::token::{Kind, Operator, POWER, PRODUCT, Token, Word};
 use super::{SyntaxError, TOO_DEEP, is_end, number, quote};
 use crate::promql::Features;
 use crate::promql::ast::{
-    Aggregate, At, Binary, Call, Edges, Expr, ExprKind, Group, Matching, Selector, Shift,
+    Aggregate, AggregateOp, At, Binary, Call, Edges, Expr, ExprKind, Group, Matching, Selector, Shift,
 };
 use crate::promql::functions::signature;
 
@@ -84,7 +84,11 @@ impl<'a> Parser<'a> {
         self.ahead = None;
         if matches!(
             token.kind,
-            Kind::RightBrace | Kind::RightParen | Kind::RightBracket | Kind::Duration | Kind::Number
+            Kind::RightBrace
+                | Kind::RightParen
+                | Kind::RightBracket
+                | Kind::Duration
+                | Kind::Number
         ) {
             self.closed_at = token.end;
         }
@@ -148,34 +152,37 @@ impl<'a> Parser<'a> {
         Ok(Expr { kind, span, height })
     }
 
-    /// Runs `rule` one level deeper.
-    pub(super) fn deeper<T>(&mut self, rule: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+    /// Goes one level deeper; the first error ends the parse, so only success must [`Self::leave`].
+    pub(super) fn enter(&mut self) -> Parsed<()> {
         if self.depth >= QUERY_DEPTH_MAX {
             return Err(self.error_at(Span::default(), TOO_DEEP));
         }
         self.depth += 1;
-        let result = rule(self);
+        Ok(())
+    }
+
+    /// Comes back from a deeper level.
+    pub(super) fn leave(&mut self) {
         self.depth -= 1;
-        result
     }
 
     // Expressions
 
     /// An expression whose operators bind at least as tightly as `level`.
     fn expression(&mut self, level: u8) -> Parsed<Expr> {
-        self.deeper(|parser| {
-            let mut left = parser.operand()?;
-            while let Some(op) = operator_of(parser.peek()?) {
-                let precedence = op.precedence();
-                if precedence < level {
-                    break;
-                }
-                parser.take()?;
-                let right_level = if precedence == POWER { precedence } else { precedence + 1 };
-                left = parser.binary(op, left, right_level)?;
+        self.enter()?;
+        let mut left = self.operand()?;
+        while let Some(op) = operator_of(self.peek()?) {
+            let precedence = op.precedence();
+            if precedence < level {
+                break;
             }
-            Ok(left)
-        })
+            self.take()?;
+            let right_level = if precedence == POWER { precedence } else { precedence + 1 };
+            left = self.binary(op, left, right_level)?;
+        }
+        self.leave();
+        Ok(left)
     }
 
     /// The rest of a binary expression; the operator is taken.
@@ -299,25 +306,9 @@ impl<'a> Parser<'a> {
         let token = self.peek()?;
         let span = span_of(token);
         match token.kind {
-            Kind::Number | Kind::Duration => {
-                self.take()?;
-                let value = self.number_value(token)?;
-                let is_duration = token.kind == Kind::Duration;
-                self.node(ExprKind::Number { value, is_duration }, span, 0)
-            }
-            Kind::Text => {
-                self.take()?;
-                let text = self.unquoted(token)?;
-                self.node(ExprKind::Text(text), span, 0)
-            }
-            Kind::LeftParen => {
-                self.take()?;
-                let inner = self.expression(0)?;
-                let close = self.expect(Kind::RightParen)?;
-                let below = inner.height;
-                let span = Span { start: span.start, end: close.end as u32 };
-                self.node(ExprKind::Paren(Box::new(inner)), span, below)
-            }
+            Kind::Number | Kind::Duration => self.number(token, span),
+            Kind::Text => self.text(token, span),
+            Kind::LeftParen => self.parenthesised(span),
             Kind::Word(Word::Aggregate(_)) => self.aggregate_or_selector(token),
             Kind::Identifier => self.call_or_selector(token),
             Kind::Word(word) if word.may_name_function() => self.call_or_selector(token),
@@ -325,6 +316,28 @@ impl<'a> Parser<'a> {
             Kind::LeftBrace | Kind::MetricIdentifier => self.bare_selector(),
             _ => Err(self.unexpected(token)),
         }
+    }
+
+    fn number(&mut self, token: Token, span: Span) -> Parsed<Expr> {
+        self.take()?;
+        let value = self.number_value(token)?;
+        let is_duration = token.kind == Kind::Duration;
+        self.node(ExprKind::Number { value, is_duration }, span, 0)
+    }
+
+    fn text(&mut self, token: Token, span: Span) -> Parsed<Expr> {
+        self.take()?;
+        let text = self.unquoted(token)?;
+        self.node(ExprKind::Text(text), span, 0)
+    }
+
+    fn parenthesised(&mut self, span: Span) -> Parsed<Expr> {
+        self.take()?;
+        let inner = self.expression(0)?;
+        let close = self.expect(Kind::RightParen)?;
+        let below = inner.height;
+        let span = Span { start: span.start, end: close.end as u32 };
+        self.node(ExprKind::Paren(Box::new(inner)), span, below)
     }
 
     pub(super) fn unquoted(&self, token: Token) -> Parsed<String> {
@@ -349,6 +362,11 @@ impl<'a> Parser<'a> {
         }
         self.take()?;
         let arguments = self.arguments()?;
+        self.call_of(name, arguments)
+    }
+
+    /// The node of a call. Apart from the recursion, whose frames must stay small.
+    fn call_of(&self, name: Token, arguments: Vec<Expr>) -> Parsed<Expr> {
         let own = self.source(name);
         let name_span = span_of(name);
         let Some(signature) = signature(own) else {
@@ -410,12 +428,22 @@ impl<'a> Parser<'a> {
             return Err(self.unexpected(name));
         };
         let mut clause = self.aggregate_clause()?;
-        let mut arguments = self.arguments()?;
+        let arguments = self.arguments()?;
         if clause.is_none() {
             clause = self.aggregate_clause()?;
         }
         let span = Span { start: name.start as u32, end: self.closed_at as u32 };
-        let (grouping, without) = clause.unwrap_or_default();
+        self.aggregate_of(op, clause.unwrap_or_default(), arguments, span)
+    }
+
+    /// The node of an aggregation. Apart from the recursion, whose frames must stay small.
+    fn aggregate_of(
+        &self,
+        op: AggregateOp,
+        (grouping, without): (Vec<String>, bool),
+        mut arguments: Vec<Expr>,
+        span: Span,
+    ) -> Parsed<Expr> {
         if arguments.is_empty() {
             let message = "no arguments for aggregate expression provided";
             return Err(self.error_at(span, message));

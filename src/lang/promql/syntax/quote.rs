@@ -57,7 +57,7 @@ fn is_unprintable(character: char) -> bool {
 
 /// The text inside a quoted token, escapes resolved; `None` when the token is not well-formed.
 /// Bytes that are no UTF-8 (`"\xff"`) become replacement characters.
-pub(crate) fn unquoted(token: &str) -> Option<String> {
+pub fn unquoted(token: &str) -> Option<String> {
     let quote = token.chars().next().filter(|c| matches!(c, '"' | '\'' | '`'))?;
     let inner = token.get(1..token.len().checked_sub(1)?)?;
     if token.len() < 2 || !token.ends_with(quote) {
