@@ -145,17 +145,17 @@ impl Engine {
 
     /// Writes the whole head to blocks. Returns once they are published.
     pub fn flush_now(&self) -> Result<(), StorageError> {
-        self.maintenance.lock().flush(FlushWhich::All)
+        self.shared.fence(self.maintenance.lock().flush(FlushWhich::All))
     }
 
     /// Merges blocks until none are left to merge.
     pub fn compact_now(&self) -> Result<(), StorageError> {
-        self.maintenance.lock().compact()
+        self.shared.fence(self.maintenance.lock().compact())
     }
 
     /// Does whatever maintenance is due: flushes, merges, retention, forgetting, sweeping.
     pub fn maintain_now(&self) -> Result<(), StorageError> {
-        self.maintenance.lock().run_due()
+        self.shared.fence(self.maintenance.lock().run_due())
     }
 
     /// What the engine holds now.
@@ -233,7 +233,7 @@ impl Engine {
 
     fn refusal(&self) -> Option<AppendError> {
         let reason = if self.shared.is_poisoned.load(Ordering::Relaxed) {
-            "a thread of the store has died; restart the program".to_owned()
+            "the store has stopped after a failure; its log says why".to_owned()
         } else if self.shared.is_overfull() {
             let bytes = self.shared.head_bytes.load(Ordering::Relaxed);
             let windows = self.shared.partitions.load(Ordering::Relaxed);
@@ -368,7 +368,8 @@ fn start_background(
         guarded(&shared, || {
             let mut pause = 1u32;
             while !wait_for_stop(&seen, TICK * pause) {
-                pause = match maintenance.lock().run_due() {
+                let done = maintenance.lock().run_due();
+                pause = match shared.fence(done) {
                     Ok(()) => 1,
                     Err(error) => {
                         tracing::error!(%error, "maintenance failed; it will be tried again");

@@ -121,7 +121,13 @@ impl Maintenance {
         let result = self.flush_frozen();
         match &result {
             Ok(()) => self.shared.metrics.flush_seconds.observe(start.elapsed()),
-            Err(_) => self.shared.metrics.flush_failures.inc(),
+            Err(_) => {
+                self.shared.metrics.flush_failures.inc();
+                // Half-written blocks must not fill a disk that is short of room already.
+                if let Err(error) = self.sweep_all() {
+                    tracing::warn!(%error, "cannot delete what a failed flush left behind");
+                }
+            }
         }
         result
     }
@@ -326,6 +332,7 @@ impl Maintenance {
             }
             Err(error) => {
                 self.shared.metrics.compaction_failures.inc();
+                self.sweep_all()?;
                 if error.kind() == ErrorKind::Corrupt {
                     tracing::error!(%error, "cannot merge blocks; they are left as they are");
                     self.unmergeable.extend(&choice.blocks);
@@ -444,6 +451,9 @@ impl Maintenance {
 
     /// Deletes the objects of every block that is neither live nor being read.
     pub(crate) fn sweep_all(&mut self) -> Result<(), StorageError> {
+        if !self.manifest.is_certain() {
+            return Ok(());
+        }
         let live = self.manifest.current().blocks.iter().map(|entry| entry.meta.id).collect();
         let held = self.retired.iter().filter(|(_, block)| block.strong_count() > 0);
         let held = held.map(|(id, _)| *id).collect();

@@ -16,7 +16,7 @@ use crate::error::StorageError;
 use crate::layout::Layout;
 use crate::manifest::edit::{FlushMark, Manifest};
 use crate::shared::Shared;
-use crate::wal::file::LogFiles;
+use crate::wal::file::{LogFiles, sync_dir};
 use crate::wal::record::{LogId, Record, SamplesRecord, SeriesRecord};
 use crate::wal::replay::{Found, WalListing, list, read_all};
 use crate::wal::writer::{FILE_HEADER_BYTES, WalPosition, WalWriter};
@@ -51,6 +51,10 @@ pub(crate) fn recover(
     let layout = &shared.layout;
     let dir = layout.wal_dir();
     std::fs::create_dir_all(&dir).map_err(|error| StorageError::io("create", &dir, &error))?;
+    // New directories must survive a power failure as surely as the files in them.
+    for made in dir.ancestors().take(3) {
+        sync_dir(made).map_err(|error| StorageError::io("sync", made, &error))?;
+    }
     let listing = drop_leftovers(layout, &**files)?;
     let newest = listing.logs.last().max(listing.series.last()).copied().unwrap_or(0);
     let next_file = newest + 1;

@@ -7,6 +7,7 @@ use base::clock::Clock;
 use base::metrics::Metrics;
 use model::SeriesHasher;
 
+use crate::error::StorageError;
 use crate::layout::Layout;
 use crate::options::EngineOptions;
 use crate::queue::Queue;
@@ -38,7 +39,7 @@ pub(crate) struct Shared {
     pub(crate) head_bytes: AtomicU64,
     /// Partitions in the view.
     pub(crate) partitions: AtomicUsize,
-    /// Set when a thread of the engine has died: writes are refused from then on.
+    /// Set when a thread of the engine has died or another writer has taken over: writes are refused from then on.
     pub(crate) is_poisoned: AtomicBool,
 }
 
@@ -56,6 +57,16 @@ impl Shared {
         self.metrics.head_bytes.set(before.saturating_sub(bytes) as i64);
         self.metrics.head_samples.add(-(samples as i64));
         self.partitions.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Passes `result` on; when another writer has taken over, writes are refused from now on.
+    pub(crate) fn fence<T>(&self, result: Result<T, StorageError>) -> Result<T, StorageError> {
+        if let Err(error @ StorageError::Fenced { .. }) = &result {
+            tracing::error!(%error, "another process writes to this store");
+            self.is_poisoned.store(true, Ordering::Relaxed);
+            self.metrics.storage_writable.set(0);
+        }
+        result
     }
 
     /// True while the head is so far beyond its limits that writes have to wait for a flush.

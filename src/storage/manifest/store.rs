@@ -2,6 +2,7 @@
 //! one atomic step by which blocks appear and disappear.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base::frame::checksum;
 use base::rng::Rng;
@@ -27,6 +28,8 @@ pub(crate) struct ManifestStore {
     layout: Layout,
     writer: u64,
     current: Mutex<Manifest>,
+    /// True after a publication of which nobody knows whether it took place.
+    is_uncertain: AtomicBool,
 }
 
 /// The document of `manifest`.
@@ -86,12 +89,19 @@ impl ManifestStore {
                 return Err(StorageError::corrupt(path.to_string(), 0, expected, got));
             }
         }
-        Ok(Self { io, layout, writer, current: Mutex::new(current) })
+        let is_uncertain = AtomicBool::new(false);
+        Ok(Self { io, layout, writer, current: Mutex::new(current), is_uncertain })
     }
 
     /// The newest manifest.
     pub(crate) fn current(&self) -> Manifest {
         self.current.lock().clone()
+    }
+
+    /// False while a manifest newer than [`ManifestStore::current`] may exist: then what the
+    /// current one does not name must not be deleted.
+    pub(crate) fn is_certain(&self) -> bool {
+        !self.is_uncertain.load(Ordering::Relaxed)
     }
 
     /// Publishes the manifest that follows by `edit`; on `Err` nothing has changed, except after
@@ -109,9 +119,14 @@ impl ManifestStore {
             Ok(false) => return Err(StorageError::Fenced { number: next.number }),
             Err(error) => match self.io.get(&path) {
                 Ok(Some(found)) if found == document => {}
-                _ => return Err(error),
+                Ok(None) => return Err(error),
+                _ => {
+                    self.is_uncertain.store(true, Ordering::Relaxed);
+                    return Err(error);
+                }
             },
         }
+        self.is_uncertain.store(false, Ordering::Relaxed);
         *current = next.clone();
         drop(current);
         self.drop_old(next.number);

@@ -202,6 +202,7 @@ fn a_failed_flush_keeps_the_head_and_is_tried_again() {
     fs::write(&blocks, b"in the way").unwrap();
     assert!(store.engine.flush_now().is_err());
     assert_eq!(store.metrics.flush_failures.get(), 1);
+    assert!(dir.files("chunks").is_empty());
     assert_eq!(store.dump(), want);
     store.append(&[floats(1, &[(START, 2.0)])]).unwrap();
     fs::remove_file(&blocks).unwrap();
@@ -212,4 +213,19 @@ fn a_failed_flush_keeps_the_head_and_is_tried_again() {
     selection.read(0, &mut samples).unwrap();
     assert_eq!(samples.values, [2.0], "the later write wins across frozen partitions");
     assert_eq!(store.engine.status().head_samples, 0);
+}
+
+#[test]
+fn a_manifest_of_another_writer_stops_writes() {
+    let dir = TestDir::new();
+    let store = Store::open(&dir);
+    store.append(&[floats(1, &[(START, 1.0)])]).unwrap();
+    let want = store.dump();
+    let manifests = dir.path().join("objects/manifest/s00000");
+    fs::create_dir_all(&manifests).unwrap();
+    fs::write(manifests.join(format!("{:020}.json", 1)), b"not ours").unwrap();
+    let error = store.engine.flush_now().err().unwrap();
+    assert!(matches!(error, crate::StorageError::Fenced { number: 1 }), "{error}");
+    assert!(store.append(&[floats(1, &[(START, 2.0)])]).is_err());
+    assert_eq!(store.dump(), want, "reads go on");
 }
