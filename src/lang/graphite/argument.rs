@@ -42,7 +42,7 @@ impl<'e> Arguments<'e> {
             }
         }
         for (param, values) in function.params.iter().zip(&values) {
-            if param.required && values.is_empty() {
+            if param.required && !param.lenient && values.is_empty() {
                 return Err(GraphiteError::MissingArgument {
                     function: call.name.clone(),
                     parameter: param.name,
@@ -62,6 +62,7 @@ impl<'e> Arguments<'e> {
             name: "",
             kind: super::functions::ParamKind::Any,
             required: false,
+            lenient: false,
             multiple: false,
             default: None,
             options: &[],

@@ -38,8 +38,10 @@ pub struct Param {
     pub name: &'static str,
     /// What it takes.
     pub kind: ParamKind,
-    /// It must be given.
+    /// Editors ask for it.
     pub required: bool,
+    /// It may be left out nevertheless.
+    pub lenient: bool,
     /// It takes all further arguments.
     pub multiple: bool,
     /// Its value where it is not given, as JSON.
@@ -108,6 +110,11 @@ impl Param {
         self
     }
 
+    const fn lenient(mut self) -> Self {
+        self.lenient = true;
+        self
+    }
+
     const fn many(mut self) -> Self {
         self.multiple = true;
         self
@@ -129,6 +136,7 @@ const fn req(name: &'static str, kind: ParamKind) -> Param {
         name,
         kind,
         required: true,
+        lenient: false,
         multiple: false,
         default: None,
         options: &[],
@@ -215,7 +223,7 @@ pub const FUNCTIONS: &[Function] = &[
     function("groupByNode", "Combine", "groupByNode(seriesList, nodeNum, callback='average')", "Combines series that share a node of their path.", &[req("seriesList", SeriesList), req("nodeNum", NodeOrTag), opt("callback", AggOrSeriesFunc).or("\"average\"")], combine::group_by_node),
     function("groupByNodes", "Combine", "groupByNodes(seriesList, callback, *nodes)", "Combines series that share several nodes of their path.", &[req("seriesList", SeriesList), req("callback", AggOrSeriesFunc), opt("nodes", NodeOrTag).many()], combine::group_by_nodes),
     function("groupByTags", "Combine", "groupByTags(seriesList, callback, *tags)", "Combines series that share values of tags.", &[req("seriesList", SeriesList), req("callback", AggOrSeriesFunc), req("tags", Tag).many()], combine::group_by_tags),
-    function("highest", "Filter Series", "highest(seriesList, n=1, func='average')", "The n series with the highest result of a function.", &[req("seriesList", SeriesList), req("n", Integer), opt("func", AggFunc).or("\"average\"")], series::highest),
+    function("highest", "Filter Series", "highest(seriesList, n=1, func='average')", "The n series with the highest result of a function.", &[req("seriesList", SeriesList), req("n", Integer).lenient(), opt("func", AggFunc).or("\"average\"")], series::highest),
     function("highestAverage", "Filter Series", "highestAverage(seriesList, n)", "The n series with the highest average.", &[req("seriesList", SeriesList), req("n", Integer)], series::highest_average),
     function("highestCurrent", "Filter Series", "highestCurrent(seriesList, n)", "The n series with the highest last value.", &[req("seriesList", SeriesList), req("n", Integer)], series::highest_current),
     function("highestMax", "Filter Series", "highestMax(seriesList, n)", "The n series with the highest largest value.", &[req("seriesList", SeriesList), req("n", Integer)], series::highest_max),
@@ -226,7 +234,7 @@ pub const FUNCTIONS: &[Function] = &[
     function("limit", "Filter Series", "limit(seriesList, n)", "The first n series.", &[req("seriesList", SeriesList), req("n", Integer)], series::limit),
     function("lineWidth", "Graph", "lineWidth(seriesList, width)", "Width of the line.", &[req("seriesList", SeriesList), req("width", Float)], alias::unchanged),
     function("log", "Transform", "log(seriesList, base=10)", "Logarithm to a base.", &[req("seriesList", SeriesList), opt("base", Integer).or("10")], transform::log),
-    function("lowest", "Filter Series", "lowest(seriesList, n=1, func='average')", "The n series with the lowest result of a function.", &[req("seriesList", SeriesList), req("n", Integer), opt("func", AggFunc).or("\"average\"")], series::lowest),
+    function("lowest", "Filter Series", "lowest(seriesList, n=1, func='average')", "The n series with the lowest result of a function.", &[req("seriesList", SeriesList), req("n", Integer).lenient(), opt("func", AggFunc).or("\"average\"")], series::lowest),
     function("lowestAverage", "Filter Series", "lowestAverage(seriesList, n)", "The n series with the lowest average.", &[req("seriesList", SeriesList), req("n", Integer)], series::lowest_average),
     function("lowestCurrent", "Filter Series", "lowestCurrent(seriesList, n)", "The n series with the lowest last value.", &[req("seriesList", SeriesList), req("n", Integer)], series::lowest_current),
     function("maxSeries", "Combine", "maxSeries(*seriesLists)", "Largest value of all series at each time.", &[req("seriesLists", SeriesList).many()], combine::max),

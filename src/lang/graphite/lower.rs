@@ -68,6 +68,7 @@ pub fn lower<'t>(
     options: &LowerOptions,
 ) -> Result<Plan, GraphiteError> {
     let mut inputs = Vec::new();
+    let mut x_files_factor = options.x_files_factor;
     for text in targets {
         let expr = expand(parse(text)?, &options.templates)?;
         let mut lowering = Lowering {
@@ -75,9 +76,10 @@ pub fn lower<'t>(
             text,
             from_s: options.from_s,
             until_s: options.until_s,
-            x_files_factor: options.x_files_factor,
+            x_files_factor,
         };
         inputs.push(lowering.expression(&expr)?);
+        x_files_factor = lowering.x_files_factor;
     }
     let mut root = match inputs.len() {
         1 => inputs.swap_remove(0),
@@ -96,7 +98,7 @@ pub(super) struct Lowering<'a> {
     text: &'a str,
     pub(super) from_s: i64,
     pub(super) until_s: i64,
-    /// `setXFilesFactor` changes it for what follows.
+    /// `setXFilesFactor` changes it for what follows, later targets included.
     pub(super) x_files_factor: f64,
 }
 

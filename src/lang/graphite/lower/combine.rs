@@ -159,6 +159,11 @@ fn grouped(
         "avg" => "average",
         _ => callback.strip_suffix("Series").unwrap_or(callback),
     };
+    let input = match callback {
+        // Series are counted, with or without a value.
+        "countSeries" => rows(input, RowsFunction::FillAbsent(Number(0.0))),
+        _ => input,
+    };
     let relabel = Relabel { input: Box::new(input), rule: RelabelRule::Title(title) };
     let input = Node::new(Op::Relabel(relabel));
     let reducer = reducer(function).ok_or_else(|| arguments.bad("callback", "a known name"))?;
