@@ -21,6 +21,8 @@ mod row;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use context::{Context, Output, Profile, Value, sort_by_labels};
 pub use error::ExecError;

@@ -1,0 +1,167 @@
+//! Operators over 1,000 series × 240 samples in memory (15 s apart, one hour), answered at 60 s
+//! steps; so the figures are those of the plan and not of the store.
+//!
+//! Goal: `sum(rate(x[5m]))` in at most 3 ms, `count` over a million series in at most 0.5 s.
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use exec::testing::{ColumnSource, MemorySource};
+use exec::{Context, Output, execute};
+use model::{Labels, Matcher, Source, StepGrid, TenantId, TimeRange};
+use plan::node::{Number, QueryLimits};
+use plan::semantics::{
+    Alignment, Arithmetic, BinaryOp, BucketFunction, Buckets, Cardinality, Fill, FoldFunction,
+    GroupLabels, Grouping, Matching, Reducer, Staleness,
+};
+use plan::{Aggregate, Fold, Join, Node, Op, Plan, Rank, RankKind, Scan};
+
+const SERIES: usize = 1000;
+const BOUNDS: [&str; 10] = ["0.005", "0.01", "0.05", "0.1", "0.5", "1", "2.5", "5", "10", "+Inf"];
+
+fn hour() -> StepGrid {
+    StepGrid::new(0, 3_600_000, 60_000)
+}
+
+fn source() -> ColumnSource {
+    let mut source = MemorySource::new();
+    for index in 0..SERIES {
+        let host = format!("host_{index}");
+        let region = format!("region_{}", index % 10);
+        for metric in ["x", "y"] {
+            let labels =
+                Labels::from_pairs([("__name__", metric), ("host", &host), ("region", &region)]);
+            let samples: Vec<(i64, f64)> =
+                (0..240).map(|at| (at * 15_000, at as f64 * (1.0 + index as f64 * 0.01))).collect();
+            source.push_unchecked(labels, &samples);
+        }
+        let bound = BOUNDS[index % 10];
+        let job = format!("job_{}", index / 10);
+        let labels = Labels::from_pairs([("__name__", "h_bucket"), ("job", &job), ("le", bound)]);
+        let samples: Vec<(i64, f64)> =
+            (0..240).map(|at| (at * 15_000, (at * (1 + index as i64 % 10)) as f64)).collect();
+        source.push_unchecked(labels, &samples);
+    }
+    ColumnSource::new(&source)
+}
+
+fn scan(metric: &str) -> Node {
+    Node::new(Op::Scan(Scan {
+        matchers: vec![Matcher::equal("__name__", metric)],
+        range: TimeRange::ALL,
+        tenant: TenantId::DEFAULT,
+        sorted: false,
+        integers: false,
+        title: None,
+    }))
+}
+
+fn fold(metric: &str, function: FoldFunction, range_ms: i64, grid: StepGrid) -> Node {
+    Node::new(Op::Fold(Fold {
+        input: Box::new(scan(metric)),
+        buckets: Buckets::Steps { grid, after_ms: -range_ms, until_ms: 0 },
+        staleness: Staleness::Skipped,
+        drop_name: function != FoldFunction::Newest,
+        function,
+        arguments: vec![],
+        fill: Fill::Absent,
+    }))
+}
+
+fn rate(metric: &str) -> Node {
+    let function = FoldFunction::Increase { counter: true, per_second: true };
+    fold(metric, function, 300_000, hour())
+}
+
+fn newest(metric: &str) -> Node {
+    fold(metric, FoldFunction::Newest, 300_000, hour())
+}
+
+fn aggregate(input: Node, reducer: Reducer, by: &[&str]) -> Node {
+    let argument = (reducer == Reducer::Quantile)
+        .then(|| Box::new(Node::new(Op::Constant(Number(0.9), hour()))));
+    Node::new(Op::Aggregate(Aggregate {
+        input: Box::new(input),
+        reducer,
+        argument,
+        grouping: Grouping::By(by.iter().map(|label| (*label).to_owned()).collect()),
+        alignment: Alignment::Steps,
+        labels: GroupLabels::Group,
+    }))
+}
+
+fn plans() -> Vec<(&'static str, Node)> {
+    let sum = || Reducer::Sum(Arithmetic::Compensated);
+    let average_hour = FoldFunction::Reduce(Reducer::Average(Arithmetic::Compensated));
+    let constant = |number| Box::new(Node::new(Op::Constant(Number(number), hour())));
+    vec![
+        ("newest", newest("x")),
+        ("sum(rate(x[5m]))", aggregate(rate("x"), sum(), &[])),
+        ("sum by (region) (rate(x[5m]))", aggregate(rate("x"), sum(), &["region"])),
+        ("sum by (host) (rate(x[5m]))", aggregate(rate("x"), sum(), &["host"])),
+        ("avg_over_time(x[1h])", fold("x", average_hour, 3_600_000, hour())),
+        ("quantile(0.9, x)", aggregate(newest("x"), Reducer::Quantile, &[])),
+        (
+            "topk(10, rate(x[5m]))",
+            Node::new(Op::Rank(Rank {
+                input: Box::new(rate("x")),
+                kind: RankKind::Top,
+                count: constant(10.0),
+                grouping: Grouping::By(vec![]),
+            })),
+        ),
+        (
+            "x + on (host) y",
+            Node::new(Op::Join(Join {
+                left: Box::new(newest("x")),
+                right: Box::new(newest("y")),
+                op: BinaryOp::Add,
+                return_bool: false,
+                matching: Matching {
+                    on: true,
+                    labels: vec!["host".to_owned()],
+                    cardinality: Cardinality::OneToOne,
+                    include: vec![],
+                    fill: (None, None),
+                },
+            })),
+        ),
+        (
+            "histogram_quantile(0.9, sum by (job, le) (rate(h_bucket[5m])))",
+            Node::new(Op::Buckets {
+                function: BucketFunction::Quantile,
+                input: Box::new(aggregate(rate("h_bucket"), sum(), &["job", "le"])),
+                arguments: vec![*constant(0.9)],
+            }),
+        ),
+    ]
+}
+
+fn run(root: &Node, source: &dyn Source) -> Output {
+    let plan = Plan { root: root.clone(), limits: QueryLimits::default() };
+    execute(&plan, source, &Context::default()).expect("the plan runs")
+}
+
+fn operators(criterion: &mut Criterion) {
+    let source = source();
+    for (name, plan) in plans() {
+        criterion.bench_function(name, |bencher| bencher.iter(|| run(&plan, &source)));
+    }
+}
+
+fn many_series(criterion: &mut Criterion) {
+    let mut source = MemorySource::new();
+    for index in 0..1_000_000 {
+        let host = format!("host_{index}");
+        let labels = Labels::from_pairs([("__name__", "m"), ("host", &host)]);
+        source.push_unchecked(labels, &[(0, 1.0), (15_000, 2.0), (30_000, 3.0)]);
+    }
+    let source = ColumnSource::new(&source);
+    let newest = fold("m", FoldFunction::Newest, 300_000, StepGrid::instant(30_000));
+    let count = aggregate(newest, Reducer::Count, &[]);
+    let mut group = criterion.benchmark_group("million");
+    group.sample_size(10);
+    group.bench_function("count(m)", |bencher| bencher.iter(|| run(&count, &source)));
+    group.finish();
+}
+
+criterion_group!(benches, operators, many_series);
+criterion_main!(benches);
