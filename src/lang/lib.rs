@@ -5,6 +5,7 @@
 
 pub mod error;
 pub mod graphite;
+pub mod opentsdb;
 pub mod promql;
 
 pub use error::{LangError, Position, Stage};

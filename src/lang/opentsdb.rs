@@ -1,0 +1,21 @@
+//! OpenTSDB's queries into plans.
+//!
+//! `request` and `metric` read the two spellings of a request, `time`, `downsample`, `aggregator` and
+//! `filter` their parts; `validate` finds what is wrong with them, in the original's order and words;
+//! `lower` makes the plan of one sub-query, with `calendar` for buckets of local days and months.
+
+pub mod aggregator;
+pub mod calendar;
+pub mod downsample;
+pub mod error;
+pub mod filter;
+pub mod lower;
+pub mod metric;
+pub mod request;
+pub mod time;
+pub mod validate;
+
+pub use error::{Fault, OpenTsdbError};
+pub use lower::{Resolution, lower};
+pub use request::{Flags, RateOptions, Request, SubQuery};
+pub use validate::{Checked, Query, validate};

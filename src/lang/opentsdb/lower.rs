@@ -1,0 +1,292 @@
+//! A sub-query becomes a plan: scan, fold into buckets, rates, aggregation over the union of instants,
+//! and the cut to what was asked for.
+//!
+//! The scan reads whole hours around the request (OpenTSDB stores a series in rows of an hour): points
+//! of those hours take part in interpolation and in rates although they are not shown, and clients
+//! see that in the first and last values of every graph.
+
+use std::sync::Arc;
+
+use model::{METRIC_NAME, Matcher, StepGrid, TenantId, TimeRange};
+use plan::node::Number;
+use plan::semantics::{
+    Alignment, Buckets, DifferenceRule, Falls, Fill, FirstPoint, FoldFunction, Gaps, GroupLabels,
+    Grouping, MapFunction, SortOrder, Staleness,
+};
+use plan::{Aggregate, Fold, Map, Node, Op, Plan, QueryLimits, Scan};
+
+use super::calendar::Calendar;
+use super::downsample::{Downsample, FillPolicy};
+use super::error::OpenTsdbError;
+use super::request::RateOptions;
+use super::time::Duration;
+use super::validate::{Checked, Query};
+
+/// Milliseconds below which a time is taken for seconds: an accident of 1970 that is kept.
+const SECONDS_END: i64 = 1 << 32;
+/// Seconds of a stored row.
+const ROW_SECONDS: i64 = 3_600;
+/// Buckets of one series. A year of seconds has 32 million; a graph has no use for a tenth of it.
+const BUCKETS_MAX: usize = 16_000_000;
+
+/// What only the store knows about a sub-query.
+#[derive(Clone, Debug, Default)]
+pub struct Resolution {
+    /// With explicit tags: keys of tags that series of the metric have and no filter names.
+    pub other_keys: Vec<String>,
+}
+
+/// The plan of one sub-query.
+pub fn lower(
+    query: &Query,
+    sub: &Checked,
+    resolution: &Resolution,
+    tenant: TenantId,
+    limits: QueryLimits,
+) -> Result<Plan, OpenTsdbError> {
+    let interval = sub.downsample.as_ref().and_then(|downsample| downsample.interval);
+    let hours = scanned_hours(query.range, interval)?;
+    let folded = match &sub.downsample {
+        Some(downsample) => Some(buckets(query, downsample, hours)?),
+        None => None,
+    };
+    let range = folded.as_ref().map_or(hours, |(_, range)| *range);
+    let mut node = Node::new(Op::Scan(Scan {
+        matchers: matchers(sub, resolution),
+        range,
+        tenant,
+        sorted: true,
+        // Buckets hold floats, so the exact integers would be read in vain.
+        integers: sub.downsample.is_none(),
+        title: None,
+    }));
+    if let (Some((buckets, _)), Some(downsample)) = (folded, &sub.downsample) {
+        node = fold(node, downsample, buckets);
+    }
+    if sub.query.rate {
+        node = rate(node, sub.query.rate_options.unwrap_or_default());
+    }
+    node = aggregate(node, sub);
+    let root = Node::new(Op::Clip { input: Box::new(node), range: query.range });
+    Ok(Plan { root, limits })
+}
+
+fn matchers(sub: &Checked, resolution: &Resolution) -> Vec<Matcher> {
+    let mut matchers = vec![Matcher::equal(METRIC_NAME, sub.metric.clone())];
+    for filter in &sub.query.filters {
+        matchers.extend(filter.matchers());
+    }
+    if sub.query.explicit_tags && !sub.query.filters.is_empty() {
+        matchers.extend(resolution.other_keys.iter().map(|key| Matcher::equal(key.as_str(), "")));
+    }
+    matchers
+}
+
+/// The stored rows that a request touches, as the instants of their first and last millisecond.
+fn scanned_hours(range: TimeRange, interval: Option<Duration>) -> Result<TimeRange, OpenTsdbError> {
+    let interval_ms = i128::from(interval.map_or(0, |interval| interval.nominal_ms));
+    let seconds = |ms: i64| i128::from(if ms >= SECONDS_END { ms / 1000 } else { ms });
+    let (mut start, end) = (seconds(range.start_ms), seconds(range.end_ms) + 1);
+    let row = i128::from(ROW_SECONDS);
+    let end = if interval_ms > 0 {
+        start -= (1000 * start) % interval_ms / 1000;
+        let behind = end + (interval_ms - (1000 * end) % interval_ms) / 1000;
+        behind + (row - behind % row) % row
+    } else {
+        end + row - end % row
+    };
+    let start = (start - start % row).max(0);
+    let bound = |seconds: i128| i64::try_from(seconds * 1000).ok();
+    match (bound(start), bound(end)) {
+        (Some(start_ms), Some(end_ms)) => Ok(TimeRange::new(start_ms, end_ms - 1)),
+        _ => Err(OpenTsdbError::invalid("Time range is too large")),
+    }
+}
+
+/// The buckets, and the part of the scanned hours whose points may fall into them.
+fn buckets(
+    query: &Query,
+    downsample: &Downsample,
+    hours: TimeRange,
+) -> Result<(Buckets, TimeRange), OpenTsdbError> {
+    let Some(interval) = downsample.interval else {
+        return Ok((Buckets::Whole(query.range), hours));
+    };
+    if downsample.calendar {
+        let zone = query.zone.clone();
+        let calendar = Calendar { count: interval.count, unit: interval.unit, zone };
+        return calendar_buckets(&calendar, downsample.fill, hours);
+    }
+    let width = interval.nominal_ms;
+    let floor = |at_ms: i64| at_ms - at_ms.rem_euclid(width);
+    let first = floor(hours.start_ms.saturating_add(width - 1));
+    let (start_ms, end_ms, from_ms) = match downsample.fill {
+        FillPolicy::None => (first, floor(hours.end_ms), hours.start_ms),
+        // The bucket that the scan starts in exists, but takes no points.
+        _ => (floor(hours.start_ms), floor(hours.end_ms + 1) - width, first),
+    };
+    let grid = StepGrid::new(start_ms, end_ms, width);
+    if grid.len() > BUCKETS_MAX {
+        return Err(too_many(grid.len()));
+    }
+    let range = TimeRange::new(from_ms, hours.end_ms);
+    Ok((Buckets::Steps { grid, after_ms: -1, until_ms: width - 1 }, range))
+}
+
+fn too_many(count: usize) -> OpenTsdbError {
+    OpenTsdbError::too_large(format!(
+        "Sorry, you have attempted to fetch more than our limit of {BUCKETS_MAX} data points. The \
+         downsampling interval makes {count} of one series. Please try filtering using more tags or \
+         decrease your time range."
+    ))
+}
+
+fn calendar_buckets(
+    calendar: &Calendar,
+    fill: FillPolicy,
+    hours: TimeRange,
+) -> Result<(Buckets, TimeRange), OpenTsdbError> {
+    let outside = || OpenTsdbError::invalid("Time range is outside the calendar");
+    let first = calendar.start_of(hours.start_ms).ok_or_else(outside)?;
+    let whole =
+        if first < hours.start_ms { calendar.next(first).ok_or_else(outside)? } else { first };
+    let behind = hours.end_ms.saturating_add(1);
+    let (start, last) = match fill {
+        FillPolicy::None => (whole, behind),
+        _ => {
+            let end = calendar.start_of(behind).ok_or_else(outside)?;
+            (first, if end == first { calendar.next(first).ok_or_else(outside)? } else { end })
+        }
+    };
+    let mut edges = vec![start];
+    let mut edge = start;
+    while edge < last {
+        edge = calendar.next(edge).filter(|next| *next > edge).ok_or_else(outside)?;
+        edges.push(edge);
+        if edges.len() > BUCKETS_MAX {
+            return Err(too_many(edges.len()));
+        }
+    }
+    let from_ms = if fill == FillPolicy::None { hours.start_ms } else { whole };
+    Ok((Buckets::Edges(Arc::from(edges)), TimeRange::new(from_ms, hours.end_ms)))
+}
+
+fn fold(input: Node, downsample: &Downsample, buckets: Buckets) -> Node {
+    // The one bucket of a whole request is never filled.
+    let whole = matches!(buckets, Buckets::Whole(_));
+    let fill = match downsample.fill {
+        _ if whole => Fill::Absent,
+        FillPolicy::None | FillPolicy::Scalar => Fill::Absent,
+        FillPolicy::Nan | FillPolicy::Null => Fill::Value(Number(f64::NAN)),
+        FillPolicy::Zero => Fill::Value(Number(0.0)),
+    };
+    Node::new(Op::Fold(Fold {
+        input: Box::new(input),
+        buckets,
+        function: FoldFunction::Reduce(downsample.reducer.clone()),
+        arguments: Vec::new(),
+        staleness: Staleness::Skipped,
+        fill,
+        drop_name: false,
+    }))
+}
+
+fn rate(input: Node, options: RateOptions) -> Node {
+    let falls = match options {
+        RateOptions { counter: false, .. } => Falls::Kept,
+        RateOptions { drop_resets: true, .. } => Falls::Dropped,
+        RateOptions { counter_max: max, reset_value: resets_above, .. } => {
+            Falls::Wraps { max, resets_above }
+        }
+    };
+    let rule =
+        DifferenceRule { per_second: true, falls, gaps: Gaps::Bridged, first: FirstPoint::Origin };
+    Node::new(Op::Map(Map {
+        input: Box::new(input),
+        function: MapFunction::Difference(rule),
+        arguments: Vec::new(),
+        drop_name: false,
+    }))
+}
+
+/// Groups in the order of their tag values; by number where the original has numbers for names.
+fn aggregate(input: Node, sub: &Checked) -> Node {
+    let mut keys: Vec<String> = sub
+        .query
+        .filters
+        .iter()
+        .filter(|filter| filter.group_by)
+        .map(|filter| filter.tagk.clone())
+        .collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let none = sub.aggregator.is_none;
+    let grouping = if none { Grouping::Each } else { Grouping::By(keys.clone()) };
+    let node = Node::new(Op::Aggregate(Aggregate {
+        input: Box::new(input),
+        reducer: sub.aggregator.reducer.clone(),
+        argument: None,
+        grouping,
+        alignment: Alignment::Union { between: sub.aggregator.between },
+        labels: GroupLabels::Agreeing,
+    }));
+    if none || keys.is_empty() {
+        return node;
+    }
+    let order = SortOrder::Labels { names: keys, descending: false };
+    Node::new(Op::Sort { input: Box::new(node), order })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::request::Request;
+    use super::super::time::Unit;
+    use super::super::validate::validate;
+    use super::*;
+
+    fn plan(m: &str, start: &str, end: &str) -> Result<String, OpenTsdbError> {
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let params = [pair("start", start), pair("end", end), pair("m", m)];
+        let query = validate(Request::from_params(&params)?, 0)?;
+        let (resolution, limits) = (Resolution::default(), QueryLimits::default());
+        let plan = lower(&query, &query.queries[0], &resolution, TenantId::DEFAULT, limits)?;
+        plan::check::check(&plan).map_err(|error| OpenTsdbError::bad(error.to_string()))?;
+        Ok(format!("{:?}", plan.root))
+    }
+
+    #[test]
+    fn whole_hours_are_scanned() {
+        let hours = |start: i64, end: i64, interval: Option<(i64, Unit)>| {
+            let interval = interval.map(|(count, unit)| Duration {
+                count,
+                unit,
+                nominal_ms: count * unit.nominal_ms(),
+            });
+            let range = TimeRange::new(start * 1000, end * 1000);
+            let hours = scanned_hours(range, interval).unwrap();
+            (hours.start_ms / 1000, (hours.end_ms + 1) / 1000)
+        };
+        let hour = 1_356_998_400;
+        assert_eq!(hours(hour + 10, hour + 20, None), (hour, hour + 3600));
+        // An end on the hour reads one hour more.
+        assert_eq!(hours(hour, hour + 3600, None), (hour, hour + 7200));
+        let day = Some((1, Unit::Day));
+        assert_eq!(hours(hour + 7200, hour + 7300, day), (hour, hour + 86_400));
+    }
+
+    #[test]
+    fn plans_are_sound() {
+        for m in [
+            "sum:a",
+            "none:a{h=*}",
+            "avg:10s-avg-nan:rate{counter,,1}:a{h=*}{dc=regexp(x)}",
+            "p99:1nc-max:a",
+            "count:0all-count-zero:a",
+            "max:1dc-max-zero:explicit_tags:a{h=b}",
+        ] {
+            plan(m, "1356998400", "1357084800").unwrap();
+        }
+        let error = plan("sum:1ms-avg:a", "1356998400", "1388534400").unwrap_err();
+        assert!(error.message.starts_with("Sorry, you have attempted to fetch more than"));
+    }
+}

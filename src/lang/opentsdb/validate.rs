@@ -1,0 +1,144 @@
+//! What is wrong with a request, found in the original's order, since clients see the first mistake.
+
+use model::TimeRange;
+
+use super::aggregator::{Aggregator, aggregator};
+use super::downsample::{Downsample, FillPolicy, parse_downsample};
+use super::error::OpenTsdbError;
+use super::filter::FilterType;
+use super::request::{Flags, Request, SubQuery};
+use super::time::{TimeError, parse_time, parse_zone};
+
+/// A request that can be answered.
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// From and until when; both included.
+    pub range: TimeRange,
+    /// What the answer looks like.
+    pub flags: Flags,
+    /// Zone of the calendar.
+    pub zone: jiff::tz::TimeZone,
+    /// The sub-queries, in order.
+    pub queries: Vec<Checked>,
+}
+
+/// A sub-query that can be answered.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// As it was given.
+    pub query: SubQuery,
+    /// The metric.
+    pub metric: String,
+    /// The aggregator.
+    pub aggregator: Aggregator,
+    /// How points are thinned.
+    pub downsample: Option<Downsample>,
+}
+
+/// A name that must exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Name {
+    /// A metric.
+    Metric(String),
+    /// A tag key.
+    Key(String),
+    /// A tag value, and the key under which it is most likely found.
+    Value {
+        /// The key of the filter.
+        key: String,
+        /// The value.
+        value: String,
+    },
+}
+
+impl Name {
+    /// The original's complaint about a name that does not exist.
+    pub fn unknown(&self) -> OpenTsdbError {
+        let (kind, name) = match self {
+            Self::Metric(name) => ("metrics", name),
+            Self::Key(name) => ("tagk", name),
+            Self::Value { value, .. } => ("tagv", value),
+        };
+        OpenTsdbError::invalid(format!("No such name for '{kind}': '{name}'"))
+    }
+}
+
+impl Checked {
+    /// The names that must exist, in the order in which the original looks for them.
+    pub fn names(&self) -> Result<Vec<Name>, OpenTsdbError> {
+        let mut names = vec![Name::Metric(self.metric.clone())];
+        for filter in &self.query.filters {
+            names.push(Name::Key(filter.tagk.clone()));
+            if filter.kind != FilterType::LiteralOr {
+                continue;
+            }
+            for value in filter.literals() {
+                if value.is_empty() {
+                    return Err(OpenTsdbError::bad("Missing UID name"));
+                }
+                names.push(Name::Value { key: filter.tagk.clone(), value: value.to_owned() });
+            }
+        }
+        Ok(names)
+    }
+}
+
+/// Checks a request at the time `now_ms`.
+pub fn validate(request: Request, now_ms: i64) -> Result<Query, OpenTsdbError> {
+    let invalid = |text: String| OpenTsdbError::invalid(text);
+    let zone = request.timezone.as_deref();
+    let time = |text: Option<&str>| {
+        parse_time(text.unwrap_or_default(), zone, now_ms).map_err(|e| invalid(e.to_string()))
+    };
+    let start_ms = time(request.start.as_deref())?;
+    let start_ms = start_ms.ok_or_else(|| invalid("Missing start time".to_owned()))?;
+    let end_ms = time(request.end.as_deref())?.unwrap_or(now_ms);
+    if end_ms <= start_ms && end_ms != start_ms {
+        return Err(invalid(format!(
+            "End time [{end_ms}] must be greater than or equal to the start time [{start_ms}]"
+        )));
+    }
+    if request.queries.is_empty() {
+        return Err(invalid("Missing queries".to_owned()));
+    }
+    let mut queries = Vec::with_capacity(request.queries.len());
+    for query in request.queries {
+        queries.push(check(query, request.use_calendar)?);
+    }
+    let downsamples = queries.iter().any(|query| query.downsample.is_some());
+    let zone = match zone.filter(|name| downsamples && !name.is_empty()) {
+        None => jiff::tz::TimeZone::UTC,
+        Some(name) => parse_zone(name).map_err(|_: TimeError| {
+            invalid("The timezone specification could not be found".to_owned())
+        })?,
+    };
+    let range = TimeRange::new(start_ms, end_ms);
+    Ok(Query { range, flags: request.flags, zone, queries })
+}
+
+fn check(query: SubQuery, use_calendar: bool) -> Result<Checked, OpenTsdbError> {
+    let invalid = |text: &str| OpenTsdbError::invalid(text);
+    let name = query.aggregator.as_deref().filter(|name| !name.is_empty());
+    let name = name.ok_or_else(|| invalid("Missing the aggregation function"))?;
+    let aggregator = aggregator(name)
+        .ok_or_else(|| OpenTsdbError::invalid(format!("No such aggregation function: {name}")))?;
+    if !query.tsuids.is_empty() {
+        return Err(invalid("Queries by TSUID are not supported: name the metric"));
+    }
+    let metric = query.metric.clone().filter(|metric| !metric.is_empty());
+    let metric =
+        metric.ok_or_else(|| invalid("Missing the metric or tsuids, provide at least one"))?;
+    let downsample = query.downsample.as_deref().map(parse_downsample).transpose();
+    let mut downsample = downsample.map_err(|error| invalid(&error.to_string()))?;
+    if let Some(downsample) = &mut downsample {
+        downsample.calendar |= use_calendar && downsample.interval.is_some();
+        if downsample.fill == FillPolicy::Scalar && downsample.interval.is_some() {
+            // The original takes it and fails at the first empty bucket.
+            return Err(OpenTsdbError::bad("unhandled fill policy"));
+        }
+    }
+    if query.histogram {
+        return Err(invalid("Histogram queries are not supported"));
+    }
+    Ok(Checked { query, metric, aggregator, downsample })
+}
