@@ -1,2 +1,115 @@
-//! tributary
-fn main() {}
+//! The program: reads arguments and configuration, and picks what to do.
+
+mod bench;
+mod config;
+mod serve;
+#[cfg(test)]
+mod tidy;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, LogFormat};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Metrics from Prometheus, Graphite and OpenTSDB in one store; answers in PromQL, Graphite and
+/// OpenTSDB.
+///
+/// Without a command the server starts: data in ./data, HTTP on 9009, Graphite on 2003 (TCP, UDP) and
+/// 2004 (pickle), OpenTSDB on 4242.
+///
+///   Prometheus:  remote_write: [{url: "http://HOST:9009/api/v1/write"}]
+///   carbon:      echo "servers.a.load 0.5 $(date +%s)" | nc HOST 2003
+///   OpenTSDB:    echo "put sys.load $(date +%s) 0.5 host=a" | nc HOST 4242
+///   Grafana:     data sources Prometheus, Graphite and OpenTSDB, all at http://HOST:9009
+#[derive(Parser)]
+#[command(name = "tributary", version, verbatim_doc_comment)]
+struct Arguments {
+    #[command(flatten)]
+    settings: SettingArguments,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Args)]
+struct SettingArguments {
+    /// TOML file with settings; all of them have defaults
+    #[arg(long, short, global = true, env = "TRIBUTARY_CONFIG")]
+    config: Option<PathBuf>,
+    /// Directory of all data [default: ./data]
+    #[arg(long, global = true)]
+    data_dir: Option<PathBuf>,
+    /// Any setting by its key, such as --set wal.sync=interval; `check-config` prints all keys
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server (the default)
+    Serve,
+    /// Read the configuration as the server would, print it whole, and say what is wrong with it
+    CheckConfig,
+    /// Decode a file or a directory of the store and print it; never changes anything
+    Inspect {
+        /// A log file, a manifest, a block's directory, or the data directory
+        path: PathBuf,
+        /// Check every checksum and every value as well; the exit code is 1 if anything is damaged
+        #[arg(long)]
+        verify: bool,
+    },
+    /// Send load to a server (this one or a peer) and measure what it costs
+    Bench(bench::BenchArguments),
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("tributary: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    match arguments.command {
+        None | Some(Command::Serve) => {
+            let config = load(&arguments.settings)?;
+            start_logging(&config)?;
+            serve::serve(&config)?;
+        }
+        Some(Command::CheckConfig) => print!("{}", load(&arguments.settings)?.to_toml()),
+        Some(Command::Inspect { path, verify }) => {
+            let report = storage::inspect(&path, &mut std::io::stdout().lock(), verify)?;
+            if report.faults > 0 {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Some(Command::Bench(arguments)) => bench::run(&arguments)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn load(settings: &SettingArguments) -> Result<Config, config::ConfigError> {
+    let mut overrides = settings.set.clone();
+    if let Some(dir) = &settings.data_dir {
+        overrides.push(format!("data_dir={}", dir.display()));
+    }
+    Config::load(settings.config.as_deref(), std::env::vars(), &overrides)
+}
+
+fn start_logging(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&config.log.level)
+        .map_err(|error| format!("cannot use log.level {:?}: {error}", config.log.level))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log.format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+    Ok(())
+}

@@ -1,1 +1,17 @@
-//! server
+//! Layer 4: sockets and HTTP.
+//!
+//! Handlers decode, call and encode; they know the store only as `dyn Appender` and `dyn Source`, and
+//! every query goes text → `lang` → `plan` → `exec` through [`run_query`].
+
+pub mod admin;
+pub mod error_map;
+pub mod explain;
+pub mod graphite;
+pub mod http;
+pub mod listen;
+pub mod prometheus;
+pub mod run_query;
+pub mod state;
+
+pub use listen::{Bound, Listeners, Shutdown};
+pub use state::{Settings, State};

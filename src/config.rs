@@ -1,0 +1,469 @@
+//! The configuration: one typed value, and the only place with defaults.
+//!
+//! A value comes from, later ones winning: the default, the TOML file, the environment
+//! (`TRIBUTARY_` and the key in capitals, dots as underscores: `TRIBUTARY_WAL_SYNC`), the command
+//! line (`--set wal.sync=interval`). Unknown keys are errors wherever they stand.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use toml::{Table, Value};
+
+/// Everything a user may set.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Directory of all data.
+    pub data_dir: DataDir,
+    /// Addresses.
+    pub listen: Listen,
+    /// The write-ahead log.
+    pub wal: Wal,
+    /// Head, blocks and retention.
+    pub storage: Storage,
+    /// What is refused.
+    pub limits: Limits,
+    /// Queries.
+    pub query: Query,
+    /// Graphite.
+    pub graphite: Graphite,
+    /// Logging.
+    pub log: Log,
+}
+
+/// `data_dir`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DataDir(pub PathBuf);
+
+impl Default for DataDir {
+    fn default() -> Self {
+        Self(PathBuf::from("./data"))
+    }
+}
+
+/// `[listen]`: an empty address turns a listener off.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listen {
+    /// All three HTTP APIs.
+    pub http: String,
+    /// Graphite plaintext, TCP.
+    pub graphite_tcp: String,
+    /// Graphite plaintext, UDP.
+    pub graphite_udp: String,
+    /// Graphite pickle, TCP.
+    pub graphite_pickle: String,
+    /// OpenTSDB telnet and HTTP.
+    pub opentsdb: String,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            http: "0.0.0.0:9009".into(),
+            graphite_tcp: "0.0.0.0:2003".into(),
+            graphite_udp: "0.0.0.0:2003".into(),
+            graphite_pickle: "0.0.0.0:2004".into(),
+            opentsdb: "0.0.0.0:4242".into(),
+        }
+    }
+}
+
+/// `[wal]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Wal {
+    /// `always`: a request is acknowledged once it is synced to disk. `interval`: synced in turns.
+    pub sync: SyncPolicy,
+    /// Time between syncs under `interval`.
+    pub sync_interval: Millis,
+    /// Size of a log file.
+    pub file_bytes: Bytes,
+    /// Size of the whole log beyond which windows are flushed early.
+    pub bytes_max: Bytes,
+}
+
+impl Default for Wal {
+    fn default() -> Self {
+        Self {
+            sync: SyncPolicy::Always,
+            sync_interval: Millis(200),
+            file_bytes: Bytes(128 << 20),
+            bytes_max: Bytes(2 << 30),
+        }
+    }
+}
+
+/// `wal.sync`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SyncPolicy {
+    /// Before every acknowledgement.
+    Always,
+    /// Every `wal.sync_interval`.
+    Interval,
+}
+
+/// `[storage]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Storage {
+    /// Length of the time windows that become blocks.
+    pub partition: Millis,
+    /// How long after its end a window is flushed.
+    pub flush_after: Millis,
+    /// Estimated memory of samples beyond which windows are flushed early.
+    pub head_bytes_max: Bytes,
+    /// Open windows beyond which the oldest are flushed early.
+    pub partitions_max: usize,
+    /// How long samples are kept; `0` = for ever.
+    pub retention: Millis,
+    /// Write everything to blocks on shutdown, instead of leaving it to the log.
+    pub flush_on_close: bool,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self {
+            partition: Millis(2 * 3_600_000),
+            flush_after: Millis(15 * 60_000),
+            head_bytes_max: Bytes(2 << 30),
+            partitions_max: 64,
+            retention: Millis(0),
+            flush_on_close: false,
+        }
+    }
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Series in the head at once; `0` = any number.
+    pub series_max: u64,
+    /// How far in the future a sample may lie; `0` = anywhere.
+    pub future: Millis,
+    /// Requests waiting for the log, in bytes.
+    pub queue_bytes_max: Bytes,
+    /// One HTTP body as sent.
+    pub body_bytes_max: Bytes,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            series_max: 0,
+            future: Millis(0),
+            queue_bytes_max: Bytes(256 << 20),
+            body_bytes_max: Bytes(base::limits::BODY_BYTES_MAX as u64),
+        }
+    }
+}
+
+/// `[query]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Query {
+    /// Longest run time of a query.
+    pub timeout: Millis,
+    /// How far an instant selector looks back.
+    pub lookback: Millis,
+    /// Default step of PromQL sub-queries.
+    pub subquery_step: Millis,
+    /// Queries that run at once.
+    pub concurrency: usize,
+    /// Samples that a query may hold.
+    pub samples_max: u64,
+    /// Series that one selector may touch.
+    pub series_max: u64,
+    /// Memory that a query may use.
+    pub memory_bytes_max: Bytes,
+}
+
+impl Default for Query {
+    fn default() -> Self {
+        Self {
+            timeout: Millis(120_000),
+            lookback: Millis(300_000),
+            subquery_step: Millis(60_000),
+            concurrency: 20,
+            samples_max: 50_000_000,
+            series_max: 30_000_000,
+            memory_bytes_max: Bytes(2 << 30),
+        }
+    }
+}
+
+/// `[graphite]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Graphite {
+    /// Step of a series where no schema says otherwise.
+    pub step: Millis,
+    /// Path of a `storage-schemas.conf`; empty = none.
+    pub storage_schemas: String,
+}
+
+impl Default for Graphite {
+    fn default() -> Self {
+        Self { step: Millis(60_000), storage_schemas: String::new() }
+    }
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,storage=debug`.
+    pub level: String,
+    /// `text` or `json`.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".into(), format: LogFormat::Text }
+    }
+}
+
+/// `log.format`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One line a record for people.
+    Text,
+    /// One JSON object a record.
+    Json,
+}
+
+/// A length of time: `"15m"`, `"2h"`, `"90d"`, `"500ms"`, or a number of milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Millis(pub i64);
+
+/// Units of time, longest first, in milliseconds.
+const TIME_UNITS: [(&str, i64); 6] = [
+    ("w", 7 * 86_400_000),
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1000),
+    ("ms", 1),
+];
+
+/// Units of size, largest first, in bytes.
+const SIZE_UNITS: [(&str, i64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+
+/// A size: `"2GiB"`, `"64MiB"`, or a number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
+fn parse_with_units(text: &str, units: &[(&str, i64)]) -> Option<i64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: i64 = text[..digits].parse().ok()?;
+    let unit = &text[digits..];
+    let factor = match units.iter().find(|(name, _)| *name == unit) {
+        Some((_, factor)) => *factor,
+        None if unit.is_empty() => 1,
+        None => return None,
+    };
+    number.checked_mul(factor)
+}
+
+fn format_with_units(number: i64, units: &[(&str, i64)]) -> String {
+    for (name, factor) in units {
+        if number != 0 && number % factor == 0 {
+            return format!("{}{name}", number / factor);
+        }
+    }
+    "0".to_owned()
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum NumberOrText {
+    Number(i64),
+    Text(String),
+}
+
+impl NumberOrText {
+    fn value<E: serde::de::Error>(self, units: &[(&str, i64)], example: &str) -> Result<i64, E> {
+        let value = match &self {
+            Self::Number(number) => Some(*number),
+            Self::Text(text) => parse_with_units(text, units),
+        };
+        value.filter(|value| *value >= 0).ok_or_else(|| {
+            let shown = match self {
+                Self::Number(number) => number.to_string(),
+                Self::Text(text) => text,
+            };
+            E::custom(format!("cannot read {shown:?}: write it like {example}"))
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Millis {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        NumberOrText::deserialize(deserializer)?.value(&TIME_UNITS, "\"15m\" or \"2h\"").map(Self)
+    }
+}
+
+impl Serialize for Millis {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&format_with_units(self.0, &TIME_UNITS))
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = NumberOrText::deserialize(deserializer)?
+            .value(&SIZE_UNITS, "\"64MiB\" or \"2GiB\"")?;
+        Ok(Self(value.unsigned_abs()))
+    }
+}
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&format_with_units(self.0 as i64, &SIZE_UNITS))
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The text is no TOML, a key is unknown, or a value has the wrong form.
+    #[error("cannot use {origin}: {message}")]
+    Invalid {
+        /// The file, the variable or the flag.
+        origin: String,
+        /// What is wrong, with the place.
+        message: String,
+    },
+}
+
+impl Config {
+    /// Reads the file at `path`, if given, then the variables of `environment`, then `overrides`
+    /// (`key=value`).
+    pub fn load(
+        path: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        overrides: &[String],
+    ) -> Result<Self, ConfigError> {
+        let mut table = match path {
+            None => Table::new(),
+            Some(path) => read_file(path)?,
+        };
+        let keys = known_keys();
+        let environment: Vec<_> = environment.into_iter().collect();
+        for key in &keys {
+            let variable = format!("TRIBUTARY_{}", key.to_uppercase().replace('.', "_"));
+            if let Some((_, value)) = environment.iter().find(|(name, _)| *name == variable) {
+                set(&mut table, key, value);
+            }
+        }
+        for item in overrides {
+            let (key, value) = item.split_once('=').ok_or_else(|| ConfigError::Invalid {
+                origin: format!("--set {item}"),
+                message: "write it as key=value".to_owned(),
+            })?;
+            if !keys.iter().any(|known| known == key) {
+                return Err(ConfigError::Invalid {
+                    origin: format!("--set {item}"),
+                    message: format!("unknown key {key:?}; known are: {}", keys.join(", ")),
+                });
+            }
+            set(&mut table, key, value);
+        }
+        let origin = path.map_or("the settings".to_owned(), |path| path.display().to_string());
+        table.try_into().map_err(|error: toml::de::Error| ConfigError::Invalid {
+            origin,
+            message: error.to_string(),
+        })
+    }
+
+    /// The whole configuration as TOML.
+    pub fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).unwrap_or_default()
+    }
+}
+
+fn read_file(path: &Path) -> Result<Table, ConfigError> {
+    let shown = path.display().to_string();
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Read { path: shown.clone(), source })?;
+    let invalid = |error: toml::de::Error| ConfigError::Invalid {
+        origin: shown.clone(),
+        message: error.to_string(),
+    };
+    // Read as the typed value first: its errors carry line and column of the file.
+    toml::from_str::<Config>(&text).map_err(invalid)?;
+    toml::from_str(&text).map_err(invalid)
+}
+
+/// Every key with its dots, in the order of the file.
+pub fn known_keys() -> Vec<String> {
+    let mut keys = Vec::new();
+    if let Ok(table) = Table::try_from(Config::default()) {
+        for (name, value) in table {
+            match value {
+                Value::Table(inner) => keys.extend(inner.keys().map(|key| format!("{name}.{key}"))),
+                _ => keys.push(name),
+            }
+        }
+    }
+    keys
+}
+
+/// Sets a dotted key; numbers and booleans are taken as such, anything else is a text.
+fn set(table: &mut Table, key: &str, text: &str) {
+    let value = match (text.parse::<i64>(), text.parse::<bool>()) {
+        (Ok(number), _) => Value::Integer(number),
+        (_, Ok(flag)) => Value::Boolean(flag),
+        _ => Value::String(text.to_owned()),
+    };
+    match key.split_once('.') {
+        None => {
+            table.insert(key.to_owned(), value);
+        }
+        Some((section, name)) => {
+            let inner = table
+                .entry(section.to_owned())
+                .or_insert_with(|| Value::Table(Table::new()));
+            if let Value::Table(inner) = inner {
+                inner.insert(name.to_owned(), value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_sources_win_and_unknown_keys_are_errors() {
+        let environment = [("TRIBUTARY_WAL_SYNC".to_owned(), "interval".to_owned())];
+        let config =
+            Config::load(None, environment, &["storage.retention=30d".to_owned()]).unwrap();
+        assert_eq!(config.wal.sync, SyncPolicy::Interval);
+        assert_eq!(config.storage.retention, Millis(30 * 86_400_000));
+        assert!(Config::load(None, [], &["nothing=1".to_owned()]).is_err());
+        assert!(Config::load(None, [], &["wal.sync=never".to_owned()]).is_err());
+        assert!(Config::load(None, [], &["storage.retention=soon".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn the_printed_configuration_reads_back() {
+        let text = Config::default().to_toml();
+        let again: Config = toml::from_str(&text).unwrap();
+        assert_eq!(again.to_toml(), text);
+        assert!(text.contains("partition = \"2h\""));
+    }
+}

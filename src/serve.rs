@@ -1,0 +1,171 @@
+//! Wiring: opens the store, binds the listeners, serves, and closes in order.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use base::clock::{Clock, SystemClock};
+use base::metrics::Metrics;
+use server::state::{StoreFigures, StoreStatus};
+use server::{Bound, Listeners, Settings, Shutdown, State};
+use storage::{Engine, EngineOptions, WalSync};
+
+use crate::config::{Config, SyncPolicy};
+
+/// Why the server does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A port cannot be had.
+    #[error(transparent)]
+    Bind(#[from] server::listen::BindError),
+    /// The store does not open.
+    #[error("cannot open the store: {0}")]
+    Storage(#[from] storage::StorageError),
+    /// The runtime cannot start.
+    #[error("cannot start: {0}")]
+    Runtime(#[from] std::io::Error),
+    /// A file named in the configuration cannot be read.
+    #[error("cannot read {path}: {source}")]
+    File {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// The store's figures for the server.
+struct Figures(Arc<Engine>);
+
+impl StoreStatus for Figures {
+    fn status(&self) -> StoreFigures {
+        let status = self.0.status();
+        StoreFigures {
+            series: status.head_series,
+            head_samples: status.head_samples,
+            time_range_ms: status.min_time_ms.zip(status.max_time_ms),
+            blocks: status.blocks,
+            block_bytes: status.block_bytes,
+        }
+    }
+}
+
+/// Runs the server until SIGINT or SIGTERM.
+pub fn serve(config: &Config) -> Result<(), ServeError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(run(config))
+}
+
+async fn run(config: &Config) -> Result<(), ServeError> {
+    let bound = Bound::bind(&listeners(config)).await?;
+    let metrics = Arc::new(Metrics::default());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let started = Instant::now();
+    tracing::info!(data_dir = %config.data_dir.0.display(), "opening the store");
+    let engine = {
+        let (options, clock) = (engine_options(config), Arc::clone(&clock));
+        let metrics = Arc::clone(&metrics);
+        tokio::task::spawn_blocking(move || Engine::open(options, clock, metrics))
+            .await
+            .map_err(std::io::Error::other)??
+    };
+    let engine = Arc::new(engine);
+    let status = engine.status();
+    tracing::info!(
+        series = status.head_series,
+        blocks = status.blocks,
+        seconds = started.elapsed().as_secs_f64(),
+        "store is open"
+    );
+    let state = Arc::new(State::new(
+        engine.clone(),
+        engine.clone(),
+        Arc::new(Figures(Arc::clone(&engine))),
+        metrics,
+        clock,
+        settings(config)?,
+    ));
+    for (name, address) in bound.addresses() {
+        tracing::info!(listener = name, %address, "listening");
+    }
+    let (switch, shutdown) = Shutdown::channel();
+    state.set_ready(true);
+    let serving = tokio::spawn(bound.serve(Arc::clone(&state), shutdown));
+    wait_for_signal().await?;
+    tracing::info!("stopping: no new connections, open requests finish");
+    let _ = switch.send(true);
+    let _ = serving.await;
+    state.set_ready(false);
+    let closed = tokio::task::spawn_blocking(move || engine.close()).await;
+    closed.map_err(std::io::Error::other)??;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn wait_for_signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        outcome = tokio::signal::ctrl_c() => outcome,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+fn listeners(config: &Config) -> Listeners {
+    let address = |text: &String| (!text.is_empty()).then(|| text.clone());
+    let listen = &config.listen;
+    Listeners {
+        http: address(&listen.http),
+        graphite_tcp: address(&listen.graphite_tcp),
+        graphite_udp: address(&listen.graphite_udp),
+        graphite_pickle: address(&listen.graphite_pickle),
+        opentsdb: address(&listen.opentsdb),
+    }
+}
+
+fn engine_options(config: &Config) -> EngineOptions {
+    let (wal, storage, limits) = (&config.wal, &config.storage, &config.limits);
+    EngineOptions {
+        wal_sync: match wal.sync {
+            SyncPolicy::Always => WalSync::Always,
+            SyncPolicy::Interval => WalSync::Interval(wal.sync_interval.0.unsigned_abs()),
+        },
+        wal_file_bytes: wal.file_bytes.0,
+        wal_bytes_max: wal.bytes_max.0,
+        partition_ms: storage.partition.0,
+        flush_after_ms: storage.flush_after.0,
+        head_bytes_max: storage.head_bytes_max.0,
+        partitions_max: storage.partitions_max,
+        retention_ms: (storage.retention.0 > 0).then_some(storage.retention.0),
+        flush_on_close: storage.flush_on_close,
+        future_ms_max: (limits.future.0 > 0).then_some(limits.future.0),
+        series_max: (limits.series_max > 0).then_some(limits.series_max),
+        queue_bytes_max: limits.queue_bytes_max.0 as usize,
+        ..EngineOptions::new(&config.data_dir.0)
+    }
+}
+
+fn settings(config: &Config) -> Result<Settings, ServeError> {
+    let query = &config.query;
+    let schemas = &config.graphite.storage_schemas;
+    let graphite_schemas = if schemas.is_empty() {
+        String::new()
+    } else {
+        std::fs::read_to_string(schemas)
+            .map_err(|source| ServeError::File { path: schemas.clone(), source })?
+    };
+    Ok(Settings {
+        query_limits: server::state::QueryLimits {
+            samples_max: query.samples_max,
+            series_max: query.series_max,
+            memory_bytes_max: query.memory_bytes_max.0,
+        },
+        query_timeout_ms: query.timeout.0.unsigned_abs(),
+        lookback_ms: query.lookback.0,
+        subquery_step_ms: query.subquery_step.0,
+        queries_max: query.concurrency,
+        body_bytes_max: config.limits.body_bytes_max.0 as usize,
+        graphite_step_ms: config.graphite.step.0,
+        graphite_schemas,
+        config_text: config.to_toml(),
+    })
+}

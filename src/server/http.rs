@@ -1,0 +1,105 @@
+//! Router assembly, and what every route shares: readiness, compression, metrics, panics.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State as Extract};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::state::State;
+use crate::{admin, explain, graphite, prometheus};
+
+/// Bodies below this are sent as they are; gzip's own header would eat the gain.
+const COMPRESS_BYTES_MIN: usize = 1024;
+
+/// All three APIs and the admin pages: the HTTP port.
+pub fn router(state: Arc<State>) -> Router {
+    let apis = prometheus::router().merge(graphite::router()).merge(explain::router());
+    finish(apis, state)
+}
+
+/// Adds the shared layers to the routes of a port.
+pub fn finish(routes: Router<Arc<State>>, state: Arc<State>) -> Router {
+    routes
+        .layer(from_fn_with_state(Arc::clone(&state), refuse_until_ready))
+        .merge(admin::router())
+        .layer(from_fn(compress))
+        .layer(from_fn_with_state(Arc::clone(&state), count))
+        .layer(CatchPanicLayer::new())
+        .with_state(state)
+}
+
+async fn refuse_until_ready(
+    Extract(state): Extract<Arc<State>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if state.is_ready() {
+        return next.run(request).await;
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, [("X-Prometheus-Stopping", "false")], "Service Unavailable")
+        .into_response()
+}
+
+async fn count(Extract(state): Extract<Arc<State>>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let class = match response.status().as_u16() / 100 {
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        5 => "5xx",
+        _ => "other",
+    };
+    state.metrics.http_requests.with(class).inc();
+    response
+}
+
+/// gzip where the client lists exactly `gzip`: Grafana forwards a browser's whole list, and decodes
+/// no other encoding reliably.
+async fn compress(request: Request, next: Next) -> Response {
+    let wanted = request
+        .headers()
+        .get(header::ACCEPT_ENCODING)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|list| list.split(',').any(|item| item.trim() == "gzip"));
+    let mut response = next.run(request).await;
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    if !wanted || response.headers().contains_key(header::CONTENT_ENCODING) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    // Streams are passed on: only bodies that are already whole are compressed.
+    let Some(length) = http_body_length(&body) else {
+        return Response::from_parts(parts, body);
+    };
+    if length < COMPRESS_BYTES_MIN {
+        return Response::from_parts(parts, body);
+    }
+    let Ok(bytes) = axum::body::to_bytes(body, usize::MAX).await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let compressed = tokio::task::spawn_blocking(move || gzip(&bytes)).await;
+    let Ok(Ok(compressed)) = compressed else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(compressed))
+}
+
+fn http_body_length(body: &Body) -> Option<usize> {
+    use axum::body::HttpBody as _;
+    body.size_hint().exact().and_then(|length| usize::try_from(length).ok())
+}
+
+fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    use std::io::Write as _;
+    let capacity = Vec::with_capacity(bytes.len() / 4);
+    let mut encoder = flate2::write::GzEncoder::new(capacity, flate2::Compression::fast());
+    encoder.write_all(bytes)?;
+    encoder.finish()
+}

@@ -1,0 +1,39 @@
+//! Prometheus's HTTP API and its remote write.
+//!
+//! `query`: expressions. `labels`: names, values and series. `status`: what clients ask a server about
+//! itself. `write`: remote write. `params` and `reply` are what they share.
+
+pub mod labels;
+pub mod params;
+pub mod query;
+pub mod reply;
+pub mod status;
+pub mod write;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use crate::state::State;
+
+/// Every endpoint below `/api/v1`.
+pub fn router() -> Router<Arc<State>> {
+    let api = Router::new()
+        .route("/query", get(query::instant).post(query::instant))
+        .route("/query_range", get(query::range).post(query::range))
+        .route("/query_exemplars", get(query::exemplars).post(query::exemplars))
+        .route("/series", get(labels::series).post(labels::series))
+        .route("/labels", get(labels::names).post(labels::names))
+        .route("/label/{name}/values", get(labels::values))
+        .route("/metadata", get(status::metadata))
+        .route("/rules", get(status::rules))
+        .route("/alerts", get(status::alerts))
+        .route("/status/buildinfo", get(status::build_info))
+        .route("/status/runtimeinfo", get(status::runtime_info))
+        .route("/status/config", get(status::config))
+        .route("/status/flags", get(status::flags))
+        .route("/status/tsdb", get(status::tsdb))
+        .route("/write", post(write::remote_write));
+    Router::new().nest("/api/v1", api)
+}

@@ -1,0 +1,133 @@
+//! Label names, label values and series.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::extract::{Path, State as Extract};
+use axum::response::Response;
+use model::{Hints, Labels, Matcher, Source, SourceError, TenantId, TimeRange};
+use wire::prometheus::query_json;
+
+use super::params::{Params, invalid, unescape_label_name};
+use super::reply::{Notes, TRUNCATED, bad_data, query_failure, success};
+use crate::run_query::run_lookup;
+use crate::state::State;
+
+/// The selectors of `match[]`.
+fn selectors(params: &Params) -> Result<Vec<Vec<Matcher>>, Response> {
+    params
+        .all("match[]")
+        .into_iter()
+        .map(|text| {
+            lang::promql::parse_selector(text)
+                .map_err(|error| invalid("match[]", &error.to_string()))
+        })
+        .collect()
+}
+
+fn truncate<T>(items: &mut Vec<T>, limit: usize) -> Notes {
+    let mut notes = Notes::default();
+    if limit > 0 && items.len() > limit {
+        items.truncate(limit);
+        notes.warnings.push(TRUNCATED.to_owned());
+    }
+    notes
+}
+
+/// Runs `ask` for every selector (once without) and unites the sorted answers.
+fn united(
+    selectors: &[Vec<Matcher>],
+    ask: impl Fn(&[Matcher]) -> Result<Vec<String>, SourceError>,
+) -> Result<Vec<String>, SourceError> {
+    match selectors {
+        [] => ask(&[]),
+        [one] => ask(one),
+        several => {
+            let mut all = BTreeSet::new();
+            for matchers in several {
+                all.extend(ask(matchers)?);
+            }
+            Ok(all.into_iter().collect())
+        }
+    }
+}
+
+/// `/labels`
+pub async fn names(
+    Extract(state): Extract<Arc<State>>,
+    params: Params,
+) -> Result<Response, Response> {
+    let (limit, range) = (params.limit()?, params.range()?);
+    let selectors = selectors(&params)?;
+    let mut names = run_lookup(&state, move |source| {
+        united(&selectors, |matchers| source.label_names(TenantId::DEFAULT, matchers, range))
+    })
+    .await
+    .map_err(|error| query_failure(&error))?;
+    let notes = truncate(&mut names, limit);
+    Ok(success(&query_json::strings(&names), &notes))
+}
+
+/// `/label/<name>/values`
+pub async fn values(
+    Extract(state): Extract<Arc<State>>,
+    Path(name): Path<String>,
+    params: Params,
+) -> Result<Response, Response> {
+    let name = unescape_label_name(&name);
+    if name.is_empty() {
+        return Err(bad_data(&format!("invalid label name: {name:?}")));
+    }
+    let (limit, range) = (params.limit()?, params.range()?);
+    let selectors = selectors(&params)?;
+    // One more than asked for tells whether anything was cut.
+    let fetched = if limit == 0 { 0 } else { limit + 1 };
+    let mut values = run_lookup(&state, move |source| {
+        united(&selectors, |matchers| {
+            source.label_values(TenantId::DEFAULT, &name, matchers, range, "", fetched)
+        })
+    })
+    .await
+    .map_err(|error| query_failure(&error))?;
+    let notes = truncate(&mut values, limit);
+    Ok(success(&query_json::strings(&values), &notes))
+}
+
+/// `/series`
+pub async fn series(
+    Extract(state): Extract<Arc<State>>,
+    params: Params,
+) -> Result<Response, Response> {
+    if params.all("match[]").is_empty() {
+        return Err(bad_data("no match[] parameter provided"));
+    }
+    let (limit, range) = (params.limit()?, params.range()?);
+    let selectors = selectors(&params)?;
+    let mut found = run_lookup(&state, move |source| {
+        let mut all = Vec::new();
+        for matchers in &selectors {
+            all.extend(series_of(source, matchers, range, limit)?);
+        }
+        if selectors.len() > 1 {
+            all.sort();
+            all.dedup();
+        }
+        Ok(all)
+    })
+    .await
+    .map_err(|error| query_failure(&error))?;
+    let notes = truncate(&mut found, limit);
+    Ok(success(&query_json::label_sets(&found), &notes))
+}
+
+fn series_of(
+    source: &dyn Source,
+    matchers: &[Matcher],
+    range: TimeRange,
+    limit: usize,
+) -> Result<Vec<Labels>, SourceError> {
+    let hints = Hints { labels_only: true, sorted: true, ..Hints::default() };
+    let selection = source.select(matchers, range, &hints)?;
+    let count = if limit == 0 { selection.len() } else { selection.len().min(limit + 1) };
+    Ok((0..count).map(|index| selection.labels(index)).collect())
+}

@@ -1,0 +1,246 @@
+//! Parameters of the query API: from the URL and from a form body, read as Prometheus reads them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::{Method, header};
+use axum::response::Response;
+use model::TimeRange;
+
+use super::reply::bad_data;
+use crate::state::State;
+
+/// Milliseconds of Go's smallest and largest `time.Time`, which client libraries send for "all".
+const MIN_TIME: (&str, i64) = ("-292273086-05-16T16:47:06Z", i64::MIN / 1_000_000);
+const MAX_TIME: (&str, i64) = ("292277025-08-18T07:12:54.999999999Z", i64::MAX / 1_000_000);
+
+/// Names and values in the order of Go's `FormValue`: those of the body first, then those of the URL.
+#[derive(Clone, Debug, Default)]
+pub struct Params(Vec<(String, String)>);
+
+impl FromRequest<Arc<State>> for Params {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &Arc<State>) -> Result<Self, Response> {
+        let from_url = parse_form(request.uri().query().unwrap_or_default().as_bytes());
+        let is_form = request.method() == Method::POST
+            && request
+                .headers()
+                .get(header::CONTENT_TYPE)
+                .and_then(|value| value.to_str().ok())
+                .is_some_and(|text| text.starts_with("application/x-www-form-urlencoded"));
+        let mut all = Vec::new();
+        if is_form {
+            let max = state.settings.body_bytes_max;
+            let body = axum::body::to_bytes(request.into_body(), max)
+                .await
+                .map_err(|error| bad_data(&format!("cannot read the form: {error}")))?;
+            all = parse_form(&body);
+        }
+        all.extend(from_url);
+        Ok(Self(all))
+    }
+}
+
+/// Splits `a=b&c=d`, with `+` and percent escapes decoded.
+pub fn parse_form(text: &[u8]) -> Vec<(String, String)> {
+    form_urlencoded::parse(text).into_owned().collect()
+}
+
+impl Params {
+    /// The parameters in a list of pairs.
+    pub fn from_pairs(pairs: Vec<(String, String)>) -> Self {
+        Self(pairs)
+    }
+
+    /// The first value of `name`; empty counts as missing.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let found = self.0.iter().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// All values of `name`.
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
+    }
+
+    /// An instant in milliseconds that must be there.
+    pub fn time(&self, name: &str) -> Result<i64, Response> {
+        let text = self.get(name).unwrap_or_default();
+        parse_time(text).map_err(|cause| invalid(name, &cause))
+    }
+
+    /// An instant in milliseconds.
+    pub fn time_or(&self, name: &str, default_ms: i64) -> Result<i64, Response> {
+        match self.get(name) {
+            None => Ok(default_ms),
+            Some(text) => parse_time(text).map_err(|cause| {
+                invalid(name, &format!("invalid time value for '{name}': {cause}"))
+            }),
+        }
+    }
+
+    /// The range `start` to `end`, all of time where they are missing.
+    pub fn range(&self) -> Result<TimeRange, Response> {
+        let start_ms = self.time_or("start", i64::MIN / 1_000_000)?;
+        let end_ms = self.time_or("end", i64::MAX / 1_000_000)?;
+        Ok(TimeRange::new(start_ms, end_ms))
+    }
+
+    /// A duration in milliseconds.
+    pub fn duration_ms(&self, name: &str) -> Result<Option<i64>, Response> {
+        self.get(name)
+            .map(|text| parse_duration(text).map_err(|cause| invalid(name, &cause)))
+            .transpose()
+    }
+
+    /// The `timeout` parameter.
+    pub fn timeout(&self) -> Result<Option<Duration>, Response> {
+        let timeout = self.duration_ms("timeout")?;
+        Ok(timeout.map(|ms| Duration::from_millis(ms.max(0).unsigned_abs())))
+    }
+
+    /// The `limit` parameter; 0 = none.
+    pub fn limit(&self) -> Result<usize, Response> {
+        let Some(text) = self.get("limit") else {
+            return Ok(0);
+        };
+        let number: i64 = text.parse().map_err(|_| {
+            invalid("limit", &format!("strconv.Atoi: parsing {text:?}: invalid syntax"))
+        })?;
+        usize::try_from(number).map_err(|_| invalid("limit", "limit must be non-negative"))
+    }
+}
+
+/// A bad parameter, in Prometheus's words.
+pub fn invalid(name: &str, cause: &str) -> Response {
+    bad_data(&format!("invalid parameter {name:?}: {cause}"))
+}
+
+/// Unix seconds with a fraction, or RFC 3339, in milliseconds.
+pub fn parse_time(text: &str) -> Result<i64, String> {
+    if let Some(seconds) = parse_float(text) {
+        // Prometheus splits off the fraction and rounds it to milliseconds.
+        let ms = seconds.trunc() * 1000.0 + (seconds.fract() * 1000.0).round();
+        if ms.is_finite() {
+            return Ok(ms as i64);
+        }
+    }
+    if let Some((_, ms)) = [MIN_TIME, MAX_TIME].iter().find(|(special, _)| *special == text) {
+        return Ok(*ms);
+    }
+    match text.parse::<jiff::Timestamp>() {
+        Ok(instant) => Ok(instant.as_millisecond()),
+        Err(_) => Err(format!("cannot parse {text:?} to a valid timestamp")),
+    }
+}
+
+/// Float seconds or a Prometheus duration, in milliseconds.
+pub fn parse_duration(text: &str) -> Result<i64, String> {
+    if let Some(seconds) = parse_float(text) {
+        let nanos = seconds * 1e9;
+        if !(i64::MIN as f64..=i64::MAX as f64).contains(&nanos) {
+            return Err(format!(
+                "cannot parse {text:?} to a valid duration. It overflows int64"
+            ));
+        }
+        return Ok((nanos / 1e6) as i64);
+    }
+    parse_units(text).ok_or_else(|| format!("cannot parse {text:?} to a valid duration"))
+}
+
+fn parse_float(text: &str) -> Option<f64> {
+    // Rust reads the same decimal forms as Go; `infinity` and the like count as numbers in both.
+    text.parse().ok()
+}
+
+/// `1h30m`: units from large to small, each once.
+fn parse_units(text: &str) -> Option<i64> {
+    const UNITS: [(&str, i64); 7] = [
+        ("y", 365 * 86_400_000),
+        ("w", 7 * 86_400_000),
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1000),
+        ("ms", 1),
+    ];
+    let (mut rest, mut units, mut total) = (text, &UNITS[..], 0i64);
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let number: i64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let unit_end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let index = units.iter().position(|(name, _)| *name == &rest[..unit_end])?;
+        total = total.checked_add(number.checked_mul(units[index].1)?)?;
+        units = &units[index + 1..];
+        rest = &rest[unit_end..];
+    }
+    Some(total)
+}
+
+/// Undoes the `U__` escaping of label names in paths; what is not such a name stays as it is.
+pub fn unescape_label_name(name: &str) -> String {
+    let Some(escaped) = name.strip_prefix("U__") else {
+        return name.to_owned();
+    };
+    let mut out = String::new();
+    let mut rest = escaped;
+    while let Some(at) = rest.find('_') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix('_') {
+            out.push('_');
+            rest = after;
+            continue;
+        }
+        let rune = rest.split_once('_').filter(|(hex, _)| !hex.is_empty() && hex.len() <= 6);
+        let decoded = rune.and_then(|(hex, after)| {
+            let code = u32::from_str_radix(hex, 16).ok()?;
+            Some((char::from_u32(code)?, after))
+        });
+        let Some((character, after)) = decoded else {
+            return name.to_owned();
+        };
+        out.push(character);
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Reads a whole body, or says which limit it passes.
+pub async fn read_body(request: Request, max: usize) -> Result<Bytes, axum::Error> {
+    axum::body::to_bytes(request.into_body(), max).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_durations_read_as_prometheus_reads_them() {
+        assert_eq!(parse_time("1645030246.277"), Ok(1_645_030_246_277));
+        assert_eq!(parse_time("2015-07-01T20:10:51.781Z"), Ok(1_435_781_451_781));
+        assert!(parse_time("x").unwrap_err().contains("valid timestamp"));
+        assert!(parse_time(MIN_TIME.0).is_ok());
+        assert_eq!(parse_duration("1m30s"), Ok(90_000));
+        assert_eq!(parse_duration("0.5"), Ok(500));
+        assert!(parse_duration("30s1m").is_err());
+        assert!(parse_duration("1e30").unwrap_err().contains("overflows"));
+        assert!(parse_duration("").is_err());
+    }
+
+    #[test]
+    fn escaped_names_come_back() {
+        assert_eq!(unescape_label_name("U__http_2e_status:code"), "http.status:code");
+        assert_eq!(unescape_label_name("U__a__b"), "a_b");
+        assert_eq!(unescape_label_name("U__bad_zz_"), "U__bad_zz_");
+        assert_eq!(unescape_label_name("plain"), "plain");
+    }
+}

@@ -1,0 +1,210 @@
+//! `query`, `query_range`, `query_exemplars`.
+
+use std::sync::Arc;
+
+use axum::extract::State as Extract;
+use axum::response::Response;
+use base::error::ErrorKind;
+use exec::{Output, Value};
+use model::{ResultSeries, StepGrid};
+use lang::promql::{Expr, LowerOptions, ValueType};
+use plan::{Annotation, Level, Plan};
+use wire::prometheus::query_json;
+
+use super::params::{Params, invalid};
+use super::reply::{Notes, TRUNCATED, bad_data, failure, query_failure, success};
+use crate::run_query::run_query;
+use crate::state::State;
+
+/// Most steps of a range query: one more than the steps between them.
+const STEPS_BETWEEN_MAX: i64 = base::limits::QUERY_STEPS_MAX as i64;
+/// Warnings and infos listed one by one; the rest is counted.
+const ANNOTATIONS_MAX: usize = 10;
+
+/// What both kinds of queries read from their parameters.
+struct Asked {
+    query: String,
+    limit: usize,
+    timeout: Option<std::time::Duration>,
+    lookback_ms: i64,
+}
+
+impl Asked {
+    fn read(state: &State, params: &Params) -> Result<Self, Response> {
+        let lookback_ms = match params.get("lookback_delta") {
+            None => state.settings.lookback_ms,
+            Some(text) => super::params::parse_duration(text).map_err(|cause| {
+                bad_data(&format!("error parsing lookback delta duration: {cause}"))
+            })?,
+        };
+        Ok(Self {
+            query: params.get("query").unwrap_or_default().to_owned(),
+            limit: 0,
+            timeout: params.timeout()?,
+            lookback_ms,
+        })
+    }
+
+    fn parse(&self) -> Result<Expr, Response> {
+        parse(&self.query)
+    }
+}
+
+/// The tree of a query as a stock server reads it.
+pub fn parse(query: &str) -> Result<Expr, Response> {
+    lang::promql::parse(query, lang::promql::Features::default())
+        .map_err(|error| invalid("query", &error.to_string()))
+}
+
+/// The plan of a tree. What fails here is the meaning, which Prometheus finds while it evaluates.
+pub fn lower(expr: &Expr, options: &LowerOptions) -> Result<Plan, Response> {
+    lang::promql::lower(expr, options)
+        .map_err(|error| failure(ErrorKind::Conflict, &error.to_string()))
+}
+
+/// How this server reads PromQL over `grid`.
+pub fn lower_options(state: &State, grid: StepGrid, lookback_ms: i64) -> LowerOptions {
+    LowerOptions {
+        lookback_ms,
+        subquery_step_ms: state.settings.subquery_step_ms,
+        limits: state.settings.query_limits,
+        ..LowerOptions::new(grid)
+    }
+}
+
+/// `/query`
+pub async fn instant(
+    Extract(state): Extract<Arc<State>>,
+    params: Params,
+) -> Result<Response, Response> {
+    let limit = params.limit()?;
+    let at_ms = params.time_or("time", state.now_ms())?;
+    let asked = Asked { limit, ..Asked::read(&state, &params)? };
+    let expr = asked.parse()?;
+    let options = lower_options(&state, StepGrid::instant(at_ms), asked.lookback_ms);
+    let is_matrix = expr.value_type() == ValueType::Matrix;
+    let plan = lower(&expr, &options)?;
+    let output = run_query(&state, plan, asked.timeout, "promql")
+        .await
+        .map_err(|error| query_failure(&error))?;
+    let mut notes = notes(&output.annotations, &asked.query);
+    let data = match output.value {
+        Value::Scalar(points) => query_json::scalar(&points),
+        Value::Text(text) => query_json::text(at_ms, &text),
+        Value::Vector(mut series) => {
+            if is_matrix {
+                exec::sort_by_labels(&mut series);
+            }
+            truncate(&mut series, asked.limit, &mut notes);
+            if is_matrix { query_json::matrix(&series) } else { query_json::vector(&series) }
+        }
+    };
+    Ok(success(&data, &notes))
+}
+
+/// `/query_range`
+pub async fn range(
+    Extract(state): Extract<Arc<State>>,
+    params: Params,
+) -> Result<Response, Response> {
+    let limit = params.limit()?;
+    let start_ms = params.time("start")?;
+    let end_ms = params.time("end")?;
+    if end_ms < start_ms {
+        return Err(invalid("end", "end timestamp must not be before start time"));
+    }
+    let step_ms = params.duration_ms("step")?.ok_or_else(|| {
+        invalid("step", "cannot parse \"\" to a valid duration")
+    })?;
+    if step_ms <= 0 {
+        return Err(invalid(
+            "step",
+            "zero or negative query resolution step widths are not accepted. Try a positive integer",
+        ));
+    }
+    if (end_ms - start_ms) / step_ms > STEPS_BETWEEN_MAX {
+        return Err(bad_data(
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the \
+             query resolution (?step=XX)",
+        ));
+    }
+    let asked = Asked { limit, ..Asked::read(&state, &params)? };
+    let expr = asked.parse()?;
+    if matches!(expr.value_type(), ValueType::Matrix | ValueType::Text) {
+        let kind = expr.value_type().documented();
+        return Err(invalid(
+            "query",
+            &format!(
+                "invalid expression type {kind:?} for range query, must be Scalar or instant Vector"
+            ),
+        ));
+    }
+    let grid = StepGrid::new(start_ms, end_ms, step_ms);
+    let mut options = lower_options(&state, grid, asked.lookback_ms);
+    options.step_ms = step_ms;
+    let plan = lower(&expr, &options)?;
+    let output = run_query(&state, plan, asked.timeout, "promql")
+        .await
+        .map_err(|error| query_failure(&error))?;
+    let mut notes = notes(&output.annotations, &asked.query);
+    let mut series = rows(output);
+    truncate(&mut series, asked.limit, &mut notes);
+    Ok(success(&query_json::matrix(&series), &notes))
+}
+
+/// The rows of a range query in label order; a scalar is one row without labels.
+fn rows(output: Output) -> Vec<ResultSeries> {
+    match output.value {
+        Value::Vector(mut series) => {
+            exec::sort_by_labels(&mut series);
+            series
+        }
+        Value::Scalar(points) => vec![ResultSeries {
+            labels: model::Labels::empty(),
+            title: None,
+            disagreeing: [].into(),
+            grid: None,
+            points,
+        }],
+        Value::Text(_) => Vec::new(),
+    }
+}
+
+fn truncate(series: &mut Vec<ResultSeries>, limit: usize, notes: &mut Notes) {
+    if limit > 0 && series.len() > limit {
+        series.truncate(limit);
+        notes.warnings.push(TRUNCATED.to_owned());
+    }
+}
+
+/// Texts of annotations, equal ones once, at most ten of a level.
+fn notes(annotations: &[Annotation], query: &str) -> Notes {
+    let mut notes = Notes::default();
+    for annotation in annotations {
+        let (level, text) = lang::promql::annotation_text(annotation, query);
+        let list = match level {
+            Level::Warning => &mut notes.warnings,
+            Level::Info => &mut notes.infos,
+        };
+        if !list.contains(&text) {
+            list.push(text);
+        }
+    }
+    for (list, kind) in [(&mut notes.warnings, "warning"), (&mut notes.infos, "info")] {
+        if list.len() > ANNOTATIONS_MAX {
+            let more = list.len() - ANNOTATIONS_MAX;
+            list.truncate(ANNOTATIONS_MAX);
+            list.push(format!("{more} more {kind} annotations omitted"));
+        }
+    }
+    notes
+}
+
+/// `/query_exemplars`: exemplars are not stored, so the answer is empty once the parameters are right.
+pub async fn exemplars(params: Params) -> Result<Response, Response> {
+    params.time_or("start", 0)?;
+    params.time_or("end", 0)?;
+    let query = params.get("query").unwrap_or_default();
+    parse(query)?;
+    Ok(success(b"[]", &Notes::default()))
+}

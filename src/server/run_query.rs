@@ -1,0 +1,129 @@
+//! A plan in, rows out: permits, deadline, cancellation, metrics.
+//!
+//! Operators are synchronous, so they run on the blocking pool; the future that waits for them holds a
+//! [`CancelOnDrop`], so a client that goes away stops its query.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base::cancel::{CancelOnDrop, CancelToken};
+use base::error::{Classify, ErrorKind};
+use exec::{Context, ExecError, Output};
+use plan::Plan;
+
+use crate::state::State;
+
+/// Why a query gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The executor failed.
+    #[error(transparent)]
+    Exec(#[from] ExecError),
+    /// All permits stayed taken until the deadline.
+    #[error("query timed out in query queue")]
+    QueueTimeout,
+    /// An operator panicked.
+    #[error("query failed: {0}")]
+    Panicked(String),
+}
+
+impl Classify for QueryError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Exec(error) => error.kind(),
+            Self::QueueTimeout => ErrorKind::Timeout,
+            Self::Panicked(_) => ErrorKind::Internal,
+        }
+    }
+}
+
+/// Runs `plan` within `timeout` (capped by the server's own) and counts it under `language`.
+pub async fn run_query(
+    state: &Arc<State>,
+    plan: Plan,
+    timeout: Option<Duration>,
+    language: &'static str,
+) -> Result<Output, QueryError> {
+    run_counted(state, plan, timeout, language, false).await
+}
+
+/// [`run_query`] with every node of the plan measured.
+pub async fn analyze_query(
+    state: &Arc<State>,
+    plan: Plan,
+    timeout: Option<Duration>,
+) -> Result<Output, QueryError> {
+    run_counted(state, plan, timeout, "other", true).await
+}
+
+async fn run_counted(
+    state: &Arc<State>,
+    plan: Plan,
+    timeout: Option<Duration>,
+    language: &'static str,
+    analyze: bool,
+) -> Result<Output, QueryError> {
+    let started = Instant::now();
+    let outcome = run(state, plan, timeout, started, analyze).await;
+    state.metrics.queries.with(language).inc();
+    state.metrics.query_seconds.observe(started.elapsed());
+    match &outcome {
+        Ok(output) => state.metrics.query_samples.add(output.samples_read),
+        Err(error) => state.metrics.query_failures.with(failure_label(error.kind())).inc(),
+    }
+    outcome
+}
+
+fn failure_label(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Invalid => "invalid",
+        ErrorKind::TooLarge => "too_large",
+        ErrorKind::Timeout => "timeout",
+        ErrorKind::Canceled => "canceled",
+        _ => "other",
+    }
+}
+
+async fn run(
+    state: &Arc<State>,
+    plan: Plan,
+    timeout: Option<Duration>,
+    started: Instant,
+    analyze: bool,
+) -> Result<Output, QueryError> {
+    let cap = Duration::from_millis(state.settings.query_timeout_ms);
+    let timeout = timeout.map_or(cap, |asked| asked.min(cap));
+    let cancel = CancelToken::with_deadline(started + timeout);
+    let _stop_with_the_client = CancelOnDrop(cancel.clone());
+    state.metrics.queries_waiting.add(1);
+    let permit = tokio::time::timeout(timeout, state.query_permits.acquire()).await;
+    state.metrics.queries_waiting.add(-1);
+    let _permit = permit.map_err(|_| QueryError::QueueTimeout)?;
+    let state_of_query = Arc::clone(state);
+    state.metrics.queries_running.add(1);
+    let outcome = tokio::task::spawn_blocking(move || {
+        let context = Context { cancel, analyze };
+        exec::execute(&plan, &*state_of_query.source, &context)
+    })
+    .await;
+    state.metrics.queries_running.add(-1);
+    match outcome {
+        Ok(result) => Ok(result?),
+        Err(panic) => {
+            state.metrics.panics.inc();
+            Err(QueryError::Panicked(panic.to_string()))
+        }
+    }
+}
+
+/// Runs a look-up in the index (labels, series, find) on the blocking pool.
+pub async fn run_lookup<T: Send + 'static>(
+    state: &Arc<State>,
+    lookup: impl FnOnce(&dyn model::Source) -> Result<T, model::SourceError> + Send + 'static,
+) -> Result<T, QueryError> {
+    let state = Arc::clone(state);
+    match tokio::task::spawn_blocking(move || lookup(&*state.source)).await {
+        Ok(result) => Ok(result.map_err(ExecError::from)?),
+        Err(panic) => Err(QueryError::Panicked(panic.to_string())),
+    }
+}

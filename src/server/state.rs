@@ -1,0 +1,133 @@
+//! What every handler shares.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use base::clock::Clock;
+use base::metrics::Metrics;
+use model::{Appender, Source};
+pub use plan::QueryLimits;
+use tokio::sync::Semaphore;
+
+/// Figures about the store for status pages; implemented by whoever owns the store.
+pub trait StoreStatus: Send + Sync {
+    /// The figures now.
+    fn status(&self) -> StoreFigures;
+}
+
+/// See [`StoreStatus`].
+#[derive(Clone, Debug, Default)]
+pub struct StoreFigures {
+    /// Series in the head.
+    pub series: u64,
+    /// Samples in the head.
+    pub head_samples: u64,
+    /// Earliest and latest sample, in milliseconds; `None` without samples.
+    pub time_range_ms: Option<(i64, i64)>,
+    /// Live blocks.
+    pub blocks: u64,
+    /// Their bytes.
+    pub block_bytes: u64,
+}
+
+/// What a user may set about the server; the defaults stand in the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Bounds of one query.
+    pub query_limits: QueryLimits,
+    /// Longest run time of a query in milliseconds.
+    pub query_timeout_ms: u64,
+    /// Look-back of instant selectors in milliseconds.
+    pub lookback_ms: i64,
+    /// Default step of sub-queries in milliseconds.
+    pub subquery_step_ms: i64,
+    /// Queries that run at once; more wait.
+    pub queries_max: usize,
+    /// Bytes of one request body as sent.
+    pub body_bytes_max: usize,
+    /// Step of a Graphite series where no schema says otherwise, in milliseconds.
+    pub graphite_step_ms: i64,
+    /// Text of a `storage-schemas.conf`; empty without one.
+    pub graphite_schemas: String,
+    /// Configuration as text, for the status page.
+    pub config_text: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            query_limits: QueryLimits::default(),
+            query_timeout_ms: 120_000,
+            lookback_ms: 300_000,
+            subquery_step_ms: 60_000,
+            queries_max: 20,
+            body_bytes_max: base::limits::BODY_BYTES_MAX,
+            graphite_step_ms: 60_000,
+            graphite_schemas: String::new(),
+            config_text: String::new(),
+        }
+    }
+}
+
+/// Shared by all listeners of a process.
+pub struct State {
+    /// Where writes go.
+    pub appender: Arc<dyn Appender>,
+    /// Where reads come from.
+    pub source: Arc<dyn Source>,
+    /// Figures for status pages.
+    pub status: Arc<dyn StoreStatus>,
+    /// The program's metrics.
+    pub metrics: Arc<Metrics>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// What the user set.
+    pub settings: Settings,
+    /// One permit per running query.
+    pub query_permits: Semaphore,
+    /// When the process started, in milliseconds.
+    pub started_ms: i64,
+    ready: AtomicBool,
+}
+
+impl State {
+    /// State over a store; not ready until [`State::set_ready`].
+    pub fn new(
+        appender: Arc<dyn Appender>,
+        source: Arc<dyn Source>,
+        status: Arc<dyn StoreStatus>,
+        metrics: Arc<Metrics>,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> Self {
+        let query_permits = Semaphore::new(settings.queries_max.max(1));
+        let started_ms = clock.now_ms();
+        let ready = AtomicBool::new(false);
+        Self {
+            appender,
+            source,
+            status,
+            metrics,
+            clock,
+            settings,
+            query_permits,
+            started_ms,
+            ready,
+        }
+    }
+
+    /// Says whether requests are served.
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.store(ready, Ordering::Release);
+    }
+
+    /// True while requests are served.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// Milliseconds since the epoch.
+    pub fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+}
