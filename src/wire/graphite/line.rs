@@ -130,12 +130,43 @@ pub fn check_value(value: f64) -> Result<f64, Reason> {
 
 #[inline]
 fn parse_float(text: &[u8]) -> Option<f64> {
-    match parse_digits(text) {
-        // Exact below 2^53.
-        Some(digits) if digits < 1 << 53 => Some(digits as f64),
+    match parse_decimal(text) {
+        Some(value) => Some(value),
         // The standard parser takes an own `+`, `.5`, `5.`, `inf` and `nan`, as carbon does.
-        _ => std::str::from_utf8(text).ok()?.parse().ok(),
+        None => std::str::from_utf8(text).ok()?.parse().ok(),
     }
+}
+
+/// Digits with an own `-` and point, up to 15 in all: both the digits and the power of ten are exact
+/// floats then, so one division rounds correctly (Clinger 1990). Nothing else.
+#[inline]
+fn parse_decimal(text: &[u8]) -> Option<f64> {
+    const POWERS: [f64; 16] =
+        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    if digits.is_empty() || digits.len() > 16 {
+        return None;
+    }
+    let (mut number, mut count, mut decimals) = (0u64, 0usize, None);
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit <= 9 {
+            number = number * 10 + u64::from(digit);
+            count += 1;
+        } else if *byte == b'.' && decimals.is_none() {
+            decimals = Some(count);
+        } else {
+            return None;
+        }
+    }
+    if count == 0 || count > 15 {
+        return None;
+    }
+    let value = number as f64 / POWERS[count - decimals.unwrap_or(count)];
+    Some(if negative { -value } else { value })
 }
 
 /// Up to 18 decimal digits and nothing else.
@@ -243,6 +274,23 @@ mod tests {
         check("a.b 1", Err(Reason::Malformed));
         check("a.b;t 1 1700000000", Err(Reason::InvalidName));
         check(&format!("{} 1 1", "a".repeat(GRAPHITE_LINE_BYTES_MAX)), Err(Reason::TooLong));
+    }
+
+    #[test]
+    fn decimals_round_as_the_standard_parser_does() {
+        let mut rng = Rng::new(9);
+        for _ in 0..20_000 {
+            let digits = rng.next_u64() % 10u64.pow(rng.below(15) as u32 + 1);
+            let mut text = digits.to_string();
+            text.insert(rng.below(text.len() as u64 + 1) as usize, '.');
+            let text = format!("{}{text}", if rng.one_in(2) { "-" } else { "" });
+            let standard: Option<f64> = text.parse().ok();
+            let own = parse_float(text.as_bytes());
+            assert_eq!(own.map(f64::to_bits), standard.map(f64::to_bits), "{text}");
+        }
+        for text in ["", "-", ".", "-.", "1..2", "+1", "1e3", "--1"] {
+            assert_eq!(parse_decimal(text.as_bytes()), None, "{text}");
+        }
     }
 
     #[test]

@@ -42,16 +42,11 @@ pub fn push_path(batch: &mut WriteBatch, path: &[u8]) -> Result<(), PathError> {
 #[inline(never)]
 fn push_tagged(batch: &mut WriteBatch, path: &[u8]) -> Result<(), PathError> {
     if !path.ends_with(b"\"}") {
-        match push_parts(batch, path) {
-            Ok(true) => return Ok(()),
-            Ok(false) => batch.abandon_row(),
-            Err(error) => {
-                batch.abandon_row();
-                return Err(error);
-            }
+        if push_parts(batch, path)? {
+            return Ok(());
         }
     }
-    // The rare spellings: braces, repeated tags.
+    // The rare spellings: braces, very many tags.
     let (name, tags) = parse(path)?;
     batch.begin_row();
     batch.push_label(METRIC_NAME.as_bytes(), &name);
@@ -64,19 +59,41 @@ fn push_tagged(batch: &mut WriteBatch, path: &[u8]) -> Result<(), PathError> {
     })
 }
 
-/// Pushes the parts of `name;tag=value…` as they stand; `false` when a tag is repeated.
+/// Tags that are brought in order on the stack; more take the slower way.
+const INLINE_TAGS_MAX: usize = 16;
+
+/// Pushes the parts of `name;tag=value…`; `false` when there are too many to do it here.
 fn push_parts(batch: &mut WriteBatch, path: &[u8]) -> Result<bool, PathError> {
-    batch.begin_row();
     let mut parts = path.split(|byte| *byte == b';');
     let name = sanitized_name(parts.next().unwrap_or_default())?;
-    batch.push_label(METRIC_NAME.as_bytes(), name);
+    let mut labels: [(&[u8], &[u8]); INLINE_TAGS_MAX] = [(&[], &[]); INLINE_TAGS_MAX];
+    labels[0] = (METRIC_NAME.as_bytes(), name);
+    let mut count = 1;
     for part in parts {
         let (tag, value) = split_tag(part)?;
-        if tag != b"name" {
-            batch.push_label(tag, value);
+        if tag == b"name" {
+            continue;
+        }
+        // Insertion from the end: senders mostly sort their tags.
+        let place = labels[..count].iter().rposition(|(known, _)| *known <= tag);
+        match place {
+            Some(place) if labels[place].0 == tag => labels[place].1 = value,
+            _ if count == INLINE_TAGS_MAX => return Ok(false),
+            _ => {
+                let place = place.map_or(0, |place| place + 1);
+                labels.copy_within(place..count, place + 1);
+                labels[place] = (tag, value);
+                count += 1;
+            }
         }
     }
-    Ok(batch.end_labels().is_ok())
+    batch.begin_row();
+    for (label, value) in &labels[..count] {
+        batch.push_label(label, value);
+    }
+    // In order and unique, so this cannot fail.
+    let _ = batch.end_labels();
+    Ok(true)
 }
 
 fn sanitized_name(name: &[u8]) -> Result<&[u8], PathError> {
@@ -85,7 +102,8 @@ fn sanitized_name(name: &[u8]) -> Result<&[u8], PathError> {
 }
 
 fn split_tag(part: &[u8]) -> Result<(&[u8], &[u8]), PathError> {
-    let equals = memchr::memchr(b'=', part).ok_or(PathError::NotATag)?;
+    // Tags are short: a plain loop beats a vectorised search.
+    let equals = part.iter().position(|byte| *byte == b'=').ok_or(PathError::NotATag)?;
     let (tag, value) = (&part[..equals], &part[equals + 1..]);
     check_tag(tag, value)?;
     Ok((tag, value))
@@ -97,7 +115,7 @@ fn check_tag(tag: &[u8], value: &[u8]) -> Result<(), PathError> {
     if reserved || tag.iter().any(|byte| matches!(byte, b';' | b'!' | b'^' | b'=')) {
         return Err(PathError::BadTag);
     }
-    if value.is_empty() || value[0] == b'~' || memchr::memchr(b';', value).is_some() {
+    if value.is_empty() || value[0] == b'~' || value.contains(&b';') {
         return Err(PathError::BadValue);
     }
     Ok(())
@@ -216,6 +234,9 @@ mod tests {
         check("~~a.b;t=v", Ok("a.b;t=v"));
         check("m{b=\"2\",a=\"x\\\\y\"}", Ok("m;a=x\\y;b=2"));
         check("m{}", Ok("m{}"));
+        let many: Vec<String> = (10..40).rev().map(|tag| format!(";t{tag}=v")).collect();
+        let sorted: Vec<String> = (10..40).map(|tag| format!(";t{tag}=v")).collect();
+        check(&format!("m{}", many.concat()), Ok(&format!("m{}", sorted.concat())));
         check("m{a=\"1\"};t=v", Ok("m{a=\"1\"};t=v"));
     }
 
