@@ -25,6 +25,10 @@ pub(crate) fn reduce(reducer: &Reducer, present_min: f64, mut rows: Rows<'_>) ->
             row.samples.values = consolidate(row.values(), slots, consolidation, share_min);
         }
     }
+    // A row that began later may reach the common end itself, which is otherwise excluded.
+    let longest = rows.iter().map(|(_, row)| row.values().len()).max().unwrap_or_default();
+    let extra_ms = if longest > common.len() { common.step_ms } else { 0 };
+    let common = StepGrid::new(common.start_ms, common.end_ms + extra_ms, common.step_ms);
     let mut out = Row::default();
     out.reset_to_grid(common, common.len().min(POINTS_MAX));
     let mut column = Vec::new();
@@ -61,7 +65,8 @@ pub(crate) fn consolidate(
         if column.is_empty() || (column.len() as f64) / (slots as f64) < share_min {
             ABSENT
         } else {
-            reduce_values(reducer, &column, f64::NAN, slots, &mut scratch)
+            // A mean over empty slots counts those that exist: the last run may be short.
+            reduce_values(reducer, &column, f64::NAN, run.len(), &mut scratch)
         }
     };
     values.chunks(slots.max(1)).map(run).collect()
@@ -104,6 +109,6 @@ mod tests {
         let out = consolidate(&values, 2, &average, 0.6);
         assert_eq!(out[0], 2.0);
         assert!(is_absent(out[1]) && is_absent(out[2]));
-        assert_eq!(consolidate(&values, 2, &Reducer::AverageOfSlots, 0.0)[2], 2.5);
+        assert_eq!(consolidate(&values, 2, &Reducer::AverageOfSlots, 0.0)[2], 5.0);
     }
 }

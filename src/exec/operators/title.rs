@@ -86,7 +86,7 @@ pub(crate) fn with_common_name(rule: &TitleRule, rows: &Rows<'_>) -> TitleRule {
     }
 }
 
-/// The first path inside a title: through the calls around it, up to its tags.
+/// The first path inside a title, with its tags: through the calls around it.
 pub(crate) fn path_inside(title: &str) -> &str {
     let mut inside = title;
     if title.ends_with(')') {
@@ -97,7 +97,7 @@ pub(crate) fn path_inside(title: &str) -> &str {
             inside = &inside[..end];
         }
     }
-    inside.split(';').next().unwrap_or_default()
+    inside
 }
 
 /// With `open` the place of an opening parenthesis that comes before any end of an argument; without,
@@ -119,7 +119,8 @@ fn next_special(text: &str, open: bool) -> Option<usize> {
 
 fn nodes(keys: &[NodeKey], identity: &mut Identity<'_>) -> String {
     let title = identity.title_or_name();
-    let parts: Vec<&str> = path_inside(&title).split('.').collect();
+    let path = path_inside(&title).split(';').next().unwrap_or_default();
+    let parts: Vec<&str> = path.split('.').collect();
     let labels = identity.labels();
     let label = |name: &str| {
         let name = if name == "name" { METRIC_NAME } else { name };
