@@ -131,7 +131,6 @@ fn graphite_answers_as_recorded() {
     let store = evaluate::store(&document["datasets"]["main"]);
     for vector in document["vectors"].as_array().unwrap() {
         let outcome = match text(vector, "group") {
-            _ if vector.get("quirk").is_some() => Outcome::Skipped,
             "grammar" => parsers::grammar(vector),
             "attime" => parsers::attime(vector),
             "offset" => parsers::offset(vector),
@@ -144,7 +143,9 @@ fn graphite_answers_as_recorded() {
             "consolidation" => evaluate::consolidation(vector),
             _ => continue,
         };
-        report.add(vector, outcome);
+        // A slip of the original decides nothing.
+        let quirk = vector.get("quirk").is_some();
+        report.add(vector, if quirk { Outcome::Skipped } else { outcome });
     }
     report.finish();
 }

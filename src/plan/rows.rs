@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use model::Pattern;
 
-use crate::node::{Node, Number};
-use crate::semantics::{BinaryOp, Reducer, TitleRule};
+use crate::node::{Node, Number, Scan};
+use crate::semantics::{BinaryOp, Buckets, Reducer, TitleRule};
 
 /// One function over the rows of its inputs.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,6 +120,14 @@ pub enum RowsFunction {
     },
     /// Points that are not finite numbers become absent.
     Finite,
+    /// The rows, and one without points for every further series that `known` selects: a series may
+    /// exist without having a sample in the window.
+    AddSilent {
+        /// The series that exist; their samples are not read.
+        known: Box<Scan>,
+        /// The instants of their rows: those of a fold whose windows are each series' own.
+        buckets: Buckets,
+    },
 }
 
 /// New title, style and labels of rows; what is `None` stays.

@@ -13,7 +13,7 @@ use crate::error::ExecError;
 use crate::executor::{Argument, Executor, Sink, pair_at};
 use crate::kernels::format::general;
 use crate::kernels::sliding;
-use crate::kernels::window::{self, Window, WindowState};
+use crate::kernels::window::{self, Drops, Window, WindowState};
 use crate::operators::distinct;
 use crate::row::{ABSENT, Identity, Row, is_absent};
 
@@ -194,6 +194,10 @@ impl Folder<'_> {
             && sliding::pays(reducer, width, times.len(), out.values().len())
         {
             sliding::fill(reducer, times, values, grid, (after_ms, until_ms), out);
+        } else if let FoldFunction::Increase { counter, per_second } = self.fold.function {
+            let drops = &mut self.state.drops;
+            let edges = (after_ms, until_ms);
+            increases((times, values), grid, edges, (counter, per_second), drops, out);
         } else {
             let (mut low, mut high) = (0, 0);
             for index in 0..out.samples.values.len() {
@@ -267,6 +271,28 @@ impl Folder<'_> {
     }
 }
 
+/// The loop of [`Folder::steps`] for growth alone, without a choice per window.
+fn increases(
+    samples: (&[i64], &[f64]),
+    grid: StepGrid,
+    (after_ms, until_ms): (i64, i64),
+    (counter, per_second): (bool, bool),
+    drops: &mut Drops,
+    out: &mut Row,
+) {
+    let (mut low, mut high) = (0, 0);
+    for (index, slot) in out.samples.values.iter_mut().enumerate() {
+        let at_ms = grid.at(index);
+        let window = Window {
+            at_ms,
+            after_ms: at_ms.saturating_add(after_ms),
+            until_ms: at_ms.saturating_add(until_ms),
+        };
+        (low, high) = advance(samples.0, low, high, window);
+        *slot = window::increase(samples, (low, high), window, counter, per_second, drops);
+    }
+}
+
 /// Moves the window's first sample and the one behind its last.
 #[inline(always)]
 pub(crate) fn advance(
@@ -304,7 +330,7 @@ fn remove_markers(row: &mut Row) {
 }
 
 /// The slots of a series on its own step, as whisper cuts a request.
-fn own_grid(
+pub(crate) fn own_grid(
     range: TimeRange,
     rules: &[(model::Pattern, i64)],
     default_step_ms: i64,

@@ -6,14 +6,16 @@
 mod choose;
 mod shape;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use model::{LabelBuilder, METRIC_NAME};
-use plan::semantics::{Arithmetic, GroupLabels, Reducer};
-use plan::{ExpressionRule, Node, Presentation, RowStyle, Rows, RowsFunction, node::Number};
+use model::{Hints, LabelBuilder, METRIC_NAME};
+use plan::semantics::{Arithmetic, Buckets, GroupLabels, Reducer};
+use plan::{ExpressionRule, Node, Presentation, RowStyle, Rows, RowsFunction, Scan, node::Number};
 
 use crate::error::ExecError;
 use crate::executor::{Executor, Sink};
+use crate::operators::fold::own_grid;
 use crate::operators::group_labels::GroupIdentity;
 use crate::operators::{align_step, title};
 use crate::row::{Identity, Row};
@@ -28,6 +30,7 @@ pub(crate) fn stream(
         RowsFunction::Present(presentation) => present(executor, rows, presentation, sink),
         RowsFunction::Fallback => fallback(executor, &rows.inputs, sink),
         RowsFunction::CountRows { function } => count(executor, rows, function, sink),
+        RowsFunction::AddSilent { known, buckets } => silent(executor, rows, known, buckets, sink),
         function @ (RowsFunction::SortByScore { .. }
         | RowsFunction::SortByTitle { .. }
         | RowsFunction::First(_)) => choose::ordered(executor, rows, function, sink),
@@ -122,6 +125,40 @@ fn fallback(
         })?;
         if any {
             break;
+        }
+    }
+    Ok(())
+}
+
+/// The rows, then one without points for every series of `known` that is not among them.
+fn silent(
+    executor: &Executor<'_>,
+    rows: &Rows,
+    known: &Scan,
+    buckets: &Buckets,
+    sink: &mut Sink<'_>,
+) -> Result<(), ExecError> {
+    let mut titles = HashSet::new();
+    each(executor, rows, sink, |identity, _| {
+        titles.insert(identity.title_or_name());
+        Ok(())
+    })?;
+    let Buckets::PerSeries { range, rules, default_step_ms } = buckets else { return Ok(()) };
+    let hints = Hints { tenant: known.tenant, labels_only: true, ..Hints::default() };
+    let selection = executor.source.select(&known.matchers, known.range, &hints)?;
+    executor.budget.series(selection.len())?;
+    let mut row = Row::default();
+    for index in 0..selection.len() {
+        executor.check()?;
+        let mut identity = Identity::stored(&*selection, index);
+        if let Some(rule) = &known.title {
+            title::apply(rule, &mut identity)?;
+        }
+        let name = identity.title_or_name();
+        if titles.insert(name.clone()) {
+            let grid = own_grid(*range, rules, *default_step_ms, &name);
+            row.reset_to_grid(grid, grid.len());
+            sink(&mut identity, &mut row)?;
         }
     }
     Ok(())

@@ -208,28 +208,34 @@ impl Lowering<'_> {
         let range = TimeRange::new(from_s.saturating_mul(1000), until_s.saturating_mul(1000));
         // The last slot may begin at `until` and ends a step later.
         let end_ms = range.end_ms.saturating_add(steps.longest_ms() - 1);
-        let known_ms = self.options.now_s.saturating_sub(self.options.known_s).saturating_mul(1000);
-        let scan = Node::new(Op::Scan(Scan {
+        let scan = Scan {
             matchers,
-            range: TimeRange::new(range.start_ms.min(known_ms), end_ms),
+            range: TimeRange::new(range.start_ms, end_ms),
             tenant: self.options.tenant,
             sorted: true,
             integers: false,
             title: Some(TitleRule::SeriesName),
-        }));
-        let slots = Node::new(Op::Fold(Fold {
-            input: Box::new(scan),
-            buckets: Buckets::PerSeries {
-                range,
-                rules: steps.rules.clone(),
-                default_step_ms: steps.default_step_ms,
-            },
+        };
+        let buckets = Buckets::PerSeries {
+            range,
+            rules: steps.rules.clone(),
+            default_step_ms: steps.default_step_ms,
+        };
+        let mut slots = Node::new(Op::Fold(Fold {
+            input: Box::new(Node::new(Op::Scan(scan.clone()))),
+            buckets: buckets.clone(),
             function: FoldFunction::Reduce(Reducer::Last),
             arguments: Vec::new(),
             staleness: Staleness::Skipped,
             fill: Fill::Absent,
             drop_name: false,
         }));
+        let known_ms = self.options.now_s.saturating_sub(self.options.known_s).saturating_mul(1000);
+        if known_ms < range.start_ms {
+            let known = Scan { range: TimeRange::new(known_ms, end_ms), ..scan };
+            let known = Box::new(known);
+            slots = rows(slots, RowsFunction::AddSilent { known, buckets });
+        }
         let sorted = rows(slots, RowsFunction::SortByTitle { natural: false, descending: false });
         Ok(present(
             sorted,

@@ -20,6 +20,9 @@ use crate::state::State;
 /// The window where the request names none.
 const DEFAULT_WINDOW_S: i64 = 86_400;
 
+/// How long a series is listed after its last sample, without values.
+const KNOWN_S: i64 = 90 * 86_400;
+
 /// The handler.
 pub(super) async fn render(
     Extract(state): Extract<Arc<State>>,
@@ -87,7 +90,7 @@ fn options(state: &State, params: &Params, format: &str) -> Result<LowerOptions,
         from_s,
         until_s,
         now_s,
-        known_s: 0,
+        known_s: KNOWN_S,
         x_files_factor,
         max_data_points,
         templates: params.templates(),
