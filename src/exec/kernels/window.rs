@@ -75,7 +75,7 @@ pub(crate) fn value(
     let times = &timestamps[low..high];
     let inside = &values[low..high];
     let count = inside.len();
-    let (first, last) = (inside[0], inside[count - 1]);
+    let last = inside[count - 1];
     let seconds = |index: usize| times[index] as f64 / 1e3;
     Ok(match function {
         FoldFunction::Reduce(reducer) => {
@@ -99,10 +99,8 @@ pub(crate) fn value(
         FoldFunction::DoubleExponential => smoothed(inside, arguments)?,
         _ if count < 2 => ABSENT,
         FoldFunction::Increase { counter, per_second } => {
-            let drops = if *counter { state.drops.sum(low, high) } else { 0.0 };
-            let growth = last - first + drops;
-            let grown = extrapolate(times, first, growth, window, *counter);
-            if *per_second { grown / window.seconds() } else { grown }
+            let samples = (timestamps, values);
+            increase(samples, (low, high), window, *counter, *per_second, &mut state.drops)
         }
         FoldFunction::LastStep { counter, per_second } => {
             let before = inside[count - 2];
@@ -146,28 +144,66 @@ fn extreme(values: &[f64], beats: impl Fn(f64, f64) -> bool) -> usize {
     best
 }
 
-/// Growth between the first and the last sample, stretched to the window's edges where the samples
-/// come so close to them that the series must have gone on.
-#[inline]
-fn extrapolate(times: &[i64], first: f64, growth: f64, window: Window, counter: bool) -> f64 {
-    let (first_ms, last_ms) = (times[0], times[times.len() - 1]);
-    let mut to_start = (first_ms - window.after_ms) as f64 / 1e3;
-    let mut to_end = (window.until_ms - last_ms) as f64 / 1e3;
-    let sampled = (last_ms - first_ms) as f64 / 1e3;
-    let average = sampled / (times.len() - 1) as f64;
-    // A gap of more than a tenth above the average means the series began or ended inside.
-    let threshold = average * 1.1;
-    if to_start >= threshold {
-        to_start = average / 2.0;
+/// Growth of the samples `low..high`, per second of the window if so wanted; [`ABSENT`] for fewer
+/// than two samples.
+#[inline(always)]
+pub(crate) fn increase(
+    (timestamps, values): (&[i64], &[f64]),
+    (low, high): (usize, usize),
+    window: Window,
+    counter: bool,
+    per_second: bool,
+    drops: &mut Drops,
+) -> f64 {
+    if high - low < 2 {
+        return ABSENT;
     }
-    if counter && growth > 0.0 && first >= 0.0 {
+    let lost = if counter && !drops.places.is_empty() { drops.sum(low, high) } else { 0.0 };
+    let growth = values[high - 1] - values[low] + lost;
+    let ends = (timestamps[low], timestamps[high - 1]);
+    let seconds = if per_second { window.seconds() } else { 1.0 };
+    growth * stretch(ends, high - low, values[low], growth, window, counter) / seconds
+}
+
+/// By how much growth between the first and the last sample is stretched to the window's edges,
+/// where the samples come so close to them that the series must have gone on.
+///
+/// Each bound is first tested by a product, with a margin for rounding, since a division costs more
+/// than all the rest and the bounds seldom bite.
+#[inline(always)]
+fn stretch(
+    (first_ms, last_ms): (i64, i64),
+    count: usize,
+    first: f64,
+    growth: f64,
+    window: Window,
+    counter: bool,
+) -> f64 {
+    const MARGIN: f64 = 1e-9;
+    let mut to_start = (first_ms - window.after_ms) as f64;
+    let mut to_end = (window.until_ms - last_ms) as f64;
+    let sampled = (last_ms - first_ms) as f64;
+    let gaps = (count - 1) as f64;
+    if to_start.max(to_end) * gaps > sampled * (1.1 - MARGIN) {
+        let average = sampled / gaps;
+        // A gap of more than a tenth above the average means the series began or ended inside.
+        let threshold = average * 1.1;
+        if to_start >= threshold {
+            to_start = average / 2.0;
+        }
+        if to_end >= threshold {
+            to_end = average / 2.0;
+        }
+    }
+    if counter
+        && growth > 0.0
+        && first >= 0.0
+        && to_start * growth > sampled * first * (1.0 - MARGIN)
+    {
         // A counter cannot have been below zero.
         to_start = to_start.min(sampled * (first / growth));
     }
-    if to_end >= threshold {
-        to_end = average / 2.0;
-    }
-    growth * ((sampled + to_start + to_end) / sampled)
+    (sampled + to_start + to_end) / sampled
 }
 
 #[cfg(test)]
