@@ -11,14 +11,17 @@ use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::state::State;
-use crate::{admin, explain, graphite, prometheus};
+use crate::{admin, explain, graphite, opentsdb, prometheus};
 
 /// Bodies below this are sent as they are; gzip's own header would eat the gain.
 const COMPRESS_BYTES_MIN: usize = 1024;
 
 /// All three APIs and the admin pages: the HTTP port.
 pub fn router(state: Arc<State>) -> Router {
-    let apis = prometheus::router().merge(graphite::router()).merge(explain::router());
+    let apis = prometheus::router()
+        .merge(graphite::router())
+        .merge(opentsdb::router())
+        .merge(explain::router());
     finish(apis, state)
 }
 

@@ -9,6 +9,7 @@ pub mod explain;
 pub mod graphite;
 pub mod http;
 pub mod listen;
+pub mod opentsdb;
 pub mod prometheus;
 pub mod run_query;
 pub mod state;

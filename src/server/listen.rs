@@ -153,6 +153,14 @@ impl Bound {
                 receive::serve_pickle(stream, Arc::clone(&state), shutdown)
             }));
         }
+        if let Some(listener) = self.opentsdb {
+            let routes = crate::opentsdb::own_router();
+            let router = crate::http::finish(routes, Arc::clone(&state));
+            let state = Arc::clone(&state);
+            loops.spawn(accept(listener, shutdown.clone(), move |stream, shutdown| {
+                crate::opentsdb::telnet::serve(stream, router.clone(), Arc::clone(&state), shutdown)
+            }));
+        }
         if let Some(socket) = self.graphite_udp {
             loops.spawn(receive::serve_udp(socket, Arc::clone(&state), shutdown.clone()));
         }

@@ -71,7 +71,8 @@ pub fn lower(
     Ok(Plan { root, limits })
 }
 
-fn matchers(sub: &Checked, resolution: &Resolution) -> Vec<Matcher> {
+/// What a series must satisfy.
+pub fn matchers(sub: &Checked, resolution: &Resolution) -> Vec<Matcher> {
     let mut matchers = vec![Matcher::equal(METRIC_NAME, sub.metric.clone())];
     for filter in &sub.query.filters {
         matchers.extend(filter.matchers());

@@ -1,0 +1,115 @@
+//! From a path to its handler.
+//!
+//! Paths are compared without regard to case; a slash at the end and parts that an endpoint has no
+//! use for are ignored.
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::http::{Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::params::Params;
+use super::reply::{Refusal, Reply};
+use super::{info, lookup, put, query};
+use crate::state::State;
+
+/// Where a request came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Port {
+    /// On OpenTSDB's own port.
+    Own,
+    /// On the port of all three protocols.
+    Shared,
+}
+
+/// Answers any request.
+pub(super) async fn answer(state: &Arc<State>, request: Request, port: Port) -> Response {
+    let params = Params::from_query(request.uri().query().unwrap_or_default());
+    let path = request.uri().path().to_ascii_lowercase();
+    let mut parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    if parts.first() != Some(&"api") {
+        return outside(&params);
+    }
+    parts.remove(0);
+    if let Some(version) = parts.first().and_then(|part| api_version(part)) {
+        if port == Port::Shared {
+            return StatusCode::NOT_FOUND.into_response();
+        }
+        if version > 1 {
+            let refusal = Refusal::new(
+                StatusCode::NOT_IMPLEMENTED,
+                "Requested API version is greater than the max implemented",
+            );
+            let details = format!("API version [{version}] is greater than the max [1]");
+            return refusal.with(details).reply().into_response(params.get("jsonp"));
+        }
+        parts.remove(0);
+    }
+    let outcome = match check(&request, &params) {
+        Ok(()) => handle(state, request, &params, &parts).await,
+        Err(refusal) => Err(refusal),
+    };
+    outcome.unwrap_or_else(|refusal| refusal.reply()).into_response(params.get("jsonp"))
+}
+
+/// The number behind a `v`.
+fn api_version(part: &str) -> Option<u64> {
+    let digits = part.strip_prefix('v').filter(|digits| !digits.is_empty())?;
+    let all_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
+    // A number beyond all bounds is still a version that is not there.
+    all_digits.then(|| digits.parse().unwrap_or(u64::MAX))
+}
+
+/// A path that is none of the API's.
+fn outside(params: &Params) -> Response {
+    let status = StatusCode::NOT_FOUND;
+    if params.has("json") {
+        let body = "{\"err\":\"Page Not Found\"}";
+        return (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
+    }
+    let page = "<html><head><title>Page Not Found</title></head><body><h1>Page Not Found</h1></body></html>";
+    (status, [(header::CONTENT_TYPE, "text/html; charset=UTF-8")], page).into_response()
+}
+
+/// What is looked at before any endpoint: the method and the serializer.
+fn check(request: &Request, params: &Params) -> Result<(), Refusal> {
+    let method = request.method();
+    if ![Method::GET, Method::POST, Method::PUT, Method::DELETE].contains(method) {
+        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
+            .with(format!("The HTTP method [{method}] is not permitted")));
+    }
+    match params.get("serializer") {
+        None | Some("json") => Ok(()),
+        Some(other) => Err(Refusal::bad("Requested serializer was not found")
+            .with(format!("Could not find a serializer with the name: {other}"))),
+    }
+}
+
+async fn handle(
+    state: &Arc<State>,
+    request: Request,
+    params: &Params,
+    parts: &[&str],
+) -> Result<Reply, Refusal> {
+    match parts {
+        ["put", ..] => put::put(state, request, params).await,
+        ["histogram", ..] => put::histogram(&request),
+        ["query", "last" | "exp" | "gexp", ..] => Err(Refusal::no_endpoint()),
+        ["query", ..] => query::query(state, request, params).await,
+        ["suggest", ..] => lookup::suggest(state, request, params).await,
+        ["search", rest @ ..] => lookup::search(state, request, params, rest).await,
+        ["aggregators", ..] => info::aggregators(&request),
+        ["version", ..] => info::version(&request),
+        ["config", "filters", ..] => info::filters(&request),
+        ["dropcaches", ..] => info::drop_caches(&request),
+        ["status", ..] => Ok(Reply::ok(b"{\"status\":\"ok\"}".to_vec())),
+        _ => Err(Refusal::no_endpoint()),
+    }
+}
+
+/// Refuses methods other than those of an endpoint.
+pub(super) fn allow(request: &Request, methods: &[Method]) -> Result<(), Refusal> {
+    let method = request.method();
+    if methods.contains(method) { Ok(()) } else { Err(Refusal::method(method)) }
+}

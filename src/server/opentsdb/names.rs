@@ -1,0 +1,93 @@
+//! Whether names exist, and which do.
+//!
+//! OpenTSDB knows every name that was ever written by its number; here a name exists while a series
+//! carries it.
+
+use std::collections::BTreeSet;
+
+use lang::opentsdb::validate::Name;
+use model::{METRIC_NAME, Matcher, Source, SourceError, TenantId, TimeRange};
+
+/// True if some series carries the name.
+pub(super) fn exists(source: &dyn Source, name: &Name) -> Result<bool, SourceError> {
+    match name {
+        Name::Metric(name) => has_value(source, METRIC_NAME, name),
+        Name::Key(key) => {
+            let tenant = TenantId::DEFAULT;
+            let found = source.label_values(tenant, key, &[], TimeRange::ALL, "", 1)?;
+            Ok(key != METRIC_NAME && !found.is_empty())
+        }
+        Name::Value { key, value } => {
+            if has_value(source, key, value)? {
+                return Ok(true);
+            }
+            // A value of any other key is known as well.
+            for other in keys(source, "", 0)? {
+                if has_value(source, &other, value)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+    }
+}
+
+/// The first of the names that no series carries.
+pub(super) fn first_unknown(
+    source: &dyn Source,
+    names: Vec<Name>,
+) -> Result<Option<Name>, SourceError> {
+    for name in names {
+        if !exists(source, &name)? {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
+fn has_value(source: &dyn Source, key: &str, value: &str) -> Result<bool, SourceError> {
+    let matchers = [Matcher::equal(key, value)];
+    let range = TimeRange::ALL;
+    let found = source.label_values(TenantId::DEFAULT, key, &matchers, range, value, 1)?;
+    Ok(!found.is_empty())
+}
+
+/// Metrics that start with `prefix`, in byte order; `limit` 0 = all.
+pub(super) fn metrics(
+    source: &dyn Source,
+    prefix: &str,
+    limit: usize,
+) -> Result<Vec<String>, SourceError> {
+    source.label_values(TenantId::DEFAULT, METRIC_NAME, &[], TimeRange::ALL, prefix, limit)
+}
+
+/// Tag keys that start with `prefix`, in byte order; `limit` 0 = all.
+pub(super) fn keys(
+    source: &dyn Source,
+    prefix: &str,
+    limit: usize,
+) -> Result<Vec<String>, SourceError> {
+    let mut keys = source.label_names(TenantId::DEFAULT, &[], TimeRange::ALL)?;
+    keys.retain(|key| key != METRIC_NAME && key.starts_with(prefix));
+    if limit > 0 {
+        keys.truncate(limit);
+    }
+    Ok(keys)
+}
+
+/// Values of any tag that start with `prefix`, in byte order.
+pub(super) fn values(
+    source: &dyn Source,
+    prefix: &str,
+    limit: usize,
+) -> Result<Vec<String>, SourceError> {
+    let mut found = BTreeSet::new();
+    for key in keys(source, "", 0)? {
+        let (tenant, range) = (TenantId::DEFAULT, TimeRange::ALL);
+        found.extend(source.label_values(tenant, &key, &[], range, prefix, limit)?);
+        while limit > 0 && found.len() > limit {
+            found.pop_last();
+        }
+    }
+    Ok(found.into_iter().collect())
+}

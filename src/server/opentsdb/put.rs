@@ -1,0 +1,135 @@
+//! `POST /api/put`.
+//!
+//! The answer comes when the points are synced, so `sync` changes nothing. Good points are stored
+//! even where others of the request are refused.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::Request;
+use axum::http::{Method, StatusCode};
+use base::error::{Classify, ErrorKind};
+use model::{TenantId, WriteBatch};
+use wire::opentsdb::put_json::{Decoded, PutBodyError, decode};
+use wire::opentsdb::query_json::{PutFlags, put_summary};
+
+use super::dispatch::allow;
+use super::params::{Params, read_body};
+use super::reply::{Refusal, Reply};
+use crate::error_map::{Api, status};
+use crate::prometheus::write::reject_label;
+use crate::state::State;
+
+/// Bodies above this are decoded away from the threads that serve sockets.
+const INLINE_BYTES_MAX: usize = 512 * 1024;
+
+/// The handler.
+pub(super) async fn put(
+    state: &Arc<State>,
+    request: Request,
+    params: &Params,
+) -> Result<Reply, Refusal> {
+    let outcome = store(state, request, params).await;
+    let label = match &outcome {
+        Ok(reply) if reply.status.is_success() => "ok",
+        Ok(_) => "invalid",
+        Err(refusal) if refusal.reply().status.is_server_error() => "unavailable",
+        Err(_) => "invalid",
+    };
+    state.metrics.ingest_requests.with(label).inc();
+    outcome
+}
+
+async fn store(
+    state: &Arc<State>,
+    request: Request,
+    params: &Params,
+) -> Result<Reply, Refusal> {
+    allow(&request, &[Method::POST])?;
+    let flags = PutFlags {
+        summary: params.has("summary"),
+        details: params.has("details"),
+        timeouts: params.has("sync_timeout"),
+    };
+    if let Some(timeout) = params.get("sync_timeout")
+        && timeout.parse::<i64>().is_err()
+    {
+        return Err(Refusal::internal(format!("For input string: \"{timeout}\"")));
+    }
+    let body = read_body(request, state.settings.body_bytes_max).await?;
+    let batch = state.appender.batch(TenantId::DEFAULT);
+    let (mut decoded, batch) = decode_body(state, body, batch, flags.details).await?;
+    if !batch.is_empty() {
+        append(state, batch, &mut decoded, flags.details).await?;
+    }
+    Ok(answer(flags, &decoded))
+}
+
+async fn decode_body(
+    state: &Arc<State>,
+    body: Bytes,
+    mut batch: WriteBatch,
+    details: bool,
+) -> Result<(Decoded, WriteBatch), Refusal> {
+    let run = {
+        let state = Arc::clone(state);
+        move |body: &[u8]| {
+            let note = |reason: &'static str| state.metrics.rejected_samples.with(reason).inc();
+            decode(body, &mut batch, details, note).map(|decoded| (decoded, batch))
+        }
+    };
+    let decoded = if body.len() <= INLINE_BYTES_MAX {
+        run(&body)
+    } else {
+        let joined = tokio::task::spawn_blocking(move || run(&body)).await;
+        joined.map_err(|_| Refusal::internal("cannot decode the content"))?
+    };
+    decoded.map_err(|error| match &error {
+        PutBodyError::Json(details) => Refusal::bad(error.to_string()).with(details.as_str()),
+        PutBodyError::TooMany => Refusal::too_large(error.to_string()),
+        _ => Refusal::bad(error.to_string()),
+    })
+}
+
+async fn append(
+    state: &State,
+    batch: WriteBatch,
+    decoded: &mut Decoded,
+    details: bool,
+) -> Result<(), Refusal> {
+    let report = state.appender.append(batch).await.map_err(|error| {
+        let text = format!("Storage exception: {error}");
+        Refusal::new(status(Api::OpenTsdb, error.kind()), text)
+    })?;
+    state.metrics.ingested_samples.with("http_put").add(report.written);
+    for reject in &report.rejects {
+        state.metrics.rejected_samples.with(reject_label(&reject.reason)).inc();
+        let reason = reject.reason.to_string();
+        decoded.refuse_row(&report.batch, reject.row as usize, &reason, details);
+    }
+    Ok(())
+}
+
+fn answer(flags: PutFlags, decoded: &Decoded) -> Reply {
+    let failed = decoded.failed > 0;
+    let refused = status(Api::OpenTsdb, ErrorKind::Invalid);
+    if flags.summary || flags.details {
+        let body = put_summary(flags, decoded.points, decoded.failed, &decoded.errors);
+        return Reply { status: if failed { refused } else { StatusCode::OK }, body };
+    }
+    if failed {
+        let details = "Please see the TSD logs or append \"details\" to the put request";
+        return Refusal::bad("One or more data points had errors").with(details).reply();
+    }
+    Reply { status: StatusCode::NO_CONTENT, body: Vec::new() }
+}
+
+/// `/api/histogram`: as a server answers that was not told how to decode any.
+pub(super) fn histogram(request: &Request) -> Result<Reply, Refusal> {
+    allow(request, &[Method::POST])?;
+    Err(Refusal::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "Histogram storage has not been enabled. Check the 'tsd.core.histograms.config' \
+         configuration.",
+    ))
+}
