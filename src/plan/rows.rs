@@ -120,6 +120,32 @@ pub enum RowsFunction {
     },
     /// Points that are not finite numbers become absent.
     Finite,
+    /// Inner runs of at most `limit` absent points (any length without) lie on the line between their
+    /// neighbours.
+    Interpolate {
+        /// Longest run that is filled.
+        limit: Option<u64>,
+    },
+    /// Values to so many decimals, halves to even; negative numbers round tens, hundreds ….
+    RoundTo {
+        /// Decimals.
+        decimals: i32,
+    },
+    /// `1 / (1 + e^-v)`
+    Sigmoid,
+    /// `ln(v / (1 - v))`; absent outside (0, 1).
+    Logit,
+    /// Every point from the points of the window that ends with it.
+    Moving {
+        /// How long the window is.
+        window: MovingWindow,
+        /// What becomes of its points.
+        reducer: Reducer,
+        /// Share of points that must be present; without, the row's own.
+        present_min: Option<Number>,
+        /// Points up to this instant only lead up to the first window.
+        after_ms: i64,
+    },
     /// The rows, and one without points for every further series that `known` selects: a series may
     /// exist without having a sample in the window.
     AddSilent {
@@ -152,4 +178,13 @@ pub enum ExpressionRule {
     Text(String),
     /// The row's title, after it was changed.
     Title,
+}
+
+/// Length of a moving window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MovingWindow {
+    /// A number of points.
+    Points(usize),
+    /// Milliseconds; as many points as whole steps fit in.
+    Milliseconds(i64),
 }

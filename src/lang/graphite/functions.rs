@@ -3,12 +3,12 @@
 
 use super::argument::Arguments;
 use super::error::GraphiteError;
-use super::lower::{Lowering, alias, combine, series, special, transform};
+use super::lower::{Lowering, alias, combine, moving, series, special, transform};
 use plan::Node;
 
 use self::ParamKind::{
-    AggFunc, AggOrSeriesFunc, Any, Boolean, Float, IntOrInf, Integer, Interval, NodeOrTag,
-    SeriesList, String, Tag,
+    AggFunc, AggOrSeriesFunc, Any, Boolean, Float, IntOrInf, IntOrInterval, Integer, Interval,
+    NodeOrTag, SeriesList, String, Tag,
 };
 
 /// One function.
@@ -62,6 +62,7 @@ pub enum ParamKind {
     Float,
     Integer,
     IntOrInf,
+    IntOrInterval,
     Interval,
     Boolean,
     String,
@@ -80,6 +81,7 @@ impl ParamKind {
             Float => "float",
             Integer => "integer",
             IntOrInf => "intOrInf",
+            IntOrInterval => "intOrInterval",
             Interval => "interval",
             Boolean => "boolean",
             String => "string",
@@ -228,12 +230,14 @@ pub const FUNCTIONS: &[Function] = &[
     function("highestCurrent", "Filter Series", "highestCurrent(seriesList, n)", "The n series with the highest last value.", &[req("seriesList", SeriesList), req("n", Integer)], series::highest_current),
     function("highestMax", "Filter Series", "highestMax(seriesList, n)", "The n series with the highest largest value.", &[req("seriesList", SeriesList), req("n", Integer)], series::highest_max),
     function("integral", "Transform", "integral(seriesList)", "Running sum.", &[req("seriesList", SeriesList)], transform::integral),
+    function("interpolate", "Transform", "interpolate(seriesList, limit=inf)", "Fills gaps on the line between their neighbours.", &[req("seriesList", SeriesList), opt("limit", IntOrInf).or("1e9999")], transform::interpolate),
     function("invert", "Transform", "invert(seriesList)", "1 divided by each value.", &[req("seriesList", SeriesList)], transform::invert),
     function("isNonNull", "Transform", "isNonNull(seriesList)", "1 where there is a value, 0 where there is none.", &[req("seriesList", SeriesList)], transform::is_non_null),
     function("keepLastValue", "Transform", "keepLastValue(seriesList, limit=inf)", "Fills short gaps with the value before them.", &[req("seriesList", SeriesList), opt("limit", IntOrInf).or("1e9999")], transform::keep_last_value),
     function("limit", "Filter Series", "limit(seriesList, n)", "The first n series.", &[req("seriesList", SeriesList), req("n", Integer)], series::limit),
     function("lineWidth", "Graph", "lineWidth(seriesList, width)", "Width of the line.", &[req("seriesList", SeriesList), req("width", Float)], alias::unchanged),
     function("log", "Transform", "log(seriesList, base=10)", "Logarithm to a base.", &[req("seriesList", SeriesList), opt("base", Integer).or("10")], transform::log),
+    function("logit", "Transform", "logit(seriesList)", "The logit of each value.", &[req("seriesList", SeriesList)], transform::logit),
     function("lowest", "Filter Series", "lowest(seriesList, n=1, func='average')", "The n series with the lowest result of a function.", &[req("seriesList", SeriesList), req("n", Integer).lenient(), opt("func", AggFunc).or("\"average\"")], series::lowest),
     function("lowestAverage", "Filter Series", "lowestAverage(seriesList, n)", "The n series with the lowest average.", &[req("seriesList", SeriesList), req("n", Integer)], series::lowest_average),
     function("lowestCurrent", "Filter Series", "lowestCurrent(seriesList, n)", "The n series with the lowest last value.", &[req("seriesList", SeriesList), req("n", Integer)], series::lowest_current),
@@ -244,6 +248,12 @@ pub const FUNCTIONS: &[Function] = &[
     function("minSeries", "Combine", "minSeries(*seriesLists)", "Smallest value of all series at each time.", &[req("seriesLists", SeriesList).many()], combine::min),
     function("minimumAbove", "Filter Series", "minimumAbove(seriesList, n)", "Series whose smallest value lies above n.", &[req("seriesList", SeriesList), req("n", Float)], series::minimum_above),
     function("minimumBelow", "Filter Series", "minimumBelow(seriesList, n)", "Series whose smallest value is at most n.", &[req("seriesList", SeriesList), req("n", Float)], series::minimum_below),
+    function("movingAverage", "Calculate", "movingAverage(seriesList, windowSize, xFilesFactor=None)", "Average of the last values at each time.", &[req("seriesList", SeriesList), req("windowSize", IntOrInterval).like(&["5", "7", "10", "\"1min\"", "\"5min\"", "\"10min\"", "\"30min\"", "\"1hour\""]), opt("xFilesFactor", Float)], moving::average),
+    function("movingMax", "Calculate", "movingMax(seriesList, windowSize, xFilesFactor=None)", "Largest of the last values at each time.", &[req("seriesList", SeriesList), req("windowSize", IntOrInterval).like(&["5", "7", "10", "\"1min\"", "\"5min\"", "\"10min\"", "\"30min\"", "\"1hour\""]), opt("xFilesFactor", Float)], moving::max),
+    function("movingMedian", "Calculate", "movingMedian(seriesList, windowSize, xFilesFactor=None)", "Median of the last values at each time.", &[req("seriesList", SeriesList), req("windowSize", IntOrInterval).like(&["5", "7", "10", "\"1min\"", "\"5min\"", "\"10min\"", "\"30min\"", "\"1hour\""]), opt("xFilesFactor", Float)], moving::median),
+    function("movingMin", "Calculate", "movingMin(seriesList, windowSize, xFilesFactor=None)", "Smallest of the last values at each time.", &[req("seriesList", SeriesList), req("windowSize", IntOrInterval).like(&["5", "7", "10", "\"1min\"", "\"5min\"", "\"10min\"", "\"30min\"", "\"1hour\""]), opt("xFilesFactor", Float)], moving::min),
+    function("movingSum", "Calculate", "movingSum(seriesList, windowSize, xFilesFactor=None)", "Sum of the last values at each time.", &[req("seriesList", SeriesList), req("windowSize", IntOrInterval).like(&["5", "7", "10", "\"1min\"", "\"5min\"", "\"10min\"", "\"30min\"", "\"1hour\""]), opt("xFilesFactor", Float)], moving::sum),
+    function("movingWindow", "Calculate", "movingWindow(seriesList, windowSize, func='average', xFilesFactor=None)", "A function of the last values at each time.", &[req("seriesList", SeriesList), req("windowSize", IntOrInterval).like(&["5", "7", "10", "\"1min\"", "\"5min\"", "\"10min\"", "\"30min\"", "\"1hour\""]), opt("func", AggFunc).or("\"average\""), opt("xFilesFactor", Float)], moving::window),
     function("multiplySeries", "Combine", "multiplySeries(*seriesLists)", "Product of all series; no value where any is missing.", &[req("seriesLists", SeriesList).many()], combine::multiply),
     function("nonNegativeDerivative", "Transform", "nonNegativeDerivative(seriesList, maxValue=None, minValue=None)", "Growth of a counter between neighbouring values.", &[req("seriesList", SeriesList), opt("maxValue", Float), opt("minValue", Float)], transform::non_negative_derivative),
     function("offset", "Transform", "offset(seriesList, factor)", "Adds a constant.", &[req("seriesList", SeriesList), req("factor", Float)], transform::offset),
@@ -254,11 +264,13 @@ pub const FUNCTIONS: &[Function] = &[
     function("removeAboveValue", "Filter Data", "removeAboveValue(seriesList, n)", "Removes values above n.", &[req("seriesList", SeriesList), req("n", Float)], transform::remove_above_value),
     function("removeBelowValue", "Filter Data", "removeBelowValue(seriesList, n)", "Removes values below n.", &[req("seriesList", SeriesList), req("n", Float)], transform::remove_below_value),
     function("removeEmptySeries", "Filter Series", "removeEmptySeries(seriesList, xFilesFactor=None)", "Series that have any value.", &[req("seriesList", SeriesList), opt("xFilesFactor", Float)], series::remove_empty),
+    function("round", "Transform", "round(seriesList, precision=None)", "Rounds to a number of decimals.", &[req("seriesList", SeriesList), opt("precision", Integer).or("0")], transform::round),
     function("scale", "Transform", "scale(seriesList, factor)", "Multiplies by a constant.", &[req("seriesList", SeriesList), req("factor", Float)], transform::scale),
     function("scaleToSeconds", "Transform", "scaleToSeconds(seriesList, seconds)", "Turns values per step into values per the given number of seconds.", &[req("seriesList", SeriesList), req("seconds", Float)], transform::scale_to_seconds),
     function("secondYAxis", "Graph", "secondYAxis(seriesList)", "Draws on the second axis.", &[req("seriesList", SeriesList)], alias::second_y_axis),
     function("seriesByTag", "Special", "seriesByTag(*tagExpressions)", "Series by their tags.", &[req("tagExpressions", String).many()], special::series_by_tag),
     function("setXFilesFactor", "Special", "setXFilesFactor(seriesList, xFilesFactor)", "Share of values that a merged value needs.", &[req("seriesList", SeriesList), req("xFilesFactor", Float)], alias::set_x_files_factor),
+    function("sigmoid", "Transform", "sigmoid(seriesList)", "The sigmoid of each value.", &[req("seriesList", SeriesList)], transform::sigmoid),
     function("sortBy", "Sorting", "sortBy(seriesList, func='average', reverse=False)", "Sorts by a function of each series.", &[req("seriesList", SeriesList), opt("func", AggFunc).or("\"average\""), opt("reverse", Boolean).or("false")], series::sort_by),
     function("sortByMaxima", "Sorting", "sortByMaxima(seriesList)", "Sorts by largest value, largest first.", &[req("seriesList", SeriesList)], series::sort_by_maxima),
     function("sortByMinima", "Sorting", "sortByMinima(seriesList)", "Sorts by smallest value, smallest first.", &[req("seriesList", SeriesList)], series::sort_by_minima),

@@ -6,6 +6,7 @@
 
 pub(super) mod alias;
 pub(super) mod combine;
+pub(super) mod moving;
 pub(super) mod series;
 pub(super) mod special;
 pub(super) mod transform;

@@ -1,8 +1,8 @@
 //! Changes of one row that need its full extent or its grid.
 
 use model::StepGrid;
-use plan::RowsFunction;
 use plan::semantics::Reducer;
+use plan::{MovingWindow, RowsFunction};
 
 use crate::kernels::reduce::reduce;
 use crate::row::{ABSENT, Identity, Row, is_absent};
@@ -52,6 +52,21 @@ pub(super) fn apply(function: &RowsFunction, identity: &Identity<'_>, row: &mut 
                 *grid = StepGrid::new(start_ms, grid.end_ms + moved_ms, step_ms);
             }
         }
+        RowsFunction::Interpolate { limit } => interpolate(values, *limit),
+        RowsFunction::RoundTo { decimals } => present(values, |value| round_to(value, *decimals)),
+        RowsFunction::Sigmoid => present(values, |value| 1.0 / (1.0 + (-value).exp())),
+        RowsFunction::Logit => present(values, |value| {
+            if value > 0.0 && value < 1.0 { (value / (1.0 - value)).ln() } else { ABSENT }
+        }),
+        RowsFunction::Moving { window, reducer, present_min, after_ms } => {
+            let style = identity.style.as_ref();
+            let share = present_min.or_else(|| style.map(|style| style.present_min));
+            let points = match window {
+                MovingWindow::Points(points) => *points,
+                MovingWindow::Milliseconds(ms) => usize::try_from(ms / step_ms).unwrap_or(0),
+            };
+            moving(row, points, reducer, share.map_or(0.0, |share| share.0), *after_ms);
+        }
         RowsFunction::Finite => {
             values.iter_mut().filter(|value| !value.is_finite()).for_each(|value| *value = ABSENT)
         }
@@ -88,6 +103,58 @@ fn keep_last(values: &mut [f64], limit: Option<u64>) {
         }
         index += run;
     }
+}
+
+/// A run at an end has only one neighbour, and stays.
+fn interpolate(values: &mut [f64], limit: Option<u64>) {
+    let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let mut last: Option<usize> = None;
+    for index in 0..values.len() {
+        if is_absent(values[index]) {
+            continue;
+        }
+        if let Some(before) = last
+            && (1..=limit).contains(&(index - before - 1))
+        {
+            let (low, high) = (values[before], values[index]);
+            let slope = (high - low) / (index - before) as f64;
+            for inner in before + 1..index {
+                values[inner] = low + slope * (inner - before) as f64;
+            }
+        }
+        last = Some(index);
+    }
+}
+
+/// The decimal text of a float is exact, so its rounding is that of the float itself.
+fn round_to(value: f64, decimals: i32) -> f64 {
+    if decimals >= 0 {
+        let decimals = usize::try_from(decimals).unwrap_or(0).min(400);
+        return format!("{value:.decimals$}").parse().unwrap_or(value);
+    }
+    let unit = 10f64.powi(-decimals);
+    if unit.is_finite() { (value / unit).round_ties_even() * unit } else { 0.0 }
+}
+
+fn moving(row: &mut Row, points: usize, reducer: &Reducer, share_min: f64, after_ms: i64) {
+    let Some(grid) = row.grid else { return };
+    let count = row.values().len();
+    let first = (0..count).find(|index| grid.at(*index) > after_ms).unwrap_or(count);
+    let mut out = Row::default();
+    let start_ms = grid.at(first);
+    let new_grid = StepGrid::new(start_ms, grid.at(count) - 1, grid.step_ms);
+    out.reset_to_grid(new_grid, count - first);
+    let (mut column, mut scratch) = (Vec::new(), Vec::new());
+    for (value, end) in out.samples.values.iter_mut().zip(first + 1..=count) {
+        let window = &row.samples.values[end.saturating_sub(points)..end];
+        column.clear();
+        column.extend(window.iter().copied().filter(|value| !is_absent(*value)));
+        let share = column.len() as f64 / points.max(1) as f64;
+        if !column.is_empty() && share >= share_min {
+            *value = reduce(reducer, &column, f64::NAN, window.len(), &mut scratch);
+        }
+    }
+    *row = out;
 }
 
 fn changed(values: &mut [f64]) {

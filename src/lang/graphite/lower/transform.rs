@@ -193,6 +193,32 @@ pub(in crate::graphite) fn keep_last_value(c: Context<'_, '_>, a: &Arguments<'_>
     called(c, a, "keepLastValue", RowsFunction::KeepLast { limit })
 }
 
+pub(in crate::graphite) fn interpolate(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    let infinite = a.float("limit")?.is_none_or(|limit| limit == f64::INFINITY);
+    let limit = if infinite { None } else { a.integer("limit")? };
+    let limit = limit.map(|limit| u64::try_from(limit).unwrap_or(0));
+    called(c, a, "interpolate", RowsFunction::Interpolate { limit })
+}
+
+pub(in crate::graphite) fn round(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    let input = c.series(a, "seriesList")?;
+    let given = a.integer("precision")?;
+    let decimals = i32::try_from(given.unwrap_or(0))
+        .map_err(|_| a.bad("precision", "a small whole number"))?;
+    let after = given.map_or_else(|| ")".to_owned(), |given| format!(",{given})"));
+    let mark = given.unwrap_or(0).to_string();
+    let rounded = rows(input, RowsFunction::RoundTo { decimals });
+    Ok(wrapped(rounded, "round(", &after, ("round", &mark)))
+}
+
+pub(in crate::graphite) fn sigmoid(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    simple(c, a, "sigmoid", "sigmoid", |input| rows(input, RowsFunction::Sigmoid))
+}
+
+pub(in crate::graphite) fn logit(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    simple(c, a, "logit", "logit", |input| rows(input, RowsFunction::Logit))
+}
+
 pub(in crate::graphite) fn transform_null(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
     if a.get("referenceSeries").is_some() {
         return Err(a.bad("referenceSeries", "nothing: reference series are not supported"));
