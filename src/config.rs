@@ -251,7 +251,8 @@ const TIME_UNITS: [(&str, i64); 6] = [
 ];
 
 /// Units of size, largest first, in bytes.
-const SIZE_UNITS: [(&str, i64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+const SIZE_UNITS: [(&str, i64); 4] =
+    [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 /// A size: `"2GiB"`, `"64MiB"`, or a number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -315,8 +316,8 @@ impl Serialize for Millis {
 
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = NumberOrText::deserialize(deserializer)?
-            .value(&SIZE_UNITS, "\"64MiB\" or \"2GiB\"")?;
+        let value =
+            NumberOrText::deserialize(deserializer)?.value(&SIZE_UNITS, "\"64MiB\" or \"2GiB\"")?;
         Ok(Self(value.unsigned_abs()))
     }
 }
@@ -433,9 +434,8 @@ fn set(table: &mut Table, key: &str, text: &str) {
             table.insert(key.to_owned(), value);
         }
         Some((section, name)) => {
-            let inner = table
-                .entry(section.to_owned())
-                .or_insert_with(|| Value::Table(Table::new()));
+            let inner =
+                table.entry(section.to_owned()).or_insert_with(|| Value::Table(Table::new()));
             if let Value::Table(inner) = inner {
                 inner.insert(name.to_owned(), value);
             }

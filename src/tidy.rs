@@ -66,7 +66,8 @@ fn files_say_their_duty_and_keep_their_size() {
         }
         for (number, line) in text.lines().enumerate() {
             // Texts of protocols may not be broken up.
-            if line.chars().count() > LINE_CHARS_MAX && !line.contains('"') && !line.contains("//") {
+            if line.chars().count() > LINE_CHARS_MAX && !line.contains('"') && !line.contains("//")
+            {
                 problems.push(format!("{path}:{}: longer than {LINE_CHARS_MAX}", number + 1));
             }
         }
@@ -87,7 +88,9 @@ fn functions_keep_their_size() {
             let code = line.trim_start();
             let indent = line.len() - code.len();
             let is_function = code.starts_with("fn ")
-                || (code.starts_with("pub") || code.starts_with("async") || code.starts_with("const fn"))
+                || (code.starts_with("pub")
+                    || code.starts_with("async")
+                    || code.starts_with("const fn"))
                     && code.contains("fn ");
             if is_function && !code.ends_with(';') && indent <= 4 {
                 start = Some((number, indent));
@@ -148,7 +151,8 @@ fn layers_keep_to_themselves() {
 fn the_engine_knows_no_language() {
     let mut problems = Vec::new();
     for (path, text) in sources() {
-        if !(path.starts_with("src/plan/") || path.starts_with("src/exec/")) || is_test_file(&path) {
+        if !(path.starts_with("src/plan/") || path.starts_with("src/exec/")) || is_test_file(&path)
+        {
             continue;
         }
         for (number, line) in without_tests(&text).lines().enumerate() {

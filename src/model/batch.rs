@@ -4,6 +4,10 @@
 //! samples of one kind. Nothing is allocated per label or per row once the buffers have grown, and
 //! a decoder recycles the batch it gets back in the report.
 //!
+//! A decoder that has seen the very bytes of a label set before may hand them over as they are, with the
+//! hash it remembers ([`WriteBatch::begin_known_row`]); they become labels only if the store asks
+//! ([`WriteBatch::unpack`]), which it does for a series that it does not know.
+//!
 //! Rows are *not* validated here beyond order: whether a label set is valid UTF-8 and within limits
 //! is checked by the store when it creates the series, so a known series never pays for it. Rules of
 //! one protocol alone (the characters OpenTSDB allows) are the decoder's.
@@ -29,7 +33,12 @@ pub struct Row {
     pub sample_count: u32,
     /// What the values of this row are.
     pub kind: SampleKind,
+    /// The key is still in the sender's spelling.
+    pub is_raw: bool,
 }
+
+/// Turns the sender's spelling of a label set, known to be a valid one, into packed labels.
+pub type UnpackKey = fn(raw: &[u8], packed: &mut Vec<u8>);
 
 /// Rows of samples on their way into the store.
 #[derive(Clone, Debug)]
@@ -44,6 +53,7 @@ pub struct WriteBatch {
     pairs: Vec<[u32; 4]>,
     sorted: bool,
     scratch: Vec<u8>,
+    unpack: Option<UnpackKey>,
 }
 
 impl WriteBatch {
@@ -59,6 +69,7 @@ impl WriteBatch {
             pairs: Vec::new(),
             sorted: true,
             scratch: Vec::new(),
+            unpack: None,
         }
     }
 
@@ -97,8 +108,16 @@ impl WriteBatch {
         self.keys.len() + self.timestamps.len() * 16 + self.rows.len() * size_of::<Row>()
     }
 
-    /// The packed labels of `row`.
+    /// The hasher of label sets, and of whatever else a decoder wants to recognise.
+    pub fn hasher(&self) -> SeriesHasher {
+        self.hasher
+    }
+
+    /// The packed labels of `row`; of a raw one none before [`WriteBatch::unpack`].
     pub fn labels(&self, row: &Row) -> LabelsRef<'_> {
+        if row.is_raw {
+            return LabelsRef::from_packed(&[]);
+        }
         let start = row.key_offset as usize;
         LabelsRef::from_packed(&self.keys[start..start + row.key_bytes as usize])
     }
@@ -121,7 +140,39 @@ impl WriteBatch {
             first_sample: self.timestamps.len() as u32,
             sample_count: 0,
             kind: SampleKind::Float,
+            is_raw: false,
         });
+    }
+
+    /// Opens a row of a label set that was seen before: `raw` is the sender's spelling, `hash` that of
+    /// its packed form. All raw rows of a batch have the same `unpack`.
+    #[inline]
+    pub fn begin_known_row(&mut self, raw: &[u8], hash: u128, unpack: UnpackKey) {
+        self.begin_row();
+        self.unpack = Some(unpack);
+        self.keys.extend_from_slice(raw);
+        if let Some(row) = self.rows.last_mut() {
+            row.hash = hash;
+            row.key_bytes = raw.len() as u32;
+            row.is_raw = true;
+        }
+    }
+
+    /// Makes labels of the key of row `index`, where it is raw.
+    pub fn unpack(&mut self, index: usize) {
+        let Some((row, unpack)) = self.rows.get_mut(index).zip(self.unpack) else {
+            return;
+        };
+        if !row.is_raw {
+            return;
+        }
+        let start = row.key_offset as usize;
+        self.scratch.clear();
+        unpack(&self.keys[start..start + row.key_bytes as usize], &mut self.scratch);
+        row.key_offset = self.keys.len() as u32;
+        row.key_bytes = self.scratch.len() as u32;
+        row.is_raw = false;
+        self.keys.extend_from_slice(&self.scratch);
     }
 
     /// Adds a label to the open row, in any order; empty values are left out.

@@ -7,6 +7,7 @@
 mod constants;
 mod invariants;
 mod matchers;
+mod order;
 mod sharing;
 
 use crate::node::{Node, Op, Plan};
@@ -17,6 +18,7 @@ pub fn optimise(mut plan: Plan) -> Plan {
         matchers::sort(node);
         constants::fold(node);
         invariants::lift(node);
+        order::relax(node);
     });
     sharing::share(&mut plan.root);
     plan

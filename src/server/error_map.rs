@@ -21,9 +21,7 @@ pub fn status(api: Api, kind: ErrorKind) -> StatusCode {
     use ErrorKind as Kind;
     match (api, kind) {
         // The engine ran and failed on the data: Prometheus calls that 422.
-        (Api::PrometheusQuery, Kind::TooLarge | Kind::Conflict) => {
-            StatusCode::UNPROCESSABLE_ENTITY
-        }
+        (Api::PrometheusQuery, Kind::TooLarge | Kind::Conflict) => StatusCode::UNPROCESSABLE_ENTITY,
         (Api::PrometheusQuery, Kind::Canceled) => client_closed_request(),
         (Api::OpenTsdb, Kind::TooLarge | Kind::Timeout) => StatusCode::PAYLOAD_TOO_LARGE,
         (Api::PrometheusWrite, Kind::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,

@@ -52,9 +52,18 @@ fn plan_of(state: &Arc<State>, params: &Params) -> Result<Plan, Response> {
             let grid = StepGrid::new(start_ms, end_ms, step_ms);
             lower(&parse(query)?, &lower_options(state, grid, state.settings.lookback_ms))
         }
-        other => Err(bad_data(&format!(
-            "unknown lang {other:?}: known are promql, opentsdb, graphite"
-        ))),
+        "graphite" => crate::graphite::explain_plan(state, params.pairs().to_vec(), query),
+        "opentsdb" => {
+            let mut pairs = params.pairs().to_vec();
+            if params.get("start").is_none() {
+                pairs.push(("start".to_owned(), "1h-ago".to_owned()));
+            }
+            pairs.push(("m".to_owned(), query.to_owned()));
+            crate::opentsdb::explain_plan(state, &pairs).map_err(|error| bad_data(&error.message))
+        }
+        other => {
+            Err(bad_data(&format!("unknown lang {other:?}: known are promql, opentsdb, graphite")))
+        }
     }
 }
 

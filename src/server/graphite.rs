@@ -14,6 +14,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{MethodRouter, get, post};
 
+pub(crate) use render::explain_plan;
+
 use crate::state::State;
 
 /// The version that clients see; Grafana reads it as that of a Graphite with tags and `/functions`.

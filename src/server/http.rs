@@ -25,8 +25,13 @@ pub fn router(state: Arc<State>) -> Router {
     finish(apis, state)
 }
 
+/// OpenTSDB's own port.
+pub fn opentsdb_router(state: Arc<State>) -> Router {
+    finish(opentsdb::own_router(), state)
+}
+
 /// Adds the shared layers to the routes of a port.
-pub fn finish(routes: Router<Arc<State>>, state: Arc<State>) -> Router {
+fn finish(routes: Router<Arc<State>>, state: Arc<State>) -> Router {
     routes
         .layer(from_fn_with_state(Arc::clone(&state), refuse_until_ready))
         .merge(admin::router())

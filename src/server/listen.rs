@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::graphite::receive;
+use crate::opentsdb::telnet;
 use crate::state::State;
 
 /// How long open connections may finish their requests after a stop was asked for.
@@ -75,7 +76,10 @@ fn bind_error(address: &str, purpose: &'static str, source: io::Error) -> BindEr
     BindError { address: address.to_owned(), purpose, hint, source }
 }
 
-async fn tcp(address: &Option<String>, purpose: &'static str) -> Result<Option<TcpListener>, BindError> {
+async fn tcp(
+    address: &Option<String>,
+    purpose: &'static str,
+) -> Result<Option<TcpListener>, BindError> {
     match address {
         None => Ok(None),
         Some(address) => match TcpListener::bind(address).await {
@@ -153,16 +157,14 @@ impl Bound {
                 receive::serve_pickle(stream, Arc::clone(&state), shutdown)
             }));
         }
-        if let Some(listener) = self.opentsdb {
-            let routes = crate::opentsdb::own_router();
-            let router = crate::http::finish(routes, Arc::clone(&state));
-            let state = Arc::clone(&state);
-            loops.spawn(accept(listener, shutdown.clone(), move |stream, shutdown| {
-                crate::opentsdb::telnet::serve(stream, router.clone(), Arc::clone(&state), shutdown)
-            }));
-        }
         if let Some(socket) = self.graphite_udp {
             loops.spawn(receive::serve_udp(socket, Arc::clone(&state), shutdown.clone()));
+        }
+        if let Some(listener) = self.opentsdb {
+            let router = crate::http::opentsdb_router(Arc::clone(&state));
+            loops.spawn(accept(listener, shutdown.clone(), move |stream, shutdown| {
+                telnet::serve(stream, router.clone(), Arc::clone(&state), shutdown)
+            }));
         }
         while loops.join_next().await.is_some() {}
     }

@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use base::clock::Clock;
 use base::metrics::Metrics;
 use model::{Appender, Source};
+use parking_lot::RwLock;
 pub use plan::QueryLimits;
 use tokio::sync::Semaphore;
+use wire::prometheus::remote_write::KnownKeys;
 
 /// Figures about the store for status pages; implemented by whoever owns the store.
 pub trait StoreStatus: Send + Sync {
@@ -83,6 +85,8 @@ pub struct State {
     pub clock: Arc<dyn Clock>,
     /// What the user set.
     pub settings: Settings,
+    /// Spellings of label sets that remote write has seen.
+    pub known_keys: RwLock<KnownKeys>,
     /// One permit per running query.
     pub query_permits: Semaphore,
     /// When the process started, in milliseconds.
@@ -110,6 +114,7 @@ impl State {
             metrics,
             clock,
             settings,
+            known_keys: RwLock::default(),
             query_permits,
             started_ms,
             ready,

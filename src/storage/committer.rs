@@ -183,10 +183,10 @@ impl Committer {
         let mut logged: Vec<(TenantId, Vec<SeriesId>)> = Vec::new();
         self.frames.clear();
         let mut pending = Vec::with_capacity(appends.len());
-        for (batch, reply) in appends {
+        for (mut batch, reply) in appends {
             let tenant = batch.tenant();
             let mut ids = Vec::new();
-            let resolved = self.prepare(&batch, &bounds, &mut ids);
+            let resolved = self.prepare(&mut batch, &bounds, &mut ids);
             logged.push((tenant, ids));
             pending.push(Pending { batch, reply, resolved });
         }
@@ -206,7 +206,7 @@ impl Committer {
     /// Resolves and encodes one batch.
     fn prepare(
         &mut self,
-        batch: &WriteBatch,
+        batch: &mut WriteBatch,
         bounds: &Bounds,
         logged: &mut Vec<SeriesId>,
     ) -> Resolved {

@@ -44,6 +44,11 @@ fn parse(text: &[u8]) -> Vec<(String, String)> {
 }
 
 impl Params {
+    /// Parameters that are at hand already.
+    pub(super) fn from_pairs(pairs: Vec<(String, String)>) -> Self {
+        Self { pairs, takes_utf8: true }
+    }
+
     /// The last value of `name`.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.pairs.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())

@@ -48,6 +48,16 @@ pub(super) async fn render(
     })
 }
 
+/// The plan of a render request with these parameters, for `explain`.
+pub(crate) fn explain_plan(
+    state: &State,
+    params: Vec<(String, String)>,
+    target: &str,
+) -> Result<plan::Plan, Response> {
+    let options = options(state, &Params::from_pairs(params), "json")?;
+    lower([target], &options).map_err(|error| failure(&error))
+}
+
 fn plain(content_type: &'static str, body: String) -> Response {
     ([(header::CONTENT_TYPE, content_type)], body).into_response()
 }

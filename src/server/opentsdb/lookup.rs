@@ -87,9 +87,8 @@ pub(super) async fn search(
     params: &Params,
     rest: &[&str],
 ) -> Result<Reply, Refusal> {
-    let invalid = |details: String| {
-        Refusal::bad("Invalid search query type supplied").with(details)
-    };
+    let invalid =
+        |details: String| Refusal::bad("Invalid search query type supplied").with(details);
     match rest {
         ["lookup", ..] => {
             allow(&request, &[Method::GET, Method::POST])?;
@@ -181,7 +180,10 @@ fn given(side: &Option<String>) -> Option<&String> {
 }
 
 /// The series asked for, or the name that does not exist.
-fn answer(source: &dyn Source, question: &Question) -> Result<Result<Vec<Labels>, Name>, SourceError> {
+fn answer(
+    source: &dyn Source,
+    question: &Question,
+) -> Result<Result<Vec<Labels>, Name>, SourceError> {
     let pairs = question.tags.as_deref().unwrap_or_default();
     let metric = given(&question.metric);
     let mut wanted: Vec<Name> = metric.cloned().map(Name::Metric).into_iter().collect();
@@ -214,8 +216,7 @@ fn tests(pairs: &[Pair]) -> Vec<Matcher> {
     keys.dedup();
     let test = |key: &String| {
         let of_key = pairs.iter().filter(|(other, _)| given(other) == Some(key));
-        let values: Option<Vec<String>> =
-            of_key.map(|(_, value)| given(value).cloned()).collect();
+        let values: Option<Vec<String>> = of_key.map(|(_, value)| given(value).cloned()).collect();
         let test = match values {
             None => ValueTest::NotEqual(String::new()),
             Some(mut values) => {
@@ -280,7 +281,10 @@ mod tests_of_questions {
         assert_eq!(parse_question("m"), Ok((some("m"), vec![])));
         assert_eq!(parse_question("m{}"), Ok((some("m"), vec![])));
         assert_eq!(parse_question("{a=}"), Ok((None, vec![(some("a"), None)])));
-        assert_eq!(parse_question("m{=b,*=c}"), Ok((some("m"), vec![(None, some("b")), (some("*"), some("c"))])));
+        assert_eq!(
+            parse_question("m{=b,*=c}"),
+            Ok((some("m"), vec![(None, some("b")), (some("*"), some("c"))]))
+        );
         for text in ["{}", "m{a=b", "m{a}", "m{=}", "m{a=b=c}"] {
             assert!(parse_question(text).is_err(), "{text}");
         }

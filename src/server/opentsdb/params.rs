@@ -35,8 +35,7 @@ impl Params {
 pub(super) async fn read_body(request: Request, max: usize) -> Result<Bytes, Refusal> {
     let encoding = request.headers().get(header::CONTENT_ENCODING);
     let encoding = encoding.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-    let too_large =
-        || Refusal::too_large(format!("request content is larger than {max} bytes"));
+    let too_large = || Refusal::too_large(format!("request content is larger than {max} bytes"));
     let body = axum::body::to_bytes(request.into_body(), max).await.map_err(|_| too_large())?;
     let deflated = match encoding.as_str() {
         "gzip" | "x-gzip" => true,

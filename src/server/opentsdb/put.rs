@@ -40,11 +40,7 @@ pub(super) async fn put(
     outcome
 }
 
-async fn store(
-    state: &Arc<State>,
-    request: Request,
-    params: &Params,
-) -> Result<Reply, Refusal> {
+async fn store(state: &Arc<State>, request: Request, params: &Params) -> Result<Reply, Refusal> {
     allow(&request, &[Method::POST])?;
     let flags = PutFlags {
         summary: params.has("summary"),

@@ -16,10 +16,10 @@ use plan::Plan;
 use wire::opentsdb::query_json::{Extras, Style, push_result};
 
 use super::dispatch::allow;
+use super::echo;
 use super::names;
 use super::params::{Params, read_body};
 use super::reply::{Refusal, Reply};
-use super::echo;
 use crate::run_query::{run_lookup, run_query};
 use crate::state::State;
 

@@ -50,9 +50,9 @@ pub fn parse_form(text: &[u8]) -> Vec<(String, String)> {
 }
 
 impl Params {
-    /// The parameters in a list of pairs.
-    pub fn from_pairs(pairs: Vec<(String, String)>) -> Self {
-        Self(pairs)
+    /// All names and values.
+    pub fn pairs(&self) -> &[(String, String)] {
+        &self.0
     }
 
     /// The first value of `name`; empty counts as missing.
@@ -142,9 +142,7 @@ pub fn parse_duration(text: &str) -> Result<i64, String> {
     if let Some(seconds) = parse_float(text) {
         let nanos = seconds * 1e9;
         if !(i64::MIN as f64..=i64::MAX as f64).contains(&nanos) {
-            return Err(format!(
-                "cannot parse {text:?} to a valid duration. It overflows int64"
-            ));
+            return Err(format!("cannot parse {text:?} to a valid duration. It overflows int64"));
         }
         return Ok((nanos / 1e6) as i64);
     }

@@ -6,8 +6,8 @@ use axum::extract::State as Extract;
 use axum::response::Response;
 use base::error::ErrorKind;
 use exec::{Output, Value};
-use model::{ResultSeries, StepGrid};
 use lang::promql::{Expr, LowerOptions, ValueType};
+use model::{ResultSeries, StepGrid};
 use plan::{Annotation, Level, Plan};
 use wire::prometheus::query_json;
 
@@ -113,9 +113,9 @@ pub async fn range(
     if end_ms < start_ms {
         return Err(invalid("end", "end timestamp must not be before start time"));
     }
-    let step_ms = params.duration_ms("step")?.ok_or_else(|| {
-        invalid("step", "cannot parse \"\" to a valid duration")
-    })?;
+    let step_ms = params
+        .duration_ms("step")?
+        .ok_or_else(|| invalid("step", "cannot parse \"\" to a valid duration"))?;
     if step_ms <= 0 {
         return Err(invalid(
             "step",

@@ -52,7 +52,7 @@ async fn write(state: &Arc<State>, request: Request) -> Result<(), Refusal> {
         (StatusCode::BAD_REQUEST, format!("cannot read the body (at most {max} bytes): {error}"))
     })?;
     let batch = state.appender.batch(TenantId::DEFAULT);
-    let (decoded, batch) = decode_body(&body, batch).map_err(|error| {
+    let (decoded, batch) = decode_body(state, &body, batch).map_err(|error| {
         state.metrics.rejected_samples.with("malformed").inc();
         (StatusCode::BAD_REQUEST, error.to_string())
     })?;
@@ -68,7 +68,7 @@ async fn write(state: &Arc<State>, request: Request) -> Result<(), Refusal> {
             .await
             .map_err(|error| (status(Api::PrometheusWrite, error.kind()), error.to_string()))?;
         state.metrics.ingested_samples.with("remote_write").add(report.written);
-        check_report(state, &report)?;
+        check_report(state, report)?;
     }
     if decoded.histograms > 0 {
         let text =
@@ -112,18 +112,22 @@ fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 fn decode_body(
+    state: &State,
     body: &Bytes,
     mut batch: WriteBatch,
 ) -> Result<(Decoded, WriteBatch), RemoteWriteError> {
     let mut message = Vec::new();
     decompress(body, &mut message)?;
-    let decoded = decode(&message, &mut batch)?;
+    let decoded = decode(&message, &state.known_keys.read(), &mut batch)?;
+    if !decoded.learned.is_empty() {
+        state.known_keys.write().learn(&decoded.learned);
+    }
     Ok((decoded, batch))
 }
 
 /// Label sets that are none were dropped as Prometheus drops them; the rest of the rejects is the
 /// sender's to know.
-fn check_report(state: &State, report: &AppendReport) -> Result<(), Refusal> {
+fn check_report(state: &State, mut report: AppendReport) -> Result<(), Refusal> {
     let mut first = None;
     for reject in &report.rejects {
         state.metrics.rejected_samples.with(reject_label(&reject.reason)).inc();
@@ -136,6 +140,7 @@ fn check_report(state: &State, report: &AppendReport) -> Result<(), Refusal> {
     match first {
         None => Ok(()),
         Some(reject) => {
+            report.batch.unpack(reject.row as usize);
             let labels = report.batch.rows().get(reject.row as usize);
             let labels = labels.map(|row| report.batch.labels(row).to_string()).unwrap_or_default();
             let count = report.rejects.len();

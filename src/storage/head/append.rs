@@ -66,10 +66,17 @@ impl TenantHead {
     }
 
     /// Finds or creates the series of every row that has a sample inside `bounds`.
-    pub(crate) fn resolve(&mut self, batch: &WriteBatch, bounds: &Bounds) -> Resolved {
+    pub(crate) fn resolve(&mut self, batch: &mut WriteBatch, bounds: &Bounds) -> Resolved {
+        let mut found = Vec::with_capacity(batch.rows().len());
+        self.index.lookup_all(batch.rows().iter().map(|row| row.hash), &mut found);
+        // The index and the log want labels of what they do not know.
+        for (index, known) in found.iter().enumerate() {
+            let log_id = known.and_then(|id| self.log_ids.get(id.0 as usize));
+            if log_id.is_none_or(|log_id| *log_id == 0) {
+                batch.unpack(index);
+            }
+        }
         let rows = batch.rows();
-        let mut found = Vec::with_capacity(rows.len());
-        self.index.lookup_all(rows.iter().map(|row| row.hash), &mut found);
         let mut resolved = Resolved {
             ids: Vec::with_capacity(rows.len()),
             rejects: Vec::new(),

@@ -1,15 +1,20 @@
 //! Remote write 1.0: a snappy block of protobuf to a [`WriteBatch`].
 //!
-//! The decoder walks the message on borrowed bytes and copies each label once, into the batch's key
-//! buffer; nothing else is allocated. Text is not validated here: a known series is found by the hash
+//! The decoder walks the message on borrowed bytes. A sender spells a series alike every time, so the
+//! bytes of its labels as a whole are looked up in a [`KnownKeys`] first: a known series costs one hash
+//! and one copy, whatever the number of its labels. Otherwise each label is copied once, into the
+//! batch's key buffer; nothing else is allocated. Text is not validated here: a known series is found by the hash
 //! of its bytes, and an unknown one is checked when it is created. Unknown fields are skipped, as the
 //! protocol demands.
 //!
 //! A time series that Prometheus would drop (no metric name, an empty or repeated label name) is
 //! dropped here too, and reported, while the rest of the request is kept.
 
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
 use base::limits::{REMOTE_WRITE_BYTES_MAX, SAMPLES_PER_REQUEST_MAX};
-use model::WriteBatch;
+use model::{LabelsRef, SeriesHasher, TenantId, WriteBatch};
 
 /// A request that cannot be taken as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +54,64 @@ pub struct Decoded {
     pub first_drop: Option<String>,
     /// Native histograms, which this version does not store.
     pub histograms: usize,
+    /// For [`KnownKeys::learn`].
+    pub learned: Vec<(u128, u128)>,
+}
+
+/// Label sets that were seen before: the hash of their spelling in a message to the hash of the set.
+/// Only valid sets are in it.
+#[derive(Debug, Default)]
+pub struct KnownKeys {
+    hashes: HashMap<u128, u128, BuildHasherDefault<AlreadyHashed>>,
+}
+
+impl KnownKeys {
+    /// Spellings that are remembered; beyond that all are forgotten and learned again. 48 bytes each.
+    pub const KEYS_MAX: usize = 4_000_000;
+
+    /// Remembers what a decoding learned.
+    pub fn learn(&mut self, learned: &[(u128, u128)]) {
+        if self.hashes.len() + learned.len() > Self::KEYS_MAX {
+            self.hashes = HashMap::default();
+        }
+        self.hashes.extend(learned.iter().copied());
+    }
+}
+
+/// Keys are hashes under a secret seed already: their low half is as good as any hash of them.
+#[derive(Debug, Default)]
+struct AlreadyHashed(u64);
+
+impl Hasher for AlreadyHashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _bytes: &[u8]) {}
+
+    fn write_u128(&mut self, hash: u128) {
+        self.0 = hash as u64;
+    }
+}
+
+/// Packs a run of label fields that decoded before.
+fn unpack_labels(raw: &[u8], packed: &mut Vec<u8>) {
+    let mut batch = WriteBatch::new(TenantId::DEFAULT, SeriesHasher::with_seed(0));
+    batch.begin_row();
+    let (mut named, mut problem) = (false, None);
+    let mut reader = Reader { bytes: raw, position: 0 };
+    while let Ok(Some((1, LENGTH_DELIMITED))) = reader.tag("a label") {
+        let Ok(field) = reader.nested("a label") else {
+            break;
+        };
+        if label(field, &mut batch, &mut named, &mut problem).is_err() {
+            break;
+        }
+    }
+    if batch.end_labels().is_ok() {
+        let labels: Option<LabelsRef<'_>> = batch.rows().first().map(|row| batch.labels(row));
+        packed.extend_from_slice(labels.map_or(&[], |labels| labels.as_packed()));
+    }
 }
 
 /// Decompresses a snappy block into `out`, refusing before inflating what is too large.
@@ -70,14 +133,18 @@ pub fn decompress(body: &[u8], out: &mut Vec<u8>) -> Result<(), RemoteWriteError
 
 /// Appends the series of a decompressed `WriteRequest` to `batch`. On `Err` the batch holds a part
 /// of the request and must not be stored.
-pub fn decode(message: &[u8], batch: &mut WriteBatch) -> Result<Decoded, RemoteWriteError> {
+pub fn decode(
+    message: &[u8],
+    known: &KnownKeys,
+    batch: &mut WriteBatch,
+) -> Result<Decoded, RemoteWriteError> {
     let mut decoded = Decoded::default();
     let mut reader = Reader { bytes: message, position: 0 };
     while let Some((field, wire)) = reader.tag("a field of the request")? {
         match (field, wire) {
             (1, LENGTH_DELIMITED) => {
                 let series = reader.nested("a time series")?;
-                time_series(series, batch, &mut decoded)?;
+                time_series(series, known, batch, &mut decoded)?;
             }
             _ => reader.skip(wire, "a field of the request")?,
         }
@@ -90,6 +157,75 @@ pub fn decode(message: &[u8], batch: &mut WriteBatch) -> Result<Decoded, RemoteW
 }
 
 fn time_series(
+    reader: Reader<'_>,
+    known: &KnownKeys,
+    batch: &mut WriteBatch,
+    decoded: &mut Decoded,
+) -> Result<(), RemoteWriteError> {
+    let raw = leading_labels(&reader);
+    let raw_hash = batch.hasher().hash(raw);
+    if !raw.is_empty()
+        && let Some(hash) = known.hashes.get(&raw_hash)
+    {
+        batch.begin_known_row(raw, *hash, unpack_labels);
+        let samples = Reader { bytes: reader.bytes, position: raw.len() };
+        if known_series(samples, batch, decoded)? {
+            return Ok(());
+        }
+        batch.abandon_row();
+    }
+    let rows = batch.rows().len();
+    new_series(reader, batch, decoded)?;
+    if let Some(row) = batch.rows().get(rows) {
+        decoded.learned.push((raw_hash, row.hash));
+    }
+    Ok(())
+}
+
+/// The label fields at the front of a time series, as one run of bytes.
+#[inline]
+fn leading_labels<'a>(reader: &Reader<'a>) -> &'a [u8] {
+    const LABEL_TAG: u8 = 1 << 3 | LENGTH_DELIMITED;
+    let mut reader = reader.clone();
+    let mut end = 0;
+    while reader.bytes.get(reader.position) == Some(&LABEL_TAG) {
+        reader.position += 1;
+        if reader.nested("a label").is_err() {
+            break;
+        }
+        end = reader.position;
+    }
+    &reader.bytes[..end]
+}
+
+/// The samples of a series whose labels are known; false when there are more labels behind them.
+#[inline]
+fn known_series(
+    mut reader: Reader<'_>,
+    batch: &mut WriteBatch,
+    decoded: &mut Decoded,
+) -> Result<bool, RemoteWriteError> {
+    let mut has_samples = false;
+    while let Some((field, wire)) = reader.tag("a field of a time series")? {
+        match (field, wire) {
+            (1, LENGTH_DELIMITED) => return Ok(false),
+            (2, LENGTH_DELIMITED) => {
+                let (timestamp_ms, value) = sample(reader.nested("a sample")?)?;
+                batch.push_float(timestamp_ms, value);
+                has_samples = true;
+            }
+            (4, LENGTH_DELIMITED) => {
+                reader.nested("a histogram")?;
+                decoded.histograms += 1;
+            }
+            _ => reader.skip(wire, "a field of a time series")?,
+        }
+    }
+    finish_series(batch, has_samples, None, decoded);
+    Ok(true)
+}
+
+fn new_series(
     mut reader: Reader<'_>,
     batch: &mut WriteBatch,
     decoded: &mut Decoded,

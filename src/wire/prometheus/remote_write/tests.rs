@@ -36,7 +36,7 @@ fn a_request_becomes_rows() {
         metadata: vec![],
     };
     let mut batch = batch();
-    let decoded = decode(&request.encode_to_vec(), &mut batch).unwrap();
+    let decoded = decode(&request.encode_to_vec(), &KnownKeys::default(), &mut batch).unwrap();
     assert_eq!(decoded.dropped_series, 2);
     assert_eq!(decoded.samples, 3);
     let shown: Vec<String> = batch.rows().iter().map(|row| batch.labels(row).to_string()).collect();
@@ -55,9 +55,36 @@ fn labels_behind_samples_are_still_labels() {
     prost::encoding::encode_varint(both.len() as u64, &mut message);
     message.extend(both);
     let mut batch = batch();
-    assert_eq!(decode(&message, &mut batch).unwrap().samples, 1);
+    assert_eq!(decode(&message, &KnownKeys::default(), &mut batch).unwrap().samples, 1);
     let labels = Labels::from_pairs([("__name__", "up"), ("zone", "x")]);
     assert_eq!(batch.labels(&batch.rows()[0]), labels.view());
+}
+
+#[test]
+fn a_known_spelling_gives_the_same_rows() {
+    let request = WriteRequest {
+        timeseries: vec![
+            series(&[("job", "a"), ("__name__", "up"), ("empty", "")], &[(1, 1.0), (2, 2.0)]),
+            series(&[("__name__", "up")], &[(3, 3.0)]),
+            series(&[("job", "nameless")], &[(1, 1.0)]),
+        ],
+        metadata: vec![],
+    };
+    let message = request.encode_to_vec();
+    let (mut first, mut second, mut known) = (batch(), batch(), KnownKeys::default());
+    let learned = decode(&message, &known, &mut first).unwrap().learned;
+    assert_eq!(learned.len(), 2, "a dropped series is never known");
+    known.learn(&learned);
+    let decoded = decode(&message, &known, &mut second).unwrap();
+    assert_eq!((decoded.samples, decoded.dropped_series, decoded.learned.len()), (3, 1, 0));
+    for index in 0..first.rows().len() {
+        assert!(second.rows()[index].is_raw);
+        second.unpack(index);
+        let (a, b) = (first.rows()[index], second.rows()[index]);
+        assert_eq!(a.hash, b.hash);
+        assert_eq!(first.labels(&a), second.labels(&b));
+        assert_eq!(first.samples(&a), second.samples(&b));
+    }
 }
 
 #[test]
@@ -90,7 +117,7 @@ fn damaged_messages_never_panic() {
         }
         damaged.truncate(rng.below(whole.len() as u64 + 1) as usize);
         let mut batch = batch();
-        let _ = decode(&damaged, &mut batch);
+        let _ = decode(&damaged, &KnownKeys::default(), &mut batch);
         let mut out = Vec::new();
         let _ = decompress(&damaged, &mut out);
     }
