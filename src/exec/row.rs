@@ -241,12 +241,15 @@ impl<'s> Identity<'s> {
     }
 }
 
-/// `labels` without the metric's name.
+/// What describes the metric rather than the series: gone once the value is another quantity.
+pub(crate) const METRIC_LABELS: [&str; 3] = [METRIC_NAME, "__type__", "__unit__"];
+
+/// `labels` without the metric's name, type and unit.
 pub(crate) fn without_name(labels: &Labels) -> Labels {
-    match labels.metric_name() {
-        Some(_) => LabelBuilder::from_labels(labels.view()).remove(METRIC_NAME).build(),
-        None => labels.clone(),
+    if METRIC_LABELS.iter().all(|name| labels.get(name).is_none()) {
+        return labels.clone();
     }
+    LabelBuilder::from_labels(labels.view()).retain(|name| !METRIC_LABELS.contains(&name)).build()
 }
 
 /// Collected rows. Their room in the budget is given back when they are dropped.

@@ -14,7 +14,7 @@ use crate::executor::{Executor, Sink};
 use crate::kernels::arithmetic::combine;
 use crate::operators::grouping::pack;
 use crate::operators::{distinct, sets};
-use crate::row::{ABSENT, Identity, Row, Rows, is_absent};
+use crate::row::{ABSENT, Identity, METRIC_LABELS, Row, Rows, is_absent};
 
 /// The combined rows.
 pub(crate) fn stream(
@@ -275,13 +275,13 @@ impl<'j, 'e> Matcher<'j, 'e> {
         let one_to_one = matching.cardinality == Cardinality::OneToOne;
         if !one_to_one
             && matching.include.is_empty()
-            && (!drops_name || many.metric_name().is_none())
+            && (!drops_name || METRIC_LABELS.iter().all(|name| many.get(name).is_none()))
         {
             return many.clone();
         }
         let mut builder = LabelBuilder::from_labels(many.view());
         if drops_name {
-            builder.remove(METRIC_NAME);
+            builder.retain(|name| !METRIC_LABELS.contains(&name));
         }
         if one_to_one {
             builder.retain(|name| listed(name) == matching.on);

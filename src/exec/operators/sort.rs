@@ -19,7 +19,9 @@ pub(crate) fn stream(
     sink: &mut Sink<'_>,
 ) -> Result<(), ExecError> {
     let mut rows = executor.collect(input)?;
-    let single = rows.iter().all(|(_, row)| row.values().len() <= 1);
+    // Without rows only the plan tells whether there is a single instant.
+    let asked = plan::check::grid(input).is_none_or(|grid| grid.len() <= 1);
+    let single = asked && rows.iter().all(|(_, row)| row.values().len() <= 1);
     if !single && !matches!(order, SortOrder::Title) {
         executor.annotate(AnnotationKind::SortInRangeQuery, span);
         return rows.as_mut().iter_mut().try_for_each(|(identity, row)| sink(identity, row));

@@ -112,20 +112,21 @@ impl Lowerer<'_> {
         Ok(self.expr(expr, grid)?.node)
     }
 
-    /// The node with pending names taken off.
+    /// The node with pending names taken off, and what goes with a name.
     fn settle(&self, lowered: Lowered) -> Node {
         if !lowered.name_pending {
             return lowered.node;
         }
-        let span = lowered.node.span;
-        let rule = RelabelRule::Replace {
-            destination: METRIC_NAME.to_owned(),
-            template: String::new(),
-            source: METRIC_NAME.to_owned(),
-            pattern: anything(),
-        };
-        let op = Op::Relabel(Relabel { input: Box::new(lowered.node), rule });
-        Node { op, span }
+        [METRIC_NAME, "__type__", "__unit__"].into_iter().fold(lowered.node, |node, label| {
+            let span = node.span;
+            let rule = RelabelRule::Replace {
+                destination: label.to_owned(),
+                template: String::new(),
+                source: label.to_owned(),
+                pattern: anything(),
+            };
+            Node { op: Op::Relabel(Relabel { input: Box::new(node), rule }), span }
+        })
     }
 
     /// How an operation that drops names does it: by itself, or at the end of the query.

@@ -3,10 +3,10 @@
 use model::{LabelBuilder, METRIC_NAME, StepGrid};
 use plan::node::Number;
 use plan::semantics::{
-    Arithmetic, BucketFunction, DatePart, FoldFunction, MapFunction, Reducer, RelabelRule,
-    SortOrder, Trig,
+    Arithmetic, BinaryOp, BucketFunction, Cardinality, DatePart, FoldFunction, MapFunction,
+    Matching, Reducer, RelabelRule, SortOrder, Trig,
 };
-use plan::{Node, Op, Relabel, Span};
+use plan::{Join, Map, Node, Op, Relabel, Span};
 
 use super::window::Reduction;
 use super::{LowerResult, Lowered, Lowerer, anything};
@@ -57,10 +57,7 @@ impl Lowerer<'_> {
                 let reduction = Reduction { function, arguments, keeps_name: false };
                 self.fold(argument(call, 1)?, grid, reduction, span)
             }
-            "predict_linear" => {
-                let reduction = self.with_scalars(call, FoldFunction::PredictLinear, grid)?;
-                self.fold(argument(call, 0)?, grid, reduction, span)
-            }
+            "predict_linear" => self.predict_linear(call, span, grid),
             "double_exponential_smoothing" => {
                 let reduction = self.with_scalars(call, FoldFunction::DoubleExponential, grid)?;
                 self.fold(argument(call, 0)?, grid, reduction, span)
@@ -124,6 +121,52 @@ impl Lowerer<'_> {
         let arguments = call.arguments.iter().skip(1);
         let arguments = arguments.map(|one| self.scalar(one, grid)).collect::<Result<_, _>>()?;
         Ok(Reduction { function, arguments, keeps_name: false })
+    }
+
+    /// Over a window fixed by `@` the line is the same at every instant, but the horizon counts from
+    /// each: the line's value at the first instant plus its slope times the seconds since.
+    fn predict_linear(&self, call: &Call, span: Span, grid: StepGrid) -> LowerResult {
+        let window = argument(call, 0)?;
+        if grid.len() <= 1 || !super::is_invariant(window) {
+            let reduction = self.with_scalars(call, FoldFunction::PredictLinear, grid)?;
+            return self.fold(window, grid, reduction, span);
+        }
+        let first = StepGrid::instant(grid.start_ms);
+        let number = |value: f64, grid| Node::at(Op::Constant(Number(value), grid), span);
+        let repeated =
+            |lowered: Lowered| Node::at(Op::Repeat { input: Box::new(lowered.node), grid }, span);
+        let arguments = vec![number(0.0, first)];
+        let function = FoldFunction::PredictLinear;
+        let reduction = Reduction { function, arguments, keeps_name: false };
+        let start = repeated(self.fold(window, first, reduction, span)?);
+        let reduction = Reduction::plain(FoldFunction::Slope);
+        let slope = repeated(self.fold(window, first, reduction, span)?);
+        let scalar_sum = |left: Node, right: Node| {
+            let function =
+                MapFunction::Binary { op: BinaryOp::Add, argument_left: false, return_bool: false };
+            let (input, arguments) = (Box::new(left), vec![right]);
+            Node::at(Op::Map(Map { input, function, arguments, drop_name: false }), span)
+        };
+        let since =
+            scalar_sum(Node::at(Op::Time(grid), span), number(-(grid.start_ms as f64) / 1e3, grid));
+        let seconds = scalar_sum(since, self.scalar(argument(call, 1)?, grid)?);
+        let function = MapFunction::Binary {
+            op: BinaryOp::Multiply,
+            argument_left: false,
+            return_bool: false,
+        };
+        let (input, arguments) = (Box::new(slope), vec![seconds]);
+        let growth = Node::at(Op::Map(Map { input, function, arguments, drop_name: true }), span);
+        let matching = Matching {
+            on: false,
+            labels: Vec::new(),
+            cardinality: Cardinality::OneToOne,
+            include: Vec::new(),
+            fill: (None, None),
+        };
+        let (left, right) = (Box::new(start), Box::new(growth));
+        let join = Join { left, right, op: BinaryOp::Add, return_bool: false, matching };
+        Ok(Lowered::settled(Op::Join(join), span))
     }
 
     fn date(&self, call: &Call, part: DatePart, span: Span, grid: StepGrid) -> LowerResult {

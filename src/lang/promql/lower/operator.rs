@@ -85,12 +85,17 @@ impl Lowerer<'_> {
             Some(Group::Left) => Cardinality::ManyToOne,
             Some(Group::Right) => Cardinality::OneToMany,
         };
+        // The reference swaps the sides of a `group_right` before it fills, and its scripts say so.
+        let (fill_left, fill_right) = match written.group {
+            Some(Group::Right) => (written.fill_right, written.fill_left),
+            _ => (written.fill_left, written.fill_right),
+        };
         let matching = Matching {
             on: written.on,
             labels: written.labels.clone(),
             cardinality,
             include: written.include.clone(),
-            fill: (written.fill_left.map(Number), written.fill_right.map(Number)),
+            fill: (fill_left.map(Number), fill_right.map(Number)),
         };
         let keeps_values = op.is_set() || (op.is_comparison() && !binary.return_bool);
         let is_union = op == plan::semantics::BinaryOp::Or;
@@ -146,10 +151,12 @@ impl Lowerer<'_> {
             }
             AggregateOp::CountValues => {
                 let label = count_label(aggregate)?;
-                if let Grouping::By(labels) = &mut grouping
-                    && !labels.contains(&label)
-                {
-                    labels.push(label.clone());
+                // The label holds the counted value before rows are grouped: what it held in a row
+                // keeps no two of them apart.
+                match &mut grouping {
+                    Grouping::By(labels) => labels.retain(|one| *one != label),
+                    Grouping::Without(labels) => labels.push(label.clone()),
+                    Grouping::Title | Grouping::Each => {}
                 }
                 Reducer::CountValues(label)
             }

@@ -11,7 +11,8 @@ use super::token::{Kind, Operator, POWER, PRODUCT, Token, Word};
 use super::{SyntaxError, TOO_DEEP, is_end, number, quote};
 use crate::promql::Features;
 use crate::promql::ast::{
-    Aggregate, AggregateOp, At, Binary, Call, Edges, Expr, ExprKind, Group, Matching, Selector, Shift,
+    Aggregate, AggregateOp, At, Binary, Call, Edges, Expr, ExprKind, Group, Matching, Selector,
+    Shift,
 };
 use crate::promql::functions::signature;
 

@@ -33,6 +33,8 @@ fn push_escaped(out: &mut String, character: char, quote: char) {
         '\r' => out.push_str("\\r"),
         '\t' => out.push_str("\\t"),
         '\u{b}' => out.push_str("\\v"),
+        // No text holds this character as such: it stands for bytes that were no UTF-8.
+        char::REPLACEMENT_CHARACTER => out.push_str("\\xff"),
         c if (c as u32) < 0x20 || c as u32 == 0x7f => {
             out.push_str(&format!("\\x{:02x}", c as u32));
         }
