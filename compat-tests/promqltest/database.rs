@@ -1,0 +1,124 @@
+//! The store under test: a real engine in a folder of its own.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+
+use base::clock::ManualClock;
+use base::metrics::Metrics;
+use model::{Appender, Labels, METRIC_NAME, Source, TenantId};
+use storage::{Engine, EngineOptions, WalSync};
+
+use super::script::Load;
+use super::series::Value;
+
+/// Where the samples lie when they are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Store {
+    /// In memory.
+    Head,
+    /// In immutable blocks.
+    Blocks,
+}
+
+/// A store that is deleted with the value.
+pub(crate) struct Database {
+    engine: Engine,
+    folder: PathBuf,
+    store: Store,
+    /// Series that carry native histograms, which are not stored.
+    pub(crate) histograms: Vec<Labels>,
+    /// Series that carry start timestamps, which are not stored.
+    pub(crate) started: Vec<Labels>,
+}
+
+impl Database {
+    /// An empty store.
+    pub(crate) fn open(store: Store) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("tributary-promqltest-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        let options = EngineOptions {
+            wal_sync: WalSync::Interval(3_600_000),
+            // Some scripts span years in a handful of samples.
+            partition_ms: 20 * 86_400_000,
+            partitions_max: 1_000_000,
+            background: false,
+            ..EngineOptions::new(&folder)
+        };
+        let clock = Arc::new(ManualClock::new(0));
+        let engine = Engine::open(options, clock, Arc::new(Metrics::default())).unwrap();
+        Self { engine, folder, store, histograms: Vec::new(), started: Vec::new() }
+    }
+
+    /// What queries read.
+    pub(crate) fn source(&self) -> &dyn Source {
+        &self.engine
+    }
+
+    /// Stores the floats of `load` and notes what cannot be stored.
+    pub(crate) fn load(&mut self, load: &Load) {
+        let mut batch = self.engine.batch(TenantId::DEFAULT);
+        for series in &load.series {
+            batch.begin_row();
+            batch.set_labels(series.labels.view());
+            for (index, value) in series.values.iter().enumerate() {
+                if let Value::Float(float) = value {
+                    batch.push_float(index as i64 * load.step_ms, *float);
+                }
+            }
+            if series.values.contains(&Value::Histogram) {
+                self.histograms.push(series.labels.clone());
+            }
+            if load.with_histograms {
+                self.histograms.extend(histogram_of(&series.labels));
+            }
+        }
+        self.started.extend(load.started.iter().cloned());
+        let report = block_on(self.engine.append(batch)).unwrap();
+        assert!(report.rejects.is_empty(), "{:?}", report.rejects);
+        if self.store == Store::Blocks {
+            self.engine.flush_now().unwrap();
+        }
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let _ = self.engine.close();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The series of the histogram that a classic bucket belongs to.
+fn histogram_of(labels: &Labels) -> Option<Labels> {
+    let name = labels.metric_name()?;
+    let base = ["_bucket", "_count", "_sum"].iter().find_map(|end| name.strip_suffix(end))?;
+    let mut builder = model::LabelBuilder::from_labels(labels.view());
+    Some(builder.set(METRIC_NAME, base).remove("le").build())
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
