@@ -295,11 +295,9 @@ fn quoted(text: &str) -> Parsed<'_, ExprKind> {
             '\\' => {
                 chars.next_if(|(_, escaped)| *escaped != '\n');
             }
-            _ if next == quote => {
-                if chars.next_if(|(_, next)| *next == quote).is_none() {
-                    let kind = ExprKind::Text(inside[..index].to_owned());
-                    return Ok((&inside[index + 1..], kind));
-                }
+            _ if next == quote && chars.next_if(|(_, next)| *next == quote).is_none() => {
+                let kind = ExprKind::Text(inside[..index].to_owned());
+                return Ok((&inside[index + 1..], kind));
             }
             _ => {}
         }

@@ -41,10 +41,8 @@ pub fn push_path(batch: &mut WriteBatch, path: &[u8]) -> Result<(), PathError> {
 
 #[inline(never)]
 fn push_tagged(batch: &mut WriteBatch, path: &[u8]) -> Result<(), PathError> {
-    if !path.ends_with(b"\"}") {
-        if push_parts(batch, path)? {
-            return Ok(());
-        }
+    if !path.ends_with(b"\"}") && push_parts(batch, path)? {
+        return Ok(());
     }
     // The rare spellings: braces, very many tags.
     let (name, tags) = parse(path)?;
@@ -159,8 +157,11 @@ pub fn parse(path: &[u8]) -> Result<NameAndTags, PathError> {
     Ok((sanitized_name(name)?.to_vec(), tags))
 }
 
+/// A tag as it stands in the path, and its value without escapes.
+type BraceTag<'p> = (&'p [u8], Vec<u8>);
+
 /// `tag="value",…` with `\"` and `\\` as escapes.
-fn brace_tags(mut text: &[u8]) -> Result<Vec<(&[u8], Vec<u8>)>, PathError> {
+fn brace_tags(mut text: &[u8]) -> Result<Vec<BraceTag<'_>>, PathError> {
     let mut tags = Vec::new();
     loop {
         let equals = memchr::memchr(b'=', text).ok_or(PathError::NotATag)?;

@@ -48,6 +48,11 @@ impl Reason {
 /// Bytes of a refused line that are shown; as many as carbon logs.
 const EXAMPLE_BYTES_MAX: usize = 400;
 
+/// Reasons that occurred, and how often.
+pub type Counts = Vec<(Reason, u64)>;
+/// Reasons not shown before, each with what was refused.
+pub type Examples = Vec<(Reason, String)>;
+
 /// Counts by reason since the last [`Rejects::take`].
 #[derive(Clone, Debug, Default)]
 pub struct Rejects {
@@ -79,7 +84,7 @@ impl Rejects {
     }
 
     /// The counts and the new examples; starts counting anew, but shows no reason a second time.
-    pub fn take(&mut self) -> (Vec<(Reason, u64)>, Vec<(Reason, String)>) {
+    pub fn take(&mut self) -> (Counts, Examples) {
         let counts = Reason::ALL.into_iter().map(|reason| (reason, self.count(reason)));
         let counts = counts.filter(|(_, count)| *count > 0).collect();
         self.counts = Default::default();

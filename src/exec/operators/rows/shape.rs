@@ -118,8 +118,8 @@ fn interpolate(values: &mut [f64], limit: Option<u64>) {
         {
             let (low, high) = (values[before], values[index]);
             let slope = (high - low) / (index - before) as f64;
-            for inner in before + 1..index {
-                values[inner] = low + slope * (inner - before) as f64;
+            for (place, value) in values[before + 1..index].iter_mut().enumerate() {
+                *value = low + slope * (place + 1) as f64;
             }
         }
         last = Some(index);
