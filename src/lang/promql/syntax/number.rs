@@ -112,7 +112,7 @@ pub(crate) fn print_duration(ms: i64) -> String {
     // Years and weeks only where they divide exactly, to keep 90d from reading as 12w6d.
     for (name, unit_ms) in UNITS {
         let exact_only = matches!(name, "y" | "w");
-        if rest >= unit_ms && (!exact_only || rest % unit_ms == 0) {
+        if rest >= unit_ms && (!exact_only || rest.is_multiple_of(unit_ms)) {
             out.push_str(&format!("{}{name}", rest / unit_ms));
             rest %= unit_ms;
         }
