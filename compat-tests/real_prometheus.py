@@ -20,12 +20,12 @@ OPENTSDB = "http://127.0.0.1:14242"
 # no scrape falls on it to the millisecond).
 INSTANT = [
     "up",
-    "count({__name__=~\".+\"})",
+    "count({__name__=~\".+\", job=~\".+\"})",
     "count by (job) ({__name__=~\"node_.*\"})",
     "sum by (job) (rate(process_cpu_seconds_total[20s]))",
     "sum by (mode) (rate(node_cpu_seconds_total[20s]))",
     "irate(node_cpu_seconds_total{mode!=\"idle\"}[20s])",
-    "increase(prometheus_http_requests_total[30s])",
+    "increase(prometheus_http_requests_total[15s])",
     "node_memory_MemTotal_bytes - node_memory_MemFree_bytes",
     "100 * node_filesystem_avail_bytes / node_filesystem_size_bytes",
     "topk(3, node_cpu_seconds_total)",

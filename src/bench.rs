@@ -14,7 +14,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 /// Arguments of `tributary bench`.
 #[derive(Args)]
-pub struct BenchArguments {
+pub(crate) struct BenchArguments {
     #[command(subcommand)]
     command: BenchCommand,
 }
@@ -29,7 +29,7 @@ enum BenchCommand {
 
 /// Protocols that the generator speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Protocol {
+pub(crate) enum Protocol {
     /// Prometheus remote write 1.0; the target is the URL of the endpoint
     RemoteWrite,
     /// Graphite plaintext; the target is HOST:PORT
@@ -44,7 +44,7 @@ pub enum Protocol {
 
 /// Arguments of `tributary bench ingest`.
 #[derive(Args)]
-pub struct IngestArguments {
+pub(crate) struct IngestArguments {
     /// What to speak
     #[arg(long, value_enum, default_value = "remote-write")]
     protocol: Protocol,
@@ -83,7 +83,7 @@ pub struct IngestArguments {
 
 /// Arguments of `tributary bench query`.
 #[derive(Args)]
-pub struct QueryArguments {
+pub(crate) struct QueryArguments {
     /// Base URL of a Prometheus query API, such as http://127.0.0.1:9009
     #[arg(long)]
     target: String,
@@ -109,7 +109,7 @@ pub struct QueryArguments {
 
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
-pub enum BenchError {
+pub(crate) enum BenchError {
     /// The connection failed.
     #[error("cannot send to {target}: {reason}")]
     Send {
@@ -137,7 +137,7 @@ pub enum BenchError {
 }
 
 /// Runs what the arguments say and prints the figures.
-pub fn run(arguments: &BenchArguments) -> Result<(), BenchError> {
+pub(crate) fn run(arguments: &BenchArguments) -> Result<(), BenchError> {
     match &arguments.command {
         BenchCommand::Ingest(arguments) => ingest::run(arguments),
         BenchCommand::Query(arguments) => query::run(arguments),

@@ -12,7 +12,7 @@ use toml::{Table, Value};
 /// Everything a user may set.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Config {
+pub(crate) struct Config {
     /// Directory of all data.
     pub data_dir: DataDir,
     /// Addresses.
@@ -33,7 +33,7 @@ pub struct Config {
 
 /// `data_dir`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct DataDir(pub PathBuf);
+pub(crate) struct DataDir(pub PathBuf);
 
 impl Default for DataDir {
     fn default() -> Self {
@@ -44,7 +44,7 @@ impl Default for DataDir {
 /// `[listen]`: an empty address turns a listener off.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Listen {
+pub(crate) struct Listen {
     /// All three HTTP APIs.
     pub http: String,
     /// Graphite plaintext, TCP.
@@ -72,7 +72,7 @@ impl Default for Listen {
 /// `[wal]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Wal {
+pub(crate) struct Wal {
     /// `always`: a request is acknowledged once it is synced to disk. `interval`: synced in turns.
     pub sync: SyncPolicy,
     /// Time between syncs under `interval`.
@@ -97,7 +97,7 @@ impl Default for Wal {
 /// `wal.sync`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum SyncPolicy {
+pub(crate) enum SyncPolicy {
     /// Before every acknowledgement.
     Always,
     /// Every `wal.sync_interval`.
@@ -107,7 +107,7 @@ pub enum SyncPolicy {
 /// `[storage]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Storage {
+pub(crate) struct Storage {
     /// Length of the time windows that become blocks.
     pub partition: Millis,
     /// How long after its end a window is flushed.
@@ -138,7 +138,7 @@ impl Default for Storage {
 /// `[limits]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Series in the head at once; `0` = any number.
     pub series_max: u64,
     /// How far in the future a sample may lie; `0` = anywhere.
@@ -163,7 +163,7 @@ impl Default for Limits {
 /// `[query]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Query {
+pub(crate) struct Query {
     /// Longest run time of a query.
     pub timeout: Millis,
     /// How far an instant selector looks back.
@@ -197,7 +197,7 @@ impl Default for Query {
 /// `[graphite]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Graphite {
+pub(crate) struct Graphite {
     /// Step of a series where no schema says otherwise.
     pub step: Millis,
     /// Path of a `storage-schemas.conf`; empty = none.
@@ -213,7 +213,7 @@ impl Default for Graphite {
 /// `[log]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Log {
+pub(crate) struct Log {
     /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,storage=debug`.
     pub level: String,
     /// `text` or `json`.
@@ -229,7 +229,7 @@ impl Default for Log {
 /// `log.format`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// One line a record for people.
     Text,
     /// One JSON object a record.
@@ -238,7 +238,7 @@ pub enum LogFormat {
 
 /// A length of time: `"15m"`, `"2h"`, `"90d"`, `"500ms"`, or a number of milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Millis(pub i64);
+pub(crate) struct Millis(pub i64);
 
 /// Units of time, longest first, in milliseconds.
 const TIME_UNITS: [(&str, i64); 6] = [
@@ -256,7 +256,7 @@ const SIZE_UNITS: [(&str, i64); 4] =
 
 /// A size: `"2GiB"`, `"64MiB"`, or a number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bytes(pub u64);
+pub(crate) struct Bytes(pub u64);
 
 fn parse_with_units(text: &str, units: &[(&str, i64)]) -> Option<i64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -330,7 +330,7 @@ impl Serialize for Bytes {
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
+pub(crate) enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read {path}: {source}")]
     Read {
@@ -352,7 +352,7 @@ pub enum ConfigError {
 impl Config {
     /// Reads the file at `path`, if given, then the variables of `environment`, then `overrides`
     /// (`key=value`).
-    pub fn load(
+    pub(crate) fn load(
         path: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
         overrides: &[String],
@@ -390,7 +390,7 @@ impl Config {
     }
 
     /// The whole configuration as TOML.
-    pub fn to_toml(&self) -> String {
+    pub(crate) fn to_toml(&self) -> String {
         toml::to_string_pretty(self).unwrap_or_default()
     }
 }
@@ -409,7 +409,7 @@ fn read_file(path: &Path) -> Result<Table, ConfigError> {
 }
 
 /// Every key with its dots, in the order of the file.
-pub fn known_keys() -> Vec<String> {
+pub(crate) fn known_keys() -> Vec<String> {
     let mut keys = Vec::new();
     if let Ok(table) = Table::try_from(Config::default()) {
         for (name, value) in table {

@@ -13,7 +13,7 @@ use crate::config::{Config, SyncPolicy};
 
 /// Why the server does not run.
 #[derive(Debug, thiserror::Error)]
-pub enum ServeError {
+pub(crate) enum ServeError {
     /// A port cannot be had.
     #[error(transparent)]
     Bind(#[from] server::listen::BindError),
@@ -50,7 +50,7 @@ impl StoreStatus for Figures {
 }
 
 /// Runs the server until SIGINT or SIGTERM.
-pub fn serve(config: &Config) -> Result<(), ServeError> {
+pub(crate) fn serve(config: &Config) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run(config))
 }

@@ -19,7 +19,7 @@ const METRICS: [(&str, Shape, usize); 9] = [
 ];
 
 /// Metrics of one host in all.
-pub const METRICS_PER_HOST: usize = 100;
+pub(super) const METRICS_PER_HOST: usize = 100;
 
 /// How a series moves.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +40,7 @@ enum Shape {
 
 /// One series: its labels and its state.
 #[derive(Clone, Debug)]
-pub struct Series {
+pub(super) struct Series {
     /// Name and value in name order, `__name__` first.
     pub labels: Vec<(&'static str, String)>,
     shape: Shape,
@@ -49,7 +49,7 @@ pub struct Series {
 
 impl Series {
     /// The series of that number. Numbers count through the metrics of a host, then the hosts.
-    pub fn new(number: usize, rng: &mut Rng) -> Self {
+    pub(super) fn new(number: usize, rng: &mut Rng) -> Self {
         let host = number / METRICS_PER_HOST;
         let mut index = number % METRICS_PER_HOST;
         let (mut group, mut shape) = ("metric", Shape::Constant);
@@ -84,7 +84,7 @@ impl Series {
     }
 
     /// The next value.
-    pub fn step(&mut self, rng: &mut Rng) -> f64 {
+    pub(super) fn step(&mut self, rng: &mut Rng) -> f64 {
         let walk = |size: f64, rng: &mut Rng| size * (rng.unit_f64() * 2.0 - 1.0);
         self.value = match self.shape {
             Shape::Percent => (self.value + walk(4.0, rng)).round().clamp(0.0, 100.0),

@@ -11,7 +11,7 @@ use super::Protocol;
 use super::devops::Series;
 
 /// The unchanging part of a series in one protocol.
-pub fn prefix(protocol: Protocol, series: &Series) -> Vec<u8> {
+pub(super) fn prefix(protocol: Protocol, series: &Series) -> Vec<u8> {
     let name = &series.labels[0].1;
     let tags = &series.labels[1..];
     match protocol {
@@ -58,7 +58,7 @@ fn remote_write_labels(labels: &[(&str, String)]) -> Vec<u8> {
 }
 
 /// Appends one sample of the series with this prefix.
-pub fn sample(protocol: Protocol, prefix: &[u8], at_s: i64, value: f64, out: &mut Vec<u8>) {
+pub(super) fn sample(protocol: Protocol, prefix: &[u8], at_s: i64, value: f64, out: &mut Vec<u8>) {
     use std::io::Write as _;
     match protocol {
         Protocol::RemoteWrite => {

@@ -12,7 +12,7 @@ use super::process::{Usage, usage};
 use super::{BenchError, IngestArguments, Protocol, encode};
 
 /// Sends everything and prints what it cost the server.
-pub fn run(arguments: &IngestArguments) -> Result<(), BenchError> {
+pub(super) fn run(arguments: &IngestArguments) -> Result<(), BenchError> {
     let span_s = arguments.interval * (arguments.steps as i64 - 1);
     let start_s = arguments.start.unwrap_or(SystemClock.now_ms() / 1000 - span_s);
     let before = arguments.pid.map(usage).transpose()?;

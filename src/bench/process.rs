@@ -4,7 +4,7 @@ use super::BenchError;
 
 /// Figures of a process at one moment.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Usage {
+pub(super) struct Usage {
     /// User and system time in seconds.
     pub cpu_seconds: f64,
     /// Resident memory in bytes.
@@ -14,7 +14,7 @@ pub struct Usage {
 }
 
 /// The figures of `pid` now.
-pub fn usage(pid: u32) -> Result<Usage, BenchError> {
+pub(super) fn usage(pid: u32) -> Result<Usage, BenchError> {
     let failed = || BenchError::Process { pid };
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).map_err(|_| failed())?;
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).map_err(|_| failed())?;

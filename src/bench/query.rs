@@ -8,7 +8,7 @@ use super::process::usage;
 use super::{BenchError, QueryArguments};
 
 /// Asks and prints the figures.
-pub fn run(arguments: &QueryArguments) -> Result<(), BenchError> {
+pub(super) fn run(arguments: &QueryArguments) -> Result<(), BenchError> {
     let config = ureq::Agent::config_builder().http_status_as_error(false).build();
     let agent: ureq::Agent = config.into();
     let before = arguments.pid.map(usage).transpose()?;

@@ -3,6 +3,8 @@
 //! Handlers decode, call and encode; they know the store only as `dyn Appender` and `dyn Source`, and
 //! every query goes text → `lang` → `plan` → `exec` through [`run_query`].
 
+#![allow(clippy::result_large_err, reason = "the error of a handler is the whole answer it sends")]
+
 pub mod admin;
 pub mod error_map;
 pub mod explain;

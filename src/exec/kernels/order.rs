@@ -42,7 +42,7 @@ pub(crate) fn median(upper: bool, values: &mut [f64]) -> f64 {
         return f64::NAN;
     }
     let middle = values.len() / 2;
-    let even = values.len() % 2 == 0;
+    let even = values.len().is_multiple_of(2);
     let (below, high, _) = values.select_nth_unstable_by(middle, nan_first);
     let high = *high;
     if upper || !even {

@@ -343,9 +343,9 @@ mod tests {
     fn params(text: &str) -> Result<Request, OpenTsdbError> {
         let pairs: Vec<(String, String)> = text
             .split('&')
-            .filter_map(|pair| {
+            .map(|pair| {
                 let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-                Some((key.to_owned(), value.to_owned()))
+                (key.to_owned(), value.to_owned())
             })
             .collect();
         Request::from_params(&pairs)

@@ -93,7 +93,7 @@ pub fn validate(request: Request, now_ms: i64) -> Result<Query, OpenTsdbError> {
     let start_ms = time(request.start.as_deref())?;
     let start_ms = start_ms.ok_or_else(|| invalid("Missing start time".to_owned()))?;
     let end_ms = time(request.end.as_deref())?.unwrap_or(now_ms);
-    if end_ms <= start_ms && end_ms != start_ms {
+    if end_ms < start_ms {
         return Err(invalid(format!(
             "End time [{end_ms}] must be greater than or equal to the start time [{start_ms}]"
         )));

@@ -166,7 +166,9 @@ fn parse_question(text: &str) -> Result<(Option<String>, Vec<Pair>), String> {
     let mut pairs = Vec::new();
     for pair in inside.split(',').filter(|_| !inside.is_empty()) {
         match pair.split_once('=') {
-            Some((key, value)) if !value.contains('=') && !(key.is_empty() && value.is_empty()) => {
+            Some((key, value))
+                if !value.contains('=') && (!key.is_empty() || !value.is_empty()) =>
+            {
                 pairs.push((some(key), some(value)));
             }
             _ => return Err(format!("When parsing tag '{pair}': invalid tag: {pair}")),
