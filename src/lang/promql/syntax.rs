@@ -11,6 +11,7 @@ pub(crate) mod quote;
 pub(crate) mod token;
 
 pub(crate) mod duration;
+mod modifier;
 mod selector;
 
 use base::limits::{QUERY_BYTES_MAX, QUERY_DEPTH_MAX};

@@ -11,8 +11,7 @@ use super::token::{Kind, Operator, POWER, PRODUCT, Token, Word};
 use super::{SyntaxError, TOO_DEEP, is_end, number, quote};
 use crate::promql::Features;
 use crate::promql::ast::{
-    Aggregate, AggregateOp, At, Binary, Call, Edges, Expr, ExprKind, Group, Matching, Selector,
-    Shift,
+    Aggregate, AggregateOp, Binary, Call, Expr, ExprKind, Group, Matching, Selector,
 };
 use crate::promql::functions::signature;
 
@@ -22,7 +21,7 @@ pub(super) type Parsed<T> = Result<T, SyntaxError>;
 pub(crate) struct Parser<'a> {
     lexer: Lexer<'a>,
     ahead: Option<Token>,
-    features: Features,
+    pub(super) features: Features,
     depth: usize,
     /// Operators of the duration being read.
     pub(super) duration_operators: usize,
@@ -249,7 +248,7 @@ impl<'a> Parser<'a> {
 
     /// A number or a duration with an optional sign; `None`, and nothing but the sign taken, when
     /// something else stands there.
-    fn signed_number(&mut self) -> Parsed<Option<f64>> {
+    pub(super) fn signed_number(&mut self) -> Parsed<Option<f64>> {
         let sign = match self.peek()?.kind {
             Kind::Operator(Operator::Subtract) => -1.0,
             Kind::Operator(Operator::Add) => 1.0,
@@ -482,122 +481,6 @@ impl<'a> Parser<'a> {
         self.take()?;
         Ok(Some((self.grouping_labels()?, without)))
     }
-
-    // What follows an operand
-
-    /// `[range]`, `[range:step]`, `offset`, `@`, `anchored` and `smoothed` behind an operand.
-    fn followed(&mut self, mut expr: Expr) -> Parsed<Expr> {
-        loop {
-            let token = self.peek()?;
-            match token.kind {
-                Kind::LeftBracket => expr = self.bracketed(expr)?,
-                Kind::Word(Word::Offset) => {
-                    self.take()?;
-                    self.offset(&mut expr)?;
-                }
-                Kind::At => {
-                    self.take()?;
-                    self.at(&mut expr)?;
-                }
-                Kind::Word(Word::Anchored) => self.edges(&mut expr, Edges::Anchored)?,
-                Kind::Word(Word::Smoothed) => self.edges(&mut expr, Edges::Smoothed)?,
-                _ => return Ok(expr),
-            }
-        }
-    }
-
-    fn edges(&mut self, expr: &mut Expr, edges: Edges) -> Parsed<()> {
-        self.take()?;
-        let word = if edges == Edges::Anchored { "anchored" } else { "smoothed" };
-        let span = expr.span;
-        if !self.features.extended_selectors {
-            let message = format!("{word} modifier is experimental and not enabled");
-            return Err(self.error_at(span, message));
-        }
-        let selector = match &mut expr.kind {
-            ExprKind::Selector(selector) => selector,
-            ExprKind::Range(range) => &mut range.selector,
-            ExprKind::Subquery(_) => {
-                let message = format!("{word} modifier is not supported for subqueries");
-                return Err(self.error_at(span, message));
-            }
-            _ => return Err(self.error_at(span, format!("{word} modifier not implemented"))),
-        };
-        if selector.edges.is_some_and(|present| present != edges) {
-            let message = "anchored and smoothed modifiers cannot be used together";
-            return Err(self.error_at(span, message));
-        }
-        selector.edges = Some(edges);
-        Ok(())
-    }
-
-    fn offset(&mut self, expr: &mut Expr) -> Parsed<()> {
-        let offset = self.offset_duration()?;
-        let span = expr.span;
-        let Some(shift) = shift_of(expr) else {
-            let message = "offset modifier must be preceded by an instant vector selector or range \
-                           vector selector or a subquery";
-            return Err(self.error_at(span, message));
-        };
-        if shift.offset.is_some() {
-            return Err(self.error_at(span, "offset may not be set multiple times"));
-        }
-        shift.offset = Some(offset);
-        expr.span.end = self.closed_at as u32;
-        Ok(())
-    }
-
-    fn at(&mut self, expr: &mut Expr) -> Parsed<()> {
-        let token = self.peek()?;
-        let at = match token.kind {
-            Kind::Word(word @ (Word::Start | Word::End)) => {
-                self.take()?;
-                for kind in [Kind::LeftParen, Kind::RightParen] {
-                    let found = self.peek()?;
-                    if found.kind != kind {
-                        return Err(self.unexpected_in(found, "@", "timestamp"));
-                    }
-                    self.take()?;
-                }
-                if word == Word::Start { At::Start } else { At::End }
-            }
-            _ => {
-                let Some(seconds) = self.signed_number()? else {
-                    let found = self.peek()?;
-                    return Err(self.unexpected_in(found, "@", "timestamp"));
-                };
-                self.instant(seconds, expr.span)?
-            }
-        };
-        let span = expr.span;
-        let Some(shift) = shift_of(expr) else {
-            let message = "@ modifier must be preceded by an instant vector selector or range \
-                           vector selector or a subquery";
-            return Err(self.error_at(span, message));
-        };
-        if shift.at.is_some() {
-            return Err(self.error_at(span, "@ <timestamp> may not be set multiple times"));
-        }
-        shift.at = Some(at);
-        expr.span.end = self.closed_at as u32;
-        Ok(())
-    }
-
-    fn instant(&self, seconds: f64, span: Span) -> Parsed<At> {
-        const BOUND: f64 = 9_223_372_036_854_775_808.0;
-        if seconds.is_finite() && -BOUND < seconds && seconds < BOUND {
-            // Saturates: such instants lie beyond anything that can be stored.
-            return Ok(At::Time((seconds * 1e3).round() as i64));
-        }
-        let shown = match seconds {
-            s if s == f64::INFINITY => "+Inf".to_owned(),
-            s if s == f64::NEG_INFINITY => "-Inf".to_owned(),
-            s if s.is_nan() => "NaN".to_owned(),
-            s => format!("{s:.6}"),
-        };
-        let message = format!("timestamp out of bounds for @ modifier: {shown}");
-        Err(self.error_at(span, message))
-    }
 }
 
 /// The operator between two expressions that a token is.
@@ -622,14 +505,4 @@ fn starts_expression(kind: Kind) -> bool {
 /// The bytes of a token.
 pub(super) fn span_of(token: Token) -> Span {
     Span { start: token.start as u32, end: token.end as u32 }
-}
-
-/// Where `offset` and `@` of an expression are kept.
-fn shift_of(expr: &mut Expr) -> Option<&mut Shift> {
-    match &mut expr.kind {
-        ExprKind::Selector(selector) => Some(&mut selector.shift),
-        ExprKind::Range(range) => Some(&mut range.selector.shift),
-        ExprKind::Subquery(subquery) => Some(&mut subquery.shift),
-        _ => None,
-    }
 }
