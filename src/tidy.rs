@@ -4,10 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Lines of a file without its tests, and of a function.
+/// Lines of a file without its tests, and of a function; characters of a line that the formatter (at
+/// 100) could not break.
 const FILE_LINES_MAX: usize = 600;
 const FUNCTION_LINES_MAX: usize = 70;
-const LINE_CHARS_MAX: usize = 100;
+const LINE_CHARS_MAX: usize = 120;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

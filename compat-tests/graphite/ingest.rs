@@ -2,7 +2,7 @@
 //! the table below, infinities and times outside 1970 … 2106 refused, names under their canonical
 //! spelling, invalid names refused, and connections that stay open.
 
-use model::identity::graphite_name;
+use model::identity::flat_name;
 use model::{SeriesHasher, TenantId, WriteBatch};
 use serde_json::Value;
 use wire::graphite::line::{LineDecoder, decode_datagram};
@@ -97,7 +97,7 @@ pub(super) fn check(vector: &Value) -> Outcome {
         .filter(|row| batch.labels(row).check().is_ok())
         .map(|row| {
             let (times, bits) = batch.samples(row);
-            let name = graphite_name(&batch.labels(row).to_labels());
+            let name = flat_name(&batch.labels(row).to_labels());
             (name, times[0], f64::from_bits(bits[0]))
         })
         .collect();

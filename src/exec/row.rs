@@ -199,7 +199,7 @@ impl<'s> Identity<'s> {
     pub(crate) fn title_or_name(&mut self) -> Text {
         match &self.title {
             Some(title) => title.clone(),
-            None => model::identity::graphite_name(self.labels()).into(),
+            None => model::identity::flat_name(self.labels()).into(),
         }
     }
 

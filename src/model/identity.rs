@@ -9,9 +9,9 @@
 
 use crate::label::{Labels, METRIC_NAME};
 
-/// The Graphite spelling of a series: the path, or for one with further labels the canonical tagged
+/// The flat (Graphite) spelling of a series: the path, or for one with further labels the canonical tagged
 /// path, its `;tag=value` parts sorted as whole byte strings.
-pub fn graphite_name(labels: &Labels) -> String {
+pub fn flat_name(labels: &Labels) -> String {
     let mut parts: Vec<String> = labels
         .iter()
         .filter(|(name, _)| *name != METRIC_NAME)
@@ -30,6 +30,6 @@ mod tests {
     #[test]
     fn tags_sort_as_whole_strings() {
         let labels = Labels::from_pairs([(METRIC_NAME, "m"), ("a", "1"), ("a1", "2")]);
-        assert_eq!(graphite_name(&labels), "m;a1=2;a=1");
+        assert_eq!(flat_name(&labels), "m;a1=2;a=1");
     }
 }

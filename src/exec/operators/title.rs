@@ -35,7 +35,7 @@ impl<'r> Compiled<'r> {
     /// Gives a row its title.
     pub(crate) fn apply(&self, identity: &mut Identity<'_>) {
         let title = match self.rule {
-            TitleRule::SeriesName => model::identity::graphite_name(identity.labels()),
+            TitleRule::SeriesName => model::identity::flat_name(identity.labels()),
             TitleRule::Text(text) => text.clone(),
             TitleRule::Wrap { prefix, suffix } => {
                 format!("{prefix}{}{suffix}", identity.title_or_name())

@@ -134,7 +134,7 @@ fn render_series(row: &ResultSeries) -> Option<RenderSeries> {
         name: row
             .title
             .as_deref()
-            .map_or_else(|| model::identity::graphite_name(&row.labels), str::to_owned),
+            .map_or_else(|| model::identity::flat_name(&row.labels), str::to_owned),
         tags: tags.collect(),
         start,
         end: start + step * count as i64,

@@ -8,7 +8,7 @@ use axum::extract::{Path, State as Extract};
 use axum::http::StatusCode;
 use axum::response::Response;
 use lang::graphite::tagspec::{self, label_of, prefix_pattern, tag_of};
-use model::identity::graphite_name;
+use model::identity::flat_name;
 use model::{Hints, Matcher, Pattern, Source, SourceError, TenantId, TimeRange, ValueTest};
 use wire::graphite::json::Writer;
 use wire::graphite::path::canonical;
@@ -157,7 +157,7 @@ pub(super) async fn find_series(Extract(state): Extract<Arc<State>>, params: Par
         let hints = Hints { labels_only: true, ..Hints::default() };
         let selection = source.select(&matchers, TimeRange::ALL, &hints)?;
         check_count(selection.len())?;
-        let name = |index| graphite_name(&selection.labels(index));
+        let name = |index| flat_name(&selection.labels(index));
         let mut names: Vec<String> = (0..selection.len()).map(name).collect();
         names.sort_unstable();
         Ok(names)

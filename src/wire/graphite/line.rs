@@ -215,7 +215,7 @@ pub fn timestamp_ms(seconds: f64, now_ms: i64) -> Result<i64, Reason> {
 mod tests {
     use super::*;
     use base::rng::Rng;
-    use model::{SeriesHasher, TenantId, identity::graphite_name};
+    use model::{SeriesHasher, TenantId, identity::flat_name};
 
     const NOW_MS: i64 = 1_700_000_000_250;
 
@@ -229,7 +229,7 @@ mod tests {
             .iter()
             .map(|row| {
                 let (times, bits) = batch.samples(row);
-                let name = graphite_name(&batch.labels(row).to_labels());
+                let name = flat_name(&batch.labels(row).to_labels());
                 (name, times[0], f64::from_bits(bits[0]))
             })
             .collect()

@@ -205,7 +205,7 @@ pub fn canonical(path: &str) -> Result<String, PathError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{SeriesHasher, TenantId, identity::graphite_name};
+    use model::{SeriesHasher, TenantId, identity::flat_name};
 
     /// The canonical path, by both routes: text to text, and through a batch's labels.
     fn check(path: &str, expected: Result<&str, PathError>) {
@@ -215,7 +215,7 @@ mod tests {
             Ok(()) => {
                 let labels = batch.labels(&batch.rows()[0]).to_labels();
                 assert!(labels.view().check().is_ok(), "{path}");
-                assert_eq!(graphite_name(&labels), expected.unwrap_or("an error"), "{path}");
+                assert_eq!(flat_name(&labels), expected.unwrap_or("an error"), "{path}");
             }
             Err(error) => {
                 assert_eq!(Err(error), expected, "{path}");

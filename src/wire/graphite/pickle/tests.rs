@@ -1,7 +1,7 @@
 //! Frames as real senders write them, and frames as nobody should.
 
 use base::rng::Rng;
-use model::identity::graphite_name;
+use model::identity::flat_name;
 use model::{SeriesHasher, TenantId};
 
 use super::*;
@@ -15,7 +15,7 @@ fn run(body: &[u8]) -> (Result<(), PickleError>, Vec<(String, i64, f64)>, u64) {
     let outcome = decode(body, 1_700_000_000_250, &mut batch, &mut rejects);
     let points = batch.rows().iter().map(|row| {
         let (times, bits) = batch.samples(row);
-        let name = graphite_name(&batch.labels(row).to_labels());
+        let name = flat_name(&batch.labels(row).to_labels());
         (name, times[0], f64::from_bits(bits[0]))
     });
     (outcome, points.collect(), rejects.total())
