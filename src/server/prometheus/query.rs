@@ -1,6 +1,7 @@
 //! `query`, `query_range`, `query_exemplars`.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::extract::State as Extract;
 use axum::response::Response;
@@ -25,8 +26,10 @@ const ANNOTATIONS_MAX: usize = 10;
 struct Asked {
     query: String,
     limit: usize,
-    timeout: Option<std::time::Duration>,
+    timeout: Option<Duration>,
     lookback_ms: i64,
+    wants_stats: bool,
+    started: Instant,
 }
 
 impl Asked {
@@ -42,11 +45,26 @@ impl Asked {
             limit: 0,
             timeout: params.timeout()?,
             lookback_ms,
+            wants_stats: params.get("stats").is_some(),
+            started: Instant::now(),
         })
     }
 
     fn parse(&self) -> Result<Expr, Response> {
         parse(&self.query)
+    }
+
+    /// The answer, with `stats` where they are asked for.
+    fn reply(&self, mut data: Vec<u8>, cost: (u64, u64), notes: &Notes) -> Response {
+        if self.wants_stats {
+            let total_seconds = self.started.elapsed().as_secs_f64();
+            let (samples, peak_samples) = cost;
+            query_json::add_stats(
+                &mut data,
+                &query_json::Stats { total_seconds, samples, peak_samples },
+            );
+        }
+        success(&data, notes)
     }
 }
 
@@ -88,6 +106,7 @@ pub async fn instant(
         .await
         .map_err(|error| query_failure(&error))?;
     let mut notes = notes(&output.annotations, &asked.query);
+    let cost = (output.samples_read, output.peak_samples);
     let data = match output.value {
         Value::Scalar(points) => query_json::scalar(&points),
         Value::Text(text) => query_json::text(at_ms, &text),
@@ -99,7 +118,7 @@ pub async fn instant(
             if is_matrix { query_json::matrix(&series) } else { query_json::vector(&series) }
         }
     };
-    Ok(success(&data, &notes))
+    Ok(asked.reply(data, cost, &notes))
 }
 
 /// `/query_range`
@@ -147,9 +166,10 @@ pub async fn range(
         .await
         .map_err(|error| query_failure(&error))?;
     let mut notes = notes(&output.annotations, &asked.query);
+    let cost = (output.samples_read, output.peak_samples);
     let mut series = rows(output);
     truncate(&mut series, asked.limit, &mut notes);
-    Ok(success(&query_json::matrix(&series), &notes))
+    Ok(asked.reply(query_json::matrix(&series), cost, &notes))
 }
 
 /// The rows of a range query in label order; a scalar is one row without labels.

@@ -125,6 +125,31 @@ pub fn text(timestamp_ms: i64, text: &str) -> Vec<u8> {
     out
 }
 
+/// What a query cost, for `stats`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stats {
+    /// Seconds from text to rows.
+    pub total_seconds: f64,
+    /// Samples read.
+    pub samples: u64,
+    /// Most samples held at once.
+    pub peak_samples: u64,
+}
+
+/// Puts `stats` into the `data` of a result.
+pub fn add_stats(data: &mut Vec<u8>, stats: &Stats) {
+    if data.pop() != Some(b'}') {
+        return;
+    }
+    let Stats { total_seconds, samples, peak_samples } = stats;
+    let text = format!(
+        ",\"stats\":{{\"timings\":{{\"evalTotalTime\":{total_seconds},\"execTotalTime\":{total_seconds}}},\
+         \"samples\":{{\"totalQueryableSamples\":{samples},\"samplesRead\":{samples},\
+         \"peakSamples\":{peak_samples}}}}}}}"
+    );
+    data.extend_from_slice(text.as_bytes());
+}
+
 /// A `data` that is a list of texts.
 pub fn strings(items: &[String]) -> Vec<u8> {
     let mut out = Vec::with_capacity(16 + items.iter().map(|item| item.len() + 3).sum::<usize>());

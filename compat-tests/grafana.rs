@@ -1,0 +1,248 @@
+//! What Grafana's stock data sources send and read: one check per row of the contract, against a running
+//! server with all three APIs on one port.
+//!
+//! Rows whose subject does not exist yet (exemplars with content, native histograms, the search API,
+//! metadata with content, Graphite events) are checked for the answer that Grafana accepts in its place, where there is one.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+
+use base::clock::ManualClock;
+use base::metrics::Metrics;
+use serde_json::{Value, json};
+use server::state::{StoreFigures, StoreStatus};
+use server::{Bound, Listeners, Settings, Shutdown, State};
+use storage::{Engine, EngineOptions};
+
+/// The server's "now", on a whole minute: 2023-11-14T22:14:00Z.
+const NOW_S: i64 = 1_700_000_040;
+
+struct NoFigures;
+
+impl StoreStatus for NoFigures {
+    fn status(&self) -> StoreFigures {
+        StoreFigures::default()
+    }
+}
+
+/// A client of one server.
+struct Grafana(SocketAddr);
+
+impl Grafana {
+    fn send(&self, method: &str, path: &str, content_type: &str, body: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.0).unwrap();
+        // Headers that a browser and Grafana's proxy leave on the request.
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {content_type}\r\n\
+             Origin: http://grafana\r\nX-Dashboard-Id: 1\r\nX-Grafana-Org-Id: 1\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    fn get(&self, path: &str) -> Value {
+        let (status, body) = self.send("GET", path, "application/json", "");
+        assert_eq!(status, 200, "{path}: {body}");
+        serde_json::from_str(&body).unwrap_or(Value::String(body))
+    }
+
+    fn form(&self, path: &str, body: &str) -> Value {
+        let (status, text) = self.send("POST", path, "application/x-www-form-urlencoded", body);
+        assert_eq!(status, 200, "{path} {body}: {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn json(&self, path: &str, body: &Value) -> (u16, Value) {
+        let (status, text) = self.send("POST", path, "application/json", &body.to_string());
+        (status, serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+}
+
+/// A server with two hosts, sampled once a minute for ten minutes.
+fn with_server(check: impl FnOnce(&Grafana)) {
+    let folder = std::env::temp_dir().join(format!("tributary-grafana-{}", std::process::id()));
+    let options = EngineOptions { background: false, ..EngineOptions::new(&folder) };
+    let clock = Arc::new(ManualClock::new(NOW_S * 1000));
+    let metrics = Arc::new(Metrics::default());
+    let engine = Arc::new(Engine::open(options, clock.clone(), metrics.clone()).unwrap());
+    let figures = Arc::new(NoFigures);
+    let settings = Settings::default();
+    let state =
+        Arc::new(State::new(engine.clone(), engine.clone(), figures, metrics, clock, settings));
+    state.set_ready(true);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let listeners = Listeners { http: Some("127.0.0.1:0".to_owned()), ..Listeners::default() };
+    let bound = runtime.block_on(Bound::bind(&listeners)).unwrap();
+    let grafana = Grafana(bound.addresses()[0].1);
+    let (stop, shutdown) = Shutdown::channel();
+    let serving = runtime.spawn(bound.serve(state, shutdown));
+    let mut points = Vec::new();
+    for minute in 0..10 {
+        for (host, value) in [("web01", 10.5), ("web02", 20.5)] {
+            let at = NOW_S - 600 + minute * 60;
+            let value = value + minute as f64;
+            points.push(json!({"metric": "cpu.usage", "timestamp": at, "value": value,
+                "tags": {"host": host, "region": if host == "web01" { "eu" } else { "us" }}}));
+        }
+    }
+    assert_eq!(grafana.json("/api/put", &json!(points)).0, 204);
+    check(&grafana);
+    stop.send(true).unwrap();
+    runtime.block_on(serving).unwrap();
+    engine.close().unwrap();
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn grafana_gets_what_it_reads() {
+    with_server(|grafana| {
+        prometheus_queries(grafana);
+        prometheus_discovery(grafana);
+        opentsdb(grafana);
+        graphite(grafana);
+    });
+}
+
+fn prometheus_queries(grafana: &Grafana) {
+    // P-01, P-02
+    let health = grafana.form("/api/v1/query", "query=1%2B1&time=4");
+    assert_eq!(health["data"], json!({"resultType": "scalar", "result": [4, "2"]}));
+    let build = grafana.get("/api/v1/status/buildinfo");
+    assert!(build["data"]["version"].is_string() && build["data"]["features"].is_null());
+    // P-03, P-05, P-13: values are texts, timestamps numbers; parameters in body and URL together.
+    let (start, end) = (NOW_S - 600, NOW_S - 480);
+    let body =
+        format!("query=%7B%22cpu.usage%22%2Chost%3D%22web01%22%7D&start={start}&end={end}&step=60");
+    let range = grafana.form("/api/v1/query_range?stats=all&tenant=x", &body);
+    assert_eq!(range["data"]["resultType"], "matrix");
+    let labels = json!({"__name__": "cpu.usage", "host": "web01", "region": "eu"});
+    assert_eq!(range["data"]["result"][0]["metric"], labels);
+    let values = json!([[start, "10.5"], [start + 60, "11.5"], [end, "12.5"]]);
+    assert_eq!(range["data"]["result"][0]["values"], values);
+    // P-08
+    assert!(range["data"]["stats"]["samples"]["totalQueryableSamples"].as_u64().unwrap() >= 3);
+    // P-04: a vector, a text, and a matrix from an instant query; the rate interval in Go's spelling.
+    let at = format!("&time={NOW_S}");
+    let ask = |query: &str| grafana.form("/api/v1/query", &format!("query={query}{at}"));
+    assert_eq!(ask("count(%7B__name__%3D~%22cpu.*%22%7D)")["data"]["result"][0]["value"][1], "2");
+    assert_eq!(ask("%22text%22")["data"]["result"][1], "text");
+    assert_eq!(ask("%7B%22cpu.usage%22%7D%5B1m0s%5D")["data"]["resultType"], "matrix");
+    // P-06, P-07
+    let (status, body) = grafana.send("POST", "/api/v1/query?query=foo%7B", "application/json", "");
+    let error: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &error["errorType"]), (400, &json!("bad_data")));
+    let info = ask("rate(%7B%22cpu.usage%22%7D%5B5m%5D)");
+    assert!(info["infos"][0].as_str().unwrap().contains("might not be a counter"));
+    // P-11, P-12: milliseconds where seconds are meant.
+    let probe = "query=test&start=1795223273475&end=1795225073476";
+    assert_eq!(grafana.form("/api/v1/query_exemplars", probe)["data"], json!([]));
+}
+
+fn prometheus_discovery(grafana: &Grafana) {
+    let window = format!("limit=40000&start={}&end={NOW_S}", NOW_S - 3600);
+    // P-20 to P-23, P-26
+    let names = grafana.form("/api/v1/labels", &window);
+    assert_eq!(names["data"], json!(["__name__", "host", "region"]));
+    let values = grafana.get(&format!("/api/v1/label/host/values?{window}"));
+    assert_eq!(values["data"], json!(["web01", "web02"]));
+    let escaped = grafana.get(&format!("/api/v1/label/U__ho_73_t/values?{window}"));
+    assert_eq!(escaped["data"], json!(["web01", "web02"]));
+    for selector in [
+        "up",
+        "%7B__name__%3D~%22(%3Fi).*CPU.*%22%7D",
+        "%7B__name__%3D%22cpu.usage%22%2Chost%3D~%22w.*%22%7D",
+    ] {
+        let series = grafana.form("/api/v1/series", &format!("match%5B%5D={selector}&{window}"));
+        let count = series["data"].as_array().unwrap().len();
+        assert_eq!(count, if selector == "up" { 0 } else { 2 }, "{selector}");
+    }
+    let many: Vec<String> = (0..3000).map(|number| format!("metric_{number}")).collect();
+    let selector = format!("match%5B%5D=%7B__name__%3D~%22{}%22%7D&{window}", many.join("%7C"));
+    assert_eq!(grafana.form("/api/v1/labels", &selector)["data"], json!([]));
+    // P-24, P-25, P-40 to P-42
+    assert_eq!(grafana.get("/api/v1/metadata?limit=40000")["data"], json!({}));
+    assert_eq!(grafana.get("/api/v1/rules")["data"], json!({"groups": []}));
+    assert_eq!(grafana.get("/api/v1/alerts")["data"], json!({"alerts": []}));
+    // P-27, P-30: what does not exist is 404 without HTML.
+    let (status, body) = grafana.send("GET", "/api/v1/search/metric_names", "text/plain", "");
+    assert!(status == 404 && !body.contains("<html"), "{status} {body}");
+}
+
+fn opentsdb(grafana: &Grafana) {
+    // O-01, O-06, O-07, O-08
+    assert_eq!(grafana.get("/api/suggest?q=cpu&type=metrics"), json!(["cpu.usage"]));
+    assert_eq!(grafana.get("/api/suggest?type=tagv&q=&max=1000").as_array().unwrap().len(), 4);
+    assert!(grafana.get("/api/aggregators").as_array().unwrap().contains(&json!("sum")));
+    assert!(grafana.get("/api/config/filters")["literal_or"].is_object());
+    // O-02 to O-04, O-14, O-15
+    let query = json!({"start": NOW_S - 600, "end": NOW_S, "queries": [{"metric": "cpu.usage",
+        "aggregator": "sum", "downsample": "1m-avg",
+        "filters": [{"type": "wildcard", "tagk": "host", "filter": "*", "groupBy": true}]}]});
+    let (status, answer) = grafana.json("/api/query", &query);
+    assert_eq!((status, answer.as_array().unwrap().len()), (200, 2));
+    assert_eq!(answer[0]["tags"], json!({"host": "web01", "region": "eu"}));
+    assert_eq!(answer[0]["aggregateTags"], json!([]));
+    assert_eq!(answer[0]["dps"][(NOW_S - 540).to_string()], json!(11.5));
+    let (_, arrays) = grafana.json("/api/query?arrays=true", &query);
+    assert_eq!(arrays[0]["dps"][1], json!([NOW_S - 540, 11.5]));
+    // O-05: milliseconds in, milliseconds out when asked.
+    let old = json!({"start": (NOW_S - 600) * 1000, "msResolution": true, "globalAnnotations": true,
+        "queries": [{"metric": "cpu.usage", "aggregator": "sum"}]});
+    let (_, answer) = grafana.json("/api/query", &old);
+    assert_eq!(answer[0]["dps"][((NOW_S - 600) * 1000).to_string()], json!(31.0));
+    assert_eq!(answer[0]["aggregateTags"].as_array().unwrap().len(), 2);
+    // O-10
+    let unknown = json!({"start": 1, "queries": [{"metric": "nothing", "aggregator": "sum"}]});
+    let (status, error) = grafana.json("/api/query", &unknown);
+    assert_eq!((status, &error["error"]["code"]), (400, &json!(400)));
+    assert_eq!(error["error"]["message"], "No such name for 'metrics': 'nothing'");
+    // O-11, O-12
+    let found = grafana.get("/api/search/lookup?limit=1000&m=cpu.usage%7Bhost%3D*%7D");
+    assert_eq!(found["results"][0]["tags"]["host"], "web01");
+}
+
+fn graphite(grafana: &Grafana) {
+    let (from, until) = (NOW_S - 660, NOW_S);
+    // G-01, G-02
+    let constant = format!(
+        "format=json&from={from}&maxDataPoints=100&target=constantLine%28100%29&until={until}"
+    );
+    let answer = grafana.form("/render", &constant);
+    assert_eq!(
+        (&answer[0]["target"], &answer[0]["datapoints"][0][0]),
+        (&json!("100.0"), &json!(100.0))
+    );
+    // G-03: the wrapper of every target.
+    let target =
+        "aliasSub(seriesByTag(%27name%3Dcpu.usage%27)%2C%20%22(%5E.*%24)%22%2C%20%22%5C1%20A%22)";
+    let body = format!("target={target}&from={from}&until={until}&format=json&maxDataPoints=1280");
+    let answer = grafana.form("/render", &body);
+    assert_eq!(answer[0]["target"], "cpu.usage;host=web01;region=eu A");
+    assert!(answer[0]["tags"].is_object() && answer[0]["meta"].is_null());
+    let points = answer[0]["datapoints"].as_array().unwrap();
+    assert!(points.iter().any(|point| point[0] == json!(10.5)), "{points:?}");
+    // G-05: integers as flags; the query may stand in the body as it was typed.
+    let found = grafana.form(&format!("/metrics/find?from={from}&until={until}"), "query=cpu.*");
+    let flags =
+        (&found[0]["text"], &found[0]["leaf"], &found[0]["expandable"], &found[0]["allowChildren"]);
+    assert_eq!(flags, (&json!("usage"), &json!(1), &json!(0), &json!(0)));
+    // G-06 to G-09, G-13
+    assert_eq!(grafana.get("/metrics/expand?query=cpu.*")["results"], json!(["cpu.usage"]));
+    let tags =
+        grafana.get("/tags/autoComplete/tags?from=undefined&until=undefined&limit=0&tagPrefix=");
+    assert!(tags.as_array().unwrap().contains(&json!("host")), "{tags}");
+    let values = grafana.get("/tags/autoComplete/values?expr=name%3Dcpu.usage&tag=host&from=undefined&until=undefined&limit=0");
+    assert_eq!(values, json!(["web01", "web02"]));
+    assert!(grafana.get("/functions")["alias"]["params"].is_array());
+    assert!(grafana.get("/version").as_str().is_none_or(|version| version.starts_with("1.1")));
+    // G-15: plain text.
+    let (status, body) =
+        grafana.send("GET", "/render?format=json&target=nothing(", "text/plain", "");
+    assert!(status == 400 && !body.starts_with('<'), "{status} {body}");
+}
