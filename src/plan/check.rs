@@ -107,7 +107,10 @@ pub fn grid(node: &Node) -> Option<StepGrid> {
         Op::Fold(Fold { buckets, .. }) => match buckets {
             Buckets::Steps { grid, .. } => Some(*grid),
             Buckets::Whole(range) => Some(StepGrid::instant(range.start_ms)),
-            Buckets::Edges(_) | Buckets::PerSeries { .. } => None,
+            Buckets::Edges(_)
+            | Buckets::Phased(_)
+            | Buckets::Occupied { .. }
+            | Buckets::PerSeries { .. } => None,
         },
         Op::Map(Map { input, .. })
         | Op::Buckets { input, .. }

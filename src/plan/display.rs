@@ -140,6 +140,15 @@ fn fold_text(fold: &Fold) -> String {
         Buckets::Edges(edges) => {
             write!(text, " in {} buckets", edges.len().saturating_sub(1))
         }
+        Buckets::Phased(lists) => {
+            let edges: usize = lists.iter().map(|edges| edges.len()).sum();
+            write!(text, " into the buckets of {} phases, {edges} edges", lists.len())
+        }
+        Buckets::Occupied { range, step_ms } => write!(
+            text,
+            " into occupied buckets of {step_ms} ms in {}..{} ms",
+            range.start_ms, range.end_ms
+        ),
         Buckets::Whole(range) => write!(text, " over {}..{} ms", range.start_ms, range.end_ms),
         Buckets::PerSeries { range, default_step_ms, rules } => write!(
             text,

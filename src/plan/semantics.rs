@@ -26,6 +26,19 @@ pub enum Buckets {
     },
     /// Bucket `i` is `[edges[i], edges[i + 1])` and stands at `edges[i]`: calendar units.
     Edges(Arc<[i64]>),
+    /// Several lists of such edges: a row takes the last one whose first edge is not behind the row's
+    /// first sample, counted from the first edge of all. Calendar units that a row steps off from
+    /// where its own samples start.
+    Phased(Arc<[Arc<[i64]>]>),
+    /// Buckets `[k * step, (k + 1) * step)` that start inside the range, of which only those with a
+    /// sample exist: the row's instants are the starts of these. Costs the samples, however long
+    /// the range.
+    Occupied {
+        /// First and last start of a bucket.
+        range: TimeRange,
+        /// Length of a bucket in milliseconds.
+        step_ms: i64,
+    },
     /// One window over all of the range, start included, end excluded, standing at its start.
     Whole(TimeRange),
     /// Every series on its own step: slots `[k * step, (k + 1) * step)`, the first one being the first

@@ -153,6 +153,14 @@ impl Folder<'_> {
                 self.steps(row, *grid, *after_ms, *until_ms, out)
             }
             Buckets::Edges(edges) => self.edges(row, edges, out),
+            Buckets::Phased(lists) => match phase_of(row, lists) {
+                Some(edges) => self.edges(row, edges, out),
+                None => {
+                    out.reset_to_list();
+                    Ok(())
+                }
+            },
+            Buckets::Occupied { range, step_ms } => self.occupied(row, *range, *step_ms, out),
             Buckets::Whole(range) => {
                 let grid = StepGrid::instant(range.start_ms);
                 let length = range.end_ms.saturating_sub(range.start_ms);
@@ -244,6 +252,35 @@ impl Folder<'_> {
         Ok(())
     }
 
+    /// One point per bucket that holds a sample.
+    fn occupied(
+        &mut self,
+        row: &Row,
+        range: TimeRange,
+        step_ms: i64,
+        out: &mut Row,
+    ) -> Result<(), ExecError> {
+        out.reset_to_list();
+        let times = row.samples.timestamps.as_slice();
+        let mut low = times.partition_point(|at_ms| *at_ms < range.start_ms);
+        while low < times.len() {
+            let at_ms = times[low] - times[low].rem_euclid(step_ms);
+            if at_ms > range.end_ms {
+                break;
+            }
+            let until_ms = at_ms.saturating_add(step_ms - 1);
+            let inside = times[low..].iter().take_while(|time| **time <= until_ms).count();
+            let window = Window { at_ms, after_ms: at_ms - 1, until_ms };
+            let value = self.value(times, row.values(), (low, low + inside), window, 0)?;
+            if !is_absent(value) {
+                out.samples.timestamps.push(at_ms);
+                out.samples.values.push(value);
+            }
+            low += inside;
+        }
+        Ok(())
+    }
+
     #[inline]
     fn value(
         &mut self,
@@ -291,6 +328,14 @@ fn increases(
         (low, high) = advance(samples.0, low, high, window);
         *slot = window::increase(samples, (low, high), window, counter, per_second, drops);
     }
+}
+
+/// The edges that the row's first sample chooses.
+fn phase_of<'l>(row: &Row, lists: &'l [Arc<[i64]>]) -> Option<&'l Arc<[i64]>> {
+    let start = lists.first()?.first()?;
+    let first = row.samples.timestamps.iter().find(|at_ms| *at_ms >= start)?;
+    let behind = lists.partition_point(|edges| edges.first().is_some_and(|edge| edge <= first));
+    lists.get(behind.checked_sub(1)?)
 }
 
 /// Moves the window's first sample and the one behind its last.

@@ -106,6 +106,29 @@ impl Calendar {
         }
     }
 
+    /// The next anchor behind that of `at_ms`; `None` where all anchors are edges of one sequence.
+    pub fn anchor_after(&self, at_ms: i64) -> Option<i64> {
+        let divides = |whole: i64| whole % self.count == 0;
+        let anchor = self.anchor(self.local(at_ms)?);
+        let (months, _) = month_and_day(anchor);
+        let month = days_before(months + 1) * DAY;
+        let year = days_before(months - months.rem_euclid(12) + 12) * DAY;
+        let next = match self.unit {
+            // Clocks are never moved by less than half an hour.
+            Unit::Millisecond if divides(1000) => return None,
+            Unit::Second | Unit::Minute if divides(60) => return None,
+            Unit::Millisecond => anchor + MINUTE,
+            Unit::Second => anchor + HOUR,
+            Unit::Minute => anchor + DAY,
+            Unit::Hour if divides(24) => anchor + DAY,
+            Unit::Hour => month,
+            Unit::Day if self.count == 1 => month,
+            Unit::Week => anchor + 7 * DAY,
+            Unit::Day | Unit::Month | Unit::Year => year,
+        };
+        local_to_ms(next, &self.zone)
+    }
+
     /// The local time that buckets around `local` are counted from.
     fn anchor(&self, local: i64) -> i64 {
         let floor = |unit: i64| local - local.rem_euclid(unit);

@@ -29,6 +29,9 @@ const ROW_SECONDS: i64 = 3_600;
 /// Buckets of one series. A year of seconds has 32 million; a graph has no use for a tenth of it.
 const BUCKETS_MAX: usize = 16_000_000;
 
+/// Edges of all phases together; series that start behind them keep the last phase.
+const PHASED_EDGES_MAX: usize = 2_000_000;
+
 /// What only the store knows about a sub-query.
 #[derive(Clone, Debug, Default)]
 pub struct Resolution {
@@ -121,16 +124,17 @@ fn buckets(
     let width = interval.nominal_ms;
     let floor = |at_ms: i64| at_ms - at_ms.rem_euclid(width);
     let first = floor(hours.start_ms.saturating_add(width - 1));
-    let (start_ms, end_ms, from_ms) = match downsample.fill {
-        FillPolicy::None => (first, floor(hours.end_ms), hours.start_ms),
-        // The bucket that the scan starts in exists, but takes no points.
-        _ => (floor(hours.start_ms), floor(hours.end_ms + 1) - width, first),
-    };
-    let grid = StepGrid::new(start_ms, end_ms, width);
+    if downsample.fill == FillPolicy::None {
+        let range = TimeRange::new(first, hours.end_ms);
+        return Ok((Buckets::Occupied { range, step_ms: width }, hours));
+    }
+    // The bucket that the scan starts in exists, but takes no points.
+    let end_ms = floor(hours.end_ms + 1) - width;
+    let grid = StepGrid::new(floor(hours.start_ms), end_ms, width);
     if grid.len() > BUCKETS_MAX {
         return Err(too_many(grid.len()));
     }
-    let range = TimeRange::new(from_ms, hours.end_ms);
+    let range = TimeRange::new(first, hours.end_ms);
     Ok((Buckets::Steps { grid, after_ms: -1, until_ms: width - 1 }, range))
 }
 
@@ -152,24 +156,50 @@ fn calendar_buckets(
     let whole =
         if first < hours.start_ms { calendar.next(first).ok_or_else(outside)? } else { first };
     let behind = hours.end_ms.saturating_add(1);
-    let (start, last) = match fill {
-        FillPolicy::None => (whole, behind),
-        _ => {
-            let end = calendar.start_of(behind).ok_or_else(outside)?;
-            (first, if end == first { calendar.next(first).ok_or_else(outside)? } else { end })
-        }
-    };
+    if fill == FillPolicy::None {
+        return Ok((phased(calendar, whole, behind)?, hours));
+    }
+    let end = calendar.start_of(behind).ok_or_else(outside)?;
+    let end = if end == first { calendar.next(first).ok_or_else(outside)? } else { end };
+    let edges = edges(calendar, first, end)?;
+    Ok((Buckets::Edges(edges), TimeRange::new(whole, hours.end_ms)))
+}
+
+/// Starts of buckets from `start` until one is not before `last`.
+fn edges(calendar: &Calendar, start: i64, last: i64) -> Result<Arc<[i64]>, OpenTsdbError> {
     let mut edges = vec![start];
     let mut edge = start;
     while edge < last {
-        edge = calendar.next(edge).filter(|next| *next > edge).ok_or_else(outside)?;
+        let next = calendar.next(edge).filter(|next| *next > edge);
+        edge = next.ok_or_else(|| OpenTsdbError::invalid("Time range is outside the calendar"))?;
         edges.push(edge);
         if edges.len() > BUCKETS_MAX {
             return Err(too_many(edges.len()));
         }
     }
-    let from_ms = if fill == FillPolicy::None { hours.start_ms } else { whole };
-    Ok((Buckets::Edges(Arc::from(edges)), TimeRange::new(from_ms, hours.end_ms)))
+    Ok(edges.into())
+}
+
+/// A series steps off from the anchor before its first point, and never looks at an anchor again. So
+/// there is a list of edges for every anchor that is not an edge of the list before.
+fn phased(calendar: &Calendar, start: i64, last: i64) -> Result<Buckets, OpenTsdbError> {
+    let mut lists = vec![edges(calendar, start, last)?];
+    let mut count = lists[0].len();
+    let mut anchor = start;
+    while let Some(next) = calendar.anchor_after(anchor).filter(|next| *next < last) {
+        if next <= anchor || count > PHASED_EDGES_MAX {
+            break;
+        }
+        anchor = next;
+        if lists.last().is_some_and(|edges| edges.binary_search(&anchor).is_err()) {
+            lists.push(edges(calendar, anchor, last)?);
+            count += lists.last().map_or(0, |edges| edges.len());
+        }
+    }
+    if lists.len() == 1 {
+        return Ok(Buckets::Edges(lists.swap_remove(0)));
+    }
+    Ok(Buckets::Phased(lists.into()))
 }
 
 fn fold(input: Node, downsample: &Downsample, buckets: Buckets) -> Node {

@@ -134,7 +134,7 @@ fn check(query: SubQuery, use_calendar: bool) -> Result<Checked, OpenTsdbError> 
         downsample.calendar |= use_calendar && downsample.interval.is_some();
         if downsample.fill == FillPolicy::Scalar && downsample.interval.is_some() {
             // The original takes it and fails at the first empty bucket.
-            return Err(OpenTsdbError::bad("unhandled fill policy"));
+            return Err(OpenTsdbError::invalid("unhandled fill policy"));
         }
     }
     if query.histogram {

@@ -29,7 +29,7 @@ pub(super) async fn answer(state: &Arc<State>, request: Request, port: Port) -> 
     let path = request.uri().path().to_ascii_lowercase();
     let mut parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     if parts.first() != Some(&"api") {
-        return outside(&params);
+        return old_path(state, request, &params, &parts).await;
     }
     parts.remove(0);
     if let Some(version) = parts.first().and_then(|part| api_version(part)) {
@@ -61,14 +61,36 @@ fn api_version(part: &str) -> Option<u64> {
     all_digits.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
-/// A path that is none of the API's.
-fn outside(params: &Params) -> Response {
-    let status = StatusCode::NOT_FOUND;
-    if params.has("json") {
-        let body = "{\"err\":\"Page Not Found\"}";
-        return (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
+/// A path of the time before the API; what some of them tell is told here as well.
+async fn old_path(
+    state: &Arc<State>,
+    request: Request,
+    params: &Params,
+    parts: &[&str],
+) -> Response {
+    let outcome = match parts {
+        [] => return page(StatusCode::OK, "OpenTSDB by tributary"),
+        ["version", ..] if !params.has("json") => {
+            let headers = [(header::CONTENT_TYPE, "text/plain")];
+            return (headers, info::version_lines()).into_response();
+        }
+        ["version", ..] => info::version(&request),
+        ["aggregators", ..] => info::aggregators(&request),
+        ["suggest", ..] => lookup::suggest(state, request, params).await,
+        _ => Err(Refusal::new(StatusCode::NOT_FOUND, "Page Not Found")),
+    };
+    match outcome {
+        Ok(reply) => reply.into_old_response(),
+        Err(refusal) if params.has("json") => refusal.old_reply().into_old_response(),
+        Err(refusal) => page(refusal.status(), refusal.message()),
     }
-    let page = "<html><head><title>Page Not Found</title></head><body><h1>Page Not Found</h1></body></html>";
+}
+
+/// A page for a browser; `text` is one of ours and holds nothing that needs escaping but tags.
+fn page(status: StatusCode, text: &str) -> Response {
+    let text = text.replace('<', "&lt;");
+    let page =
+        format!("<html><head><title>{text}</title></head><body><h1>{text}</h1></body></html>");
     (status, [(header::CONTENT_TYPE, "text/html; charset=UTF-8")], page).into_response()
 }
 
@@ -95,6 +117,7 @@ async fn handle(
     match parts {
         ["put", ..] => put::put(state, request, params).await,
         ["histogram", ..] => put::histogram(&request),
+        ["rollup", ..] => put::rollup(&request),
         ["query", "last" | "exp" | "gexp", ..] => Err(Refusal::no_endpoint()),
         ["query", ..] => query::query(state, request, params).await,
         ["suggest", ..] => lookup::suggest(state, request, params).await,

@@ -120,6 +120,12 @@ fn answer(flags: PutFlags, decoded: &Decoded) -> Reply {
     Reply { status: StatusCode::NO_CONTENT, body: Vec::new() }
 }
 
+/// `/api/rollup`: as a server answers that knows no intervals.
+pub(super) fn rollup(request: &Request) -> Result<Reply, Refusal> {
+    allow(request, &[Method::POST])?;
+    Err(Refusal::bad("No rollup or aggregations were configured"))
+}
+
 /// `/api/histogram`: as a server answers that was not told how to decode any.
 pub(super) fn histogram(request: &Request) -> Result<Reply, Refusal> {
     allow(request, &[Method::POST])?;

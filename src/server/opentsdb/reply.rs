@@ -27,12 +27,14 @@ impl Reply {
         Self { status: StatusCode::OK, body }
     }
 
+    /// The response of a path that is older than the API.
+    pub(super) fn into_old_response(self) -> Response {
+        (self.status, [(header::CONTENT_TYPE, "application/json")], self.body).into_response()
+    }
+
     /// The response; the callback of `jsonp` is put around the body.
     pub(super) fn into_response(self, jsonp: Option<&str>) -> Response {
-        if self.body.is_empty() {
-            return self.status.into_response();
-        }
-        let body = match jsonp {
+        let body = match jsonp.filter(|_| !self.body.is_empty()) {
             Some(callback) => {
                 let mut out = format!("{callback}(").into_bytes();
                 out.extend_from_slice(&self.body);
@@ -93,6 +95,24 @@ impl Refusal {
     /// The same with details.
     pub(super) fn with(self, details: impl Into<String>) -> Self {
         Self { details: Some(details.into()), ..self }
+    }
+
+    /// The status.
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What is wrong.
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The answer of a path that is older than the API.
+    pub(super) fn old_reply(&self) -> Reply {
+        let mut body = b"{\"err\":".to_vec();
+        query_json::push_text(&mut body, &self.message);
+        body.push(b'}');
+        Reply { status: self.status, body }
     }
 
     /// The answer.

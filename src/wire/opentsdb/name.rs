@@ -8,8 +8,8 @@ const LEGAL: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < 128 {
-        let legal = (byte as u8).is_ascii_alphanumeric()
-            || matches!(byte as u8, b'-' | b'_' | b'.' | b'/');
+        let legal =
+            (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'-' | b'_' | b'.' | b'/');
         table[byte] = legal;
         byte += 1;
     }
@@ -24,9 +24,9 @@ pub fn is_legal(name: &[u8]) -> bool {
     }
     // Eight lookups per turn without a branch between them.
     let mut chunks = name.chunks_exact(8);
-    let plain = chunks.by_ref().all(|chunk| {
-        chunk.iter().fold(true, |legal, byte| legal & LEGAL[usize::from(*byte)])
-    });
+    let plain = chunks
+        .by_ref()
+        .all(|chunk| chunk.iter().fold(true, |legal, byte| legal & LEGAL[usize::from(*byte)]));
     if plain && chunks.remainder().iter().all(|byte| LEGAL[usize::from(*byte)]) {
         return true;
     }

@@ -153,8 +153,8 @@ mod tests {
             ("0x1.0p3", Float(8.0)),
             ("-0x1.8p-1", Float(-0.75)),
             ("1e400", Float(f64::INFINITY)),
-            ("123456789.12345678", Float(123456789.12345678)),
-            ("0.1234567890123456789", Float(0.1234567890123456789)),
+            ("123456789.12345678", Float(123_456_789.123_456_78)),
+            ("0.1234567890123456789", Float(0.123_456_789_012_345_68)),
         ] {
             assert_eq!(parse_value(text.as_bytes()).unwrap(), want, "{text}");
         }
@@ -162,10 +162,10 @@ mod tests {
 
     #[test]
     fn everything_else_is_refused() {
-        for text in
-            ["", "-", "nan", "NaN", "Infinity", "true", "0x1A", "1,5", " 5", ".", "-.", "e", "1e",
-             "1.2.3", "infe", "--1.0", "0x.p1", "0x1.0", "+-1.0", "1.0ff"]
-        {
+        for text in [
+            "", "-", "nan", "NaN", "Infinity", "true", "0x1A", "1,5", " 5", ".", "-.", "e", "1e",
+            "1.2.3", "infe", "--1.0", "0x.p1", "0x1.0", "+-1.0", "1.0ff",
+        ] {
             assert!(parse_value(text.as_bytes()).is_err(), "{text}");
         }
         assert!(parse_value(b"1.\xff").is_err());

@@ -32,7 +32,9 @@ pub enum PointError {
         timestamp: i64,
     },
     /// Outside 1 … 9999999999999.
-    #[error("bad timestamp={timestamp} when trying to add value={value} to metric={metric}, tags={tags}")]
+    #[error(
+        "bad timestamp={timestamp} when trying to add value={value} to metric={metric}, tags={tags}"
+    )]
     Timestamp {
         /// As given.
         timestamp: i64,
@@ -214,28 +216,74 @@ mod tests {
     #[test]
     fn the_first_complaint_is_the_one_shown() {
         let inf = Value::Float(f64::INFINITY);
-        let nine: Vec<(String, &str)> =
-            ('a'..='i').map(|key| (key.to_string(), "1")).collect();
+        let nine: Vec<(String, &str)> = ('a'..='i').map(|key| (key.to_string(), "1")).collect();
         type Tags<'a> = Vec<(String, &'a str)>;
         let one = |key: &str, value: &'static str| -> Tags<'static> { vec![(key.into(), value)] };
         let cases: Vec<(&str, i64, Value, Tags<'_>, &str)> = vec![
-            ("!", 0, inf, nine.clone(), "value is NaN or Infinite: Infinity for metric=! timestamp=0"),
-            ("!", 0, Value::Integer(1), one("h", "1"),
-             "bad timestamp=0 when trying to add value=[1]/0 to metric=!, tags={h=1}"),
-            ("!", 1, Value::Integer(1), nine,
-             "Too many tags: 9 maximum allowed: 8, tags: {a=1, b=1, c=1, d=1, e=1, f=1, g=1, h=1, i=1}"),
-            ("a b", 1, Value::Integer(1), one("!", "!"),
-             "Invalid metric name (\"a b\"): illegal character:  "),
-            ("a", 1, Value::Integer(1), one("k!", "v"),
-             "Invalid tag name with value [v] (\"k!\"): illegal character: !"),
-            ("a", 1, Value::Integer(1), one("k", "v v"),
-             "Invalid tag value with key [k] (\"v v\"): illegal character:  "),
-            ("a", 1, Value::Integer(1), one("k", ""), "Invalid tag value with key [k]: empty string"),
-            ("a", 1, Value::Integer(1), one("__name__", "x"),
-             "Invalid tag name with value [x] (\"__name__\"): reserved name"),
-            ("a", 10_000_000_000_000, Value::Float(0.1), one("k", "v"),
-             "bad timestamp=10000000000000 when trying to add value=[63, -71, -103, -103, -103, -103, \
-              -103, -102]/15 to metric=a, tags={k=v}"),
+            (
+                "!",
+                0,
+                inf,
+                nine.clone(),
+                "value is NaN or Infinite: Infinity for metric=! timestamp=0",
+            ),
+            (
+                "!",
+                0,
+                Value::Integer(1),
+                one("h", "1"),
+                "bad timestamp=0 when trying to add value=[1]/0 to metric=!, tags={h=1}",
+            ),
+            (
+                "!",
+                1,
+                Value::Integer(1),
+                nine,
+                "Too many tags: 9 maximum allowed: 8, tags: {a=1, b=1, c=1, d=1, e=1, f=1, g=1, h=1, i=1}",
+            ),
+            (
+                "a b",
+                1,
+                Value::Integer(1),
+                one("!", "!"),
+                "Invalid metric name (\"a b\"): illegal character:  ",
+            ),
+            (
+                "a",
+                1,
+                Value::Integer(1),
+                one("k!", "v"),
+                "Invalid tag name with value [v] (\"k!\"): illegal character: !",
+            ),
+            (
+                "a",
+                1,
+                Value::Integer(1),
+                one("k", "v v"),
+                "Invalid tag value with key [k] (\"v v\"): illegal character:  ",
+            ),
+            (
+                "a",
+                1,
+                Value::Integer(1),
+                one("k", ""),
+                "Invalid tag value with key [k]: empty string",
+            ),
+            (
+                "a",
+                1,
+                Value::Integer(1),
+                one("__name__", "x"),
+                "Invalid tag name with value [x] (\"__name__\"): reserved name",
+            ),
+            (
+                "a",
+                10_000_000_000_000,
+                Value::Float(0.1),
+                one("k", "v"),
+                "bad timestamp=10000000000000 when trying to add value=[63, -71, -103, -103, -103, -103, \
+              -103, -102]/15 to metric=a, tags={k=v}",
+            ),
         ];
         for (metric, timestamp, value, mut tags, want) in cases {
             let mut batch = batch();

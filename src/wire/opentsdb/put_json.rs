@@ -431,9 +431,8 @@ mod tests {
                 "Invalid tag value with key [z] (\\\"!\\\"): illegal character: !",
             ),
         ] {
-            let body = format!(
-                r#"[{point},{{"metric":"m","timestamp":1,"value":1,"tags":{{"h":"1"}}}}]"#
-            );
+            let body =
+                format!(r#"[{point},{{"metric":"m","timestamp":1,"value":1,"tags":{{"h":"1"}}}}]"#);
             let (batch, decoded) = run(&body).unwrap();
             assert_eq!((decoded.points, decoded.failed, batch.rows().len()), (1, 1, 1), "{point}");
             let error = error.replace("\\\\", "\\");
@@ -465,7 +464,8 @@ mod tests {
         let body = r#"{"metric":"m","timestamp":1356998400,"value":1.5,"tags":{"h":"1"}}"#;
         let (batch, mut decoded) = run(body).unwrap();
         decoded.refuse_row(&batch, 0, "too old", true);
-        let want = format!(r#"{{"datapoint":{},"error":"too old"}}"#, body.replace("1.5", "\"1.5\""));
+        let want =
+            format!(r#"{{"datapoint":{},"error":"too old"}}"#, body.replace("1.5", "\"1.5\""));
         assert_eq!(String::from_utf8(decoded.errors).unwrap(), want);
         assert_eq!((decoded.points, decoded.failed), (0, 1));
     }
@@ -473,9 +473,25 @@ mod tests {
     #[test]
     fn any_body_is_survived() {
         let parts = [
-            "[", "]", "{", "}", ",", ":", "\"metric\"", "\"m\"", "\"timestamp\"", "1", "\"value\"",
-            "1.5", "\"tags\"", "{\"a\":\"b\"}", "null", "\\", "\"",
-            "{\"metric\":\"m\",\"timestamp\":1,\"value\":1,\"tags\":{\"a\":\"b\"}}", "NaN",
+            "[",
+            "]",
+            "{",
+            "}",
+            ",",
+            ":",
+            "\"metric\"",
+            "\"m\"",
+            "\"timestamp\"",
+            "1",
+            "\"value\"",
+            "1.5",
+            "\"tags\"",
+            "{\"a\":\"b\"}",
+            "null",
+            "\\",
+            "\"",
+            "{\"metric\":\"m\",\"timestamp\":1,\"value\":1,\"tags\":{\"a\":\"b\"}}",
+            "NaN",
         ];
         let mut rng = Rng::new(11);
         for _ in 0..5_000 {

@@ -336,7 +336,10 @@ mod tests {
             ("put m 1356998400.500 -1 host=a", r#"{__name__="m", host="a"} 1356998400500 -1"#),
             ("put m 1 1e3 b=2 a=1\r", r#"{__name__="m", a="1", b="2"} 1000 1000.0"#),
             ("put m 1 1 a=1 a=1 ", r#"{__name__="m", a="1"} 1000 1"#),
-            ("put m 1 -9223372036854775808 a=1", r#"{__name__="m", a="1"} 1000 -9223372036854775808"#),
+            (
+                "put m 1 -9223372036854775808 a=1",
+                r#"{__name__="m", a="1"} 1000 -9223372036854775808"#,
+            ),
             ("put mé 1 1 ключ=日本", r#"{__name__="mé", "ключ"="日本"} 1000 1"#),
         ] {
             let (points, refusals) = decode(format!("{line}\n").as_bytes());
@@ -414,8 +417,25 @@ help me => Help";
     #[test]
     fn any_bytes_in_any_pieces_are_survived() {
         let words: &[&[u8]] = &[
-            b"put", b"put ", b" ", b"m", b"1356998400", b"1.5", b"a=b", b"a", b"=", b"\r", b"\n",
-            b"\n", b"\xff", b"\xc3\xa9", b"-", b"9999999999999999999", b"version", b"\0", b"e",
+            b"put",
+            b"put ",
+            b" ",
+            b"m",
+            b"1356998400",
+            b"1.5",
+            b"a=b",
+            b"a",
+            b"=",
+            b"\r",
+            b"\n",
+            b"\n",
+            b"\xff",
+            b"\xc3\xa9",
+            b"-",
+            b"9999999999999999999",
+            b"version",
+            b"\0",
+            b"e",
         ];
         let seed = 0x0dd5_eed5;
         let mut rng = Rng::new(seed);

@@ -1,0 +1,245 @@
+//! Recorded answers of OpenTSDB, replayed against a running server, and its recorded functions against
+//! ours.
+//!
+//! Every end-to-end vector gets an empty store and its own listener. Numbers for names (UIDs) do not
+//! exist yet, so results are compared without their order where the original's is that of the numbers,
+//! and `tsuid` members are left out. `opentsdb/known_failures.txt` lists the vectors that are not
+//! answered alike; it may only shrink: an unlisted failure fails the suite, and so does a line that
+//! excuses nothing.
+
+mod client;
+mod compare;
+mod functions;
+mod server;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::vectors;
+use client::{http, telnet};
+use server::Server;
+
+/// Files whose subjects exist.
+const FILES: [&str; 13] = [
+    "misc",
+    "put_http",
+    "query_aggregate",
+    "query_calendar",
+    "query_downsample",
+    "query_error",
+    "query_filter",
+    "query_numbers",
+    "query_rate_range",
+    "query_shape",
+    "search",
+    "suggest",
+    "telnet",
+];
+
+/// Files whose subjects come later.
+const LATER: [&str; 8] =
+    ["annotation", "exp", "gexp", "histogram", "last", "query_tsuid", "rollup", "uid"];
+
+/// Settings of the original that say what this server does anyway.
+const SETTINGS: [&str; 6] = [
+    "tsd.storage.fix_duplicates",
+    "tsd.storage.enable_appends",
+    "tsd.core.meta.enable_realtime_ts",
+    "tsd.core.meta.enable_realtime_uid",
+    "tsd.core.meta.enable_tsuid_tracking",
+    "tsd.core.meta.enable_tsuid_incrementing",
+];
+
+/// What became of a vector.
+#[derive(Clone, Debug, PartialEq)]
+enum Outcome {
+    Passed,
+    /// Equal but for the order of the results.
+    Unordered,
+    Failed(String),
+    /// Not a question that can be asked here.
+    Skipped,
+}
+
+#[derive(Default)]
+struct Report {
+    /// File to passed, passed without order, failed, skipped.
+    counts: BTreeMap<String, [usize; 4]>,
+    failures: BTreeMap<String, String>,
+    passed: BTreeSet<String>,
+}
+
+impl Report {
+    fn add(&mut self, file: &str, id: &str, outcome: Outcome) {
+        let counts = self.counts.entry(file.to_owned()).or_default();
+        let id = format!("{file}/{id}");
+        match outcome {
+            Outcome::Passed => {
+                counts[0] += 1;
+                self.passed.insert(id);
+            }
+            Outcome::Unordered => {
+                counts[1] += 1;
+                self.passed.insert(id);
+            }
+            Outcome::Failed(why) => {
+                counts[2] += 1;
+                self.failures.insert(id, why);
+            }
+            Outcome::Skipped => counts[3] += 1,
+        }
+    }
+
+    /// Prints the counts; panics on failures that are not listed and on lines that excuse nothing.
+    fn finish(self) {
+        for (file, [passed, unordered, failed, skipped]) in &self.counts {
+            println!(
+                "opentsdb {file:18} {passed:4} passed {unordered:4} but for their order {failed:4} \
+                 failed {skipped:4} skipped"
+            );
+        }
+        let listed: BTreeSet<&str> = include_str!("opentsdb/known_failures.txt")
+            .lines()
+            .map(|line| line.split_once('#').map_or(line, |(before, _)| before).trim())
+            .filter(|line| !line.is_empty())
+            .collect();
+        let unlisted = self.failures.iter().filter(|(id, _)| !listed.contains(id.as_str()));
+        let unlisted: Vec<String> = unlisted.map(|(id, why)| format!("{id}: {why}")).collect();
+        let stale: Vec<_> = listed.iter().filter(|id| self.passed.contains(**id)).collect();
+        let count = unlisted.len();
+        assert!(count == 0, "{count} unlisted failures:\n{}", unlisted.join("\n"));
+        assert!(stale.is_empty(), "listed, but passing: {stale:?}");
+    }
+}
+
+fn load(name: &str) -> Option<Value> {
+    let text =
+        std::fs::read_to_string(vectors::root().join(format!("opentsdb/{name}.json"))).ok()?;
+    Some(serde_json::from_str(&text).unwrap())
+}
+
+fn array<'v>(value: &'v Value, key: &str) -> &'v [Value] {
+    value[key].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn text<'v>(value: &'v Value, key: &str) -> &'v str {
+    value[key].as_str().unwrap_or_default()
+}
+
+/// Runs all end-to-end vectors whose subjects exist.
+#[test]
+fn opentsdb_answers_as_recorded() {
+    let Some(datasets) = load("datasets") else {
+        println!("opentsdb: {} files absent", FILES.len() + LATER.len() + 2);
+        return;
+    };
+    let only = std::env::var("TRIBUTARY_ONLY").unwrap_or_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let mut report = Report::default();
+    for file in FILES {
+        let Some(document) = load(file) else {
+            println!("opentsdb: {file} absent");
+            continue;
+        };
+        for vector in array(&document, "vectors") {
+            let id = text(vector, "id");
+            if !format!("{file}/{id}").contains(&only) {
+                continue;
+            }
+            report.add(file, id, play(file, vector, &datasets, &runtime));
+        }
+    }
+    for file in LATER {
+        let count = load(file).map_or(0, |document| array(&document, "vectors").len());
+        println!("opentsdb {file:18} {count:4} later");
+    }
+    report.finish();
+}
+
+fn play(
+    file: &str,
+    vector: &Value,
+    datasets: &Value,
+    runtime: &tokio::runtime::Runtime,
+) -> Outcome {
+    let config = vector["config"].as_object().unwrap();
+    if !config.keys().all(|setting| SETTINGS.contains(&setting.as_str())) {
+        return Outcome::Skipped;
+    }
+    let server = Server::start(runtime);
+    let names: Vec<&str> = match &vector["dataset"] {
+        Value::String(name) => vec![name],
+        Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
+        _ => vec![],
+    };
+    for name in names {
+        client::load(server.address(), &datasets[name]);
+    }
+    let mut outcome = Outcome::Passed;
+    for (index, step) in array(vector, "steps").iter().enumerate() {
+        let result = match step.get("telnet") {
+            Some(_) => play_telnet(&server, step),
+            None => play_http(&server, file, vector, step),
+        };
+        match result {
+            Outcome::Passed => {}
+            Outcome::Failed(why) => return Outcome::Failed(format!("step {index}: {why}")),
+            other => outcome = other,
+        }
+    }
+    outcome
+}
+
+fn play_telnet(server: &Server, step: &Value) -> Outcome {
+    let lines: Vec<&str> = array(step, "telnet").iter().filter_map(Value::as_str).collect();
+    let (reply, closed) = telnet(server.address(), &lines);
+    let expect = &step["expect"];
+    let want = without_version(text(expect, "reply"));
+    let got = without_version(&reply);
+    if got != want || closed != expect["closed"].as_bool().unwrap_or(false) {
+        return Outcome::Failed(format!("want {want:?}, got {got:?}, closed {closed}"));
+    }
+    Outcome::Passed
+}
+
+/// The two lines in which a program says who built it.
+fn without_version(text: &str) -> String {
+    let is_version =
+        |line: &&str| line.starts_with("net.opentsdb ") || line.starts_with("Built on ");
+    let lines = text.split('\n').map(|line| if is_version(&line) { "(version)" } else { line });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn play_http(server: &Server, file: &str, vector: &Value, step: &Value) -> Outcome {
+    let request = &step["http"];
+    if text(request, "uri") == "/api/uid/assign" {
+        // Names exist here while a series carries them.
+        if file == "suggest" {
+            client::name(server.address(), &request["body"]);
+        }
+        return Outcome::Passed;
+    }
+    let answer = http(server.address(), request);
+    let mut mask: Vec<&str> = array(vector, "mask").iter().filter_map(Value::as_str).collect();
+    if file == "search" {
+        mask.push("tsuid");
+    }
+    compare::check(&step["expect"], &answer, &mask)
+}
+
+/// Runs the function-level vectors that have a counterpart.
+#[test]
+fn opentsdb_functions_answer_as_recorded() {
+    let Some(document) = load("unit") else {
+        println!("opentsdb: unit absent");
+        return;
+    };
+    let mut report = Report::default();
+    for vector in array(&document, "vectors") {
+        let operation = text(&vector["op"], "op");
+        let outcome = functions::run(operation, vector);
+        report.add(&format!("unit {operation}"), text(vector, "id"), outcome);
+    }
+    report.finish();
+}

@@ -1,0 +1,72 @@
+//! A server over an empty store, listening on a port of its own.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use base::clock::SystemClock;
+use base::metrics::Metrics;
+use server::state::{StoreFigures, StoreStatus};
+use server::{Bound, Listeners, Settings, Shutdown, State};
+use storage::{Engine, EngineOptions, WalSync};
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+struct NoFigures;
+
+impl StoreStatus for NoFigures {
+    fn status(&self) -> StoreFigures {
+        StoreFigures::default()
+    }
+}
+
+/// Stops, and deletes its store, with the value.
+pub(super) struct Server {
+    address: SocketAddr,
+    folder: PathBuf,
+    stop: watch::Sender<bool>,
+}
+
+impl Server {
+    /// Starts one.
+    pub(super) fn start(runtime: &Runtime) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("tributary-opentsdb-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        let options = EngineOptions {
+            wal_sync: WalSync::Interval(3_600_000),
+            partition_ms: 20 * 86_400_000,
+            partitions_max: 1_000_000,
+            background: false,
+            ..EngineOptions::new(&folder)
+        };
+        let (clock, metrics) = (Arc::new(SystemClock), Arc::new(Metrics::default()));
+        let engine = Engine::open(options, clock.clone(), metrics.clone()).unwrap();
+        let engine = Arc::new(engine);
+        let settings = Settings::default();
+        let figures = Arc::new(NoFigures);
+        let state = Arc::new(State::new(engine.clone(), engine, figures, metrics, clock, settings));
+        state.set_ready(true);
+        let listeners =
+            Listeners { opentsdb: Some("127.0.0.1:0".to_owned()), ..Listeners::default() };
+        let bound = runtime.block_on(Bound::bind(&listeners)).unwrap();
+        let address = bound.addresses()[0].1;
+        let (stop, shutdown) = Shutdown::channel();
+        runtime.spawn(bound.serve(state, shutdown));
+        Self { address, folder, stop }
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.stop.send(true);
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
