@@ -317,7 +317,7 @@ mod tests {
         ] {
             plan(m, "1356998400", "1357084800").unwrap();
         }
-        let error = plan("sum:1ms-avg:a", "1356998400", "1388534400").unwrap_err();
+        let error = plan("sum:1ms-avg-zero:a", "1356998400", "1388534400").unwrap_err();
         assert!(error.message.starts_with("Sorry, you have attempted to fetch more than"));
     }
 }
