@@ -80,7 +80,7 @@ def size_of(directory):
     """Bytes of data at rest: write-ahead logs, whose files are reused or dropped later, are left out."""
     total = 0
     for base, _, names in os.walk(directory):
-        if os.path.basename(base) in ("wal", "chunks_head"):
+        if {"wal", "chunks_head"} & set(base.split(os.sep)):
             continue
         for name in names:
             if name != "log":
