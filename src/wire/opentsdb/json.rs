@@ -52,6 +52,29 @@ const ENDS_PLAIN: [bool; 256] = {
     table
 };
 
+/// Length of the run of plain bytes at the front of `bytes`; `None` without an end of it. Eight bytes
+/// a turn: in a word without borrows from lower bytes, the lowest marked byte is the first to end it.
+#[inline]
+fn plain_run(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let (words, _) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let quote = zeros(word ^ (ONES * u64::from(b'"')));
+        let escape = zeros(word ^ (ONES * u64::from(b'\\')));
+        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+        let ends = quote | escape | control;
+        if ends != 0 {
+            return Some(index * 8 + ends.trailing_zeros() as usize / 8);
+        }
+    }
+    let done = words.len() * 8;
+    let rest = bytes[done..].iter().position(|byte| ENDS_PLAIN[usize::from(*byte)])?;
+    Some(done + rest)
+}
+
 impl<'a> Reader<'a> {
     /// A reader at the start of `text`.
     pub fn new(text: &'a str) -> Self {
@@ -130,8 +153,7 @@ impl<'a> Reader<'a> {
         self.expect(b'"', "'\"'")?;
         let start = self.at;
         let bytes = &self.text.as_bytes()[start..];
-        let plain = bytes.iter().position(|byte| ENDS_PLAIN[usize::from(*byte)]);
-        let Some(length) = plain else {
+        let Some(length) = plain_run(bytes) else {
             self.at = self.text.len();
             return self.error("'\"'");
         };
@@ -236,13 +258,15 @@ impl<'a> Reader<'a> {
 
     fn number(&mut self) -> Result<&'a str, JsonError> {
         let start = self.at;
-        for word in ["NaN", "Infinity", "-Infinity"] {
-            if self.text.as_bytes()[start] != b'0' && self.text[start..].starts_with(word) {
-                self.at += word.len();
-                return Ok(word);
+        let bytes = self.text.as_bytes();
+        if !bytes[start].is_ascii_digit() {
+            for word in ["NaN", "Infinity", "-Infinity"] {
+                if self.text[start..].starts_with(word) {
+                    self.at += word.len();
+                    return Ok(word);
+                }
             }
         }
-        let bytes = self.text.as_bytes();
         self.at += usize::from(bytes[start] == b'-');
         let whole = self.at;
         self.digits()?;

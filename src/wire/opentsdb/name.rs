@@ -16,6 +16,12 @@ const LEGAL: [bool; 256] = {
     table
 };
 
+/// Length of the run of legal ASCII at the front of `text`.
+#[inline(always)]
+pub(super) fn legal_run(text: &[u8]) -> usize {
+    text.iter().position(|byte| !LEGAL[usize::from(*byte)]).unwrap_or(text.len())
+}
+
 /// True when `name` is not empty and has legal characters only.
 #[inline]
 pub fn is_legal(name: &[u8]) -> bool {

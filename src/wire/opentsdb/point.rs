@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use model::{METRIC_NAME, WriteBatch};
+use model::{LabelsRef, METRIC_NAME, WriteBatch};
 
 use super::name::{complaint, is_legal};
 use super::number::Value;
@@ -100,25 +100,118 @@ pub fn push<K: AsRef<[u8]>, V: AsRef<[u8]>>(
     else {
         return Err(refusal(metric, timestamp, value, tags));
     };
-    if !tags.is_sorted_by(|left, right| left.0.as_ref() <= right.0.as_ref()) {
+    push_legal(batch, metric, at_ms, value, tags)
+}
+
+/// Appends a point that passes all checks.
+#[inline]
+pub(super) fn push_legal<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+    batch: &mut WriteBatch,
+    metric: &[u8],
+    at_ms: i64,
+    value: Value,
+    tags: &mut [(K, V)],
+) -> Result<(), PointError> {
+    if !tags.is_sorted_by(|left, right| !before(right.0.as_ref(), left.0.as_ref())) {
         tags.sort_unstable_by(|left, right| left.0.as_ref().cmp(right.0.as_ref()));
     }
     batch.begin_row();
-    // Tags that sort before the metric's name (capitals, digits) go first, so that the batch need
-    // not sort again.
-    let split = tags.partition_point(|(key, _)| key.as_ref() < METRIC_NAME.as_bytes());
-    let (before, behind) = tags.split_at(split);
-    before.iter().for_each(|(key, value)| batch.push_label(key.as_ref(), value.as_ref()));
-    batch.push_label(METRIC_NAME.as_bytes(), metric);
-    behind.iter().for_each(|(key, value)| batch.push_label(key.as_ref(), value.as_ref()));
-    if batch.end_labels().is_err() {
-        batch.abandon_row();
-        let same = tags.iter().find(|(key, _)| key.as_ref() == METRIC_NAME.as_bytes());
-        return Err(PointError::Reserved(same.map(|tag| text(tag.1.as_ref())).unwrap_or_default()));
+    let mut packed = [0u8; PACKED_BYTES];
+    match pack(&mut packed, metric, tags) {
+        Some(packed) => batch.set_labels(LabelsRef::from_packed(packed)),
+        None => push_labels(batch, metric, tags)?,
     }
     match value {
         Value::Integer(integer) => batch.push_integer(at_ms, integer),
         Value::Float(float) => batch.push_float(at_ms, float),
+    }
+    Ok(())
+}
+
+/// True when `left` sorts before `right`. Most names differ in their first byte.
+#[inline(always)]
+pub(super) fn before(left: &[u8], right: &[u8]) -> bool {
+    match (left.first(), right.first()) {
+        (Some(left), Some(right)) if left != right => left < right,
+        _ => left < right,
+    }
+}
+
+/// Bytes of labels that are packed on the stack.
+const PACKED_BYTES: usize = 512;
+
+/// The labels of a point with sorted tags in packed form, written in one go; `None` where they are
+/// too long for that, or a tag has the name of the metric's label.
+#[inline]
+fn pack<'b, K: AsRef<[u8]>, V: AsRef<[u8]>>(
+    buffer: &'b mut [u8; PACKED_BYTES],
+    metric: &[u8],
+    tags: &[(K, V)],
+) -> Option<&'b [u8]> {
+    let name = METRIC_NAME.as_bytes();
+    let mut at = 0;
+    let mut named = false;
+    for (key, value) in tags {
+        let key = key.as_ref();
+        if !named && !before(key, name) {
+            if key == name {
+                return None;
+            }
+            named = true;
+            at = pack_part(buffer, at, name)?;
+            at = pack_part(buffer, at, metric)?;
+        }
+        at = pack_part(buffer, at, key)?;
+        at = pack_part(buffer, at, value.as_ref())?;
+    }
+    if !named {
+        at = pack_part(buffer, at, name)?;
+        at = pack_part(buffer, at, metric)?;
+    }
+    buffer.get(..at)
+}
+
+/// Writes a length of one byte and the bytes behind it. Short parts are copied as two overlapping
+/// words, which is several times faster than a call that looks at the length again.
+#[inline(always)]
+fn pack_part(buffer: &mut [u8; PACKED_BYTES], at: usize, part: &[u8]) -> Option<usize> {
+    let length = part.len();
+    if length >= 0x80 || at + 1 + length > PACKED_BYTES {
+        return None;
+    }
+    buffer[at] = length as u8;
+    let out = &mut buffer[at + 1..at + 1 + length];
+    match length {
+        8..=16 => {
+            out[..8].copy_from_slice(&part[..8]);
+            out[length - 8..].copy_from_slice(&part[length - 8..]);
+        }
+        4..8 => {
+            out[..4].copy_from_slice(&part[..4]);
+            out[length - 4..].copy_from_slice(&part[length - 4..]);
+        }
+        2..4 => {
+            out[..2].copy_from_slice(&part[..2]);
+            out[length - 2..].copy_from_slice(&part[length - 2..]);
+        }
+        _ => out.copy_from_slice(part),
+    }
+    Some(at + 1 + length)
+}
+
+/// The way for labels of any length.
+#[cold]
+fn push_labels<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+    batch: &mut WriteBatch,
+    metric: &[u8],
+    tags: &[(K, V)],
+) -> Result<(), PointError> {
+    batch.push_label(METRIC_NAME.as_bytes(), metric);
+    tags.iter().for_each(|(key, value)| batch.push_label(key.as_ref(), value.as_ref()));
+    if batch.end_labels().is_err() {
+        batch.abandon_row();
+        let same = tags.iter().find(|(key, _)| key.as_ref() == METRIC_NAME.as_bytes());
+        return Err(PointError::Reserved(same.map(|tag| text(tag.1.as_ref())).unwrap_or_default()));
     }
     Ok(())
 }
@@ -211,6 +304,21 @@ mod tests {
         assert_eq!(batch.labels(&row).to_string(), want);
         assert_eq!(batch.samples(&row), (&[1_356_998_400_000][..], &[42][..]));
         assert!(batch.labels(&row).check().is_ok());
+    }
+
+    #[test]
+    fn labels_of_any_length_pack_alike() {
+        for length in [1, 2, 3, 4, 7, 8, 15, 16, 17, 127, 128, 500, 2000] {
+            let value = "x".repeat(length);
+            let mut tags = [("A", value.as_str()), ("b", "1"), ("host", value.as_str())];
+            let mut batch = batch();
+            push(&mut batch, b"m", 1, Value::Integer(1), &mut tags).unwrap();
+            let pairs = tags.into_iter().chain([(METRIC_NAME, "m")]);
+            let want = model::Labels::from_pairs(pairs);
+            assert_eq!(batch.labels(&batch.rows()[0]), want.view(), "{length}");
+            let hash = SeriesHasher::with_seed(1).hash(want.as_packed());
+            assert_eq!(batch.rows()[0].hash, hash);
+        }
     }
 
     #[test]

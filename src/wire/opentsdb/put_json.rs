@@ -10,7 +10,7 @@ use model::{METRIC_NAME, SampleKind, WriteBatch};
 
 use super::json::{JsonError, Reader, Scalar};
 use super::number::{Value, parse_value};
-use super::point::{PointError, push};
+use super::point::{PointError, before, push};
 use super::query_json::{push_double, push_integer, push_text};
 
 /// Bytes of refusals that are described in an answer; the others are counted.
@@ -249,11 +249,12 @@ impl<'a> Point<'a> {
         reader.expect(b'{', "'{'")?;
         let mut first = true;
         while let Some(key) = reader.key(&mut first)? {
-            match &*key {
-                "metric" => self.metric = as_text(reader.scalar()?),
-                "timestamp" => self.timestamp = read_timestamp(reader)?,
-                "value" => self.value = as_text(reader.scalar()?),
-                "tags" => self.read_tags(reader)?,
+            // Told apart by length first: comparing texts is a call each.
+            match (key.len(), &*key) {
+                (6, "metric") => self.metric = as_text(reader.scalar()?),
+                (9, "timestamp") => self.timestamp = read_timestamp(reader)?,
+                (5, "value") => self.value = as_text(reader.scalar()?),
+                (4, "tags") => self.read_tags(reader)?,
                 _ => reader.skip()?,
             }
         }
@@ -268,12 +269,20 @@ impl<'a> Point<'a> {
         }
         reader.expect(b'{', "'{'")?;
         let mut first = true;
+        // Keys in ascending order need not be compared with all before them.
+        let mut ascending = true;
         while let Some(key) = reader.key(&mut first)? {
             let Some(value) = as_text(reader.scalar()?) else {
                 self.null_tag = Some(key.into_owned());
                 continue;
             };
-            match self.tags.iter_mut().find(|(known, _)| *known == key) {
+            let last = self.tags.last().map(|last| last.0.as_bytes());
+            ascending &= last.is_none_or(|last| before(last, key.as_bytes()));
+            match if ascending {
+                None
+            } else {
+                self.tags.iter_mut().find(|(known, _)| *known == key)
+            } {
                 Some(known) => known.1 = value,
                 None => self.tags.push((key, value)),
             }
