@@ -228,6 +228,29 @@ fn play_http(server: &Server, file: &str, vector: &Value, step: &Value) -> Outco
     compare::check(&step["expect"], &answer, &mask)
 }
 
+/// Both ports answer; below `/api/v1` the shared one is Prometheus's.
+#[test]
+fn opentsdb_leaves_prometheus_its_paths() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let server = Server::start(&runtime);
+    let get = |port, uri: &str| http(port, &serde_json::json!({"method": "GET", "uri": uri}));
+    let (own, shared) = (server.address(), server.shared());
+    for uri in ["/api/aggregators", "/api/v1/aggregators", "/API/aggregators/", "/api/version"] {
+        assert_eq!(get(own, uri).status, 200, "{uri}");
+    }
+    assert_eq!(get(own, "/api/v2/aggregators").status, 501);
+    for (uri, status) in [
+        ("/api/aggregators", 200),
+        ("/api/suggest?type=metrics", 200),
+        ("/api/v1/aggregators", 404),
+        ("/api/v1/labels", 200),
+        ("/api/nothing", 404),
+    ] {
+        assert_eq!(get(shared, uri).status, status, "{uri}");
+    }
+    assert!(get(shared, "/api/v1/query?query=1").body.contains("\"resultType\":\"scalar\""));
+}
+
 /// Runs the function-level vectors that have a counterpart.
 #[test]
 fn opentsdb_functions_answer_as_recorded() {

@@ -24,6 +24,7 @@ impl StoreStatus for NoFigures {
 /// Stops, and deletes its store, with the value.
 pub(super) struct Server {
     address: SocketAddr,
+    shared: SocketAddr,
     folder: PathBuf,
     stop: watch::Sender<bool>,
 }
@@ -49,16 +50,25 @@ impl Server {
         let figures = Arc::new(NoFigures);
         let state = Arc::new(State::new(engine.clone(), engine, figures, metrics, clock, settings));
         state.set_ready(true);
-        let listeners =
-            Listeners { opentsdb: Some("127.0.0.1:0".to_owned()), ..Listeners::default() };
+        let any = Some("127.0.0.1:0".to_owned());
+        let listeners = Listeners { opentsdb: any.clone(), http: any, ..Listeners::default() };
         let bound = runtime.block_on(Bound::bind(&listeners)).unwrap();
-        let address = bound.addresses()[0].1;
+        let address = |name: &str| {
+            let found = bound.addresses().into_iter().find(|(known, _)| *known == name);
+            found.unwrap().1
+        };
+        let (address, shared) = (address("opentsdb"), address("http"));
         let (stop, shutdown) = Shutdown::channel();
         runtime.spawn(bound.serve(state, shutdown));
-        Self { address, folder, stop }
+        Self { address, shared, folder, stop }
     }
 
-    /// Where it listens.
+    /// The port of all three protocols.
+    pub(super) fn shared(&self) -> SocketAddr {
+        self.shared
+    }
+
+    /// OpenTSDB's own port.
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
