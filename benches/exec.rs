@@ -53,6 +53,8 @@ fn scan(metric: &str) -> Node {
         tenant: TenantId::DEFAULT,
         sorted: false,
         integers: false,
+        histograms: false,
+        starts: false,
         title: None,
     }))
 }

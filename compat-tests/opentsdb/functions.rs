@@ -191,6 +191,8 @@ fn merged(name: &str, series: Vec<Vec<(i64, Sample)>>) -> Result<Vec<Value>, Str
         tenant: TenantId::DEFAULT,
         sorted: true,
         integers: true,
+        histograms: false,
+        starts: false,
         title: None,
     }));
     let root = Node::new(Op::Aggregate(Aggregate {

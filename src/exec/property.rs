@@ -145,6 +145,8 @@ impl Maker<'_> {
             tenant: TenantId::DEFAULT,
             sorted: self.rng.one_in(2),
             integers: false,
+            histograms: false,
+            starts: false,
             title: None,
         }))
     }

@@ -3,6 +3,9 @@
 //! Absence inside a row is the stale marker's bit pattern ([`ABSENT`]): folds take markers out of
 //! what is stored, and no arithmetic produces a signalling NaN, so the pattern is free. A separate
 //! bitset was rejected: it doubles the state of every loop and saves nothing.
+//!
+//! Native histograms stand in a column of their own that rows without any do not have; the float
+//! beside one is [`ABSENT`], so an operator that only knows floats sees no point there.
 
 use std::sync::Arc;
 
@@ -76,17 +79,27 @@ impl Row {
         self.samples.integers.get(index).copied().flatten()
     }
 
+    /// True when there may be histograms.
+    pub(crate) fn has_histograms(&self) -> bool {
+        !self.samples.histograms.is_empty()
+    }
+
+    /// True when there is neither a float nor a histogram at `index`.
+    pub(crate) fn is_absent_at(&self, index: usize) -> bool {
+        is_absent(self.samples.values[index]) && self.samples.histogram(index).is_none()
+    }
+
     /// Number of present points.
     pub(crate) fn point_count(&self) -> usize {
         match self.grid {
-            Some(_) => self.values().iter().filter(|value| !is_absent(**value)).count(),
+            Some(_) => (0..self.values().len()).filter(|at| !self.is_absent_at(*at)).count(),
             None => self.samples.len(),
         }
     }
 
     /// True when no point is present.
     pub(crate) fn is_empty(&self) -> bool {
-        self.values().iter().all(|value| is_absent(*value))
+        (0..self.values().len()).all(|index| self.is_absent_at(index))
     }
 
     /// Turns a row on a grid into one of listed instants.
@@ -95,18 +108,22 @@ impl Row {
         let mut kept = 0;
         self.samples.timestamps.clear();
         for index in 0..self.samples.values.len() {
-            let value = self.samples.values[index];
-            if !is_absent(value) {
+            if !self.is_absent_at(index) {
                 self.samples.timestamps.push(grid.at(index));
-                self.samples.values[kept] = value;
+                self.samples.values[kept] = self.samples.values[index];
                 if let Some(integer) = self.samples.integers.get(index).copied() {
                     self.samples.integers[kept] = integer;
+                }
+                if index < self.samples.histograms.len() {
+                    self.samples.histograms.swap(kept, index);
                 }
                 kept += 1;
             }
         }
         self.samples.values.truncate(kept);
         self.samples.integers.truncate(kept);
+        self.samples.histograms.truncate(kept);
+        self.samples.starts.clear();
     }
 
     /// Replaces the content by that of `other`.
@@ -117,16 +134,21 @@ impl Row {
         self.samples.timestamps.clone_from(&other.samples.timestamps);
         self.samples.values.clone_from(&other.samples.values);
         self.samples.integers.clone_from(&other.samples.integers);
+        self.samples.histograms.clone_from(&other.samples.histograms);
+        self.samples.starts.clone_from(&other.samples.starts);
     }
 
     /// The present points.
     pub(crate) fn points(&self) -> Points {
         let mut points = Points::default();
-        for (index, value) in self.values().iter().enumerate().filter(|(_, v)| !is_absent(**v)) {
+        for index in (0..self.values().len()).filter(|index| !self.is_absent_at(*index)) {
             points.timestamps.push(self.at(index));
-            points.values.push(*value);
+            points.values.push(self.values()[index]);
             if !self.samples.integers.is_empty() {
                 points.integers.push(self.integer(index));
+            }
+            if self.has_histograms() {
+                points.histograms.push(self.samples.histogram(index).cloned());
             }
         }
         points

@@ -50,6 +50,8 @@ fn scan(metric: &str) -> Node {
         tenant: TenantId::DEFAULT,
         sorted: true,
         integers: true,
+        histograms: false,
+        starts: false,
         title: None,
     }))
 }

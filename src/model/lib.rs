@@ -6,6 +6,7 @@
 
 pub mod append;
 pub mod batch;
+pub mod histogram;
 pub mod identity;
 pub mod label;
 pub mod matcher;
@@ -16,6 +17,7 @@ pub mod time;
 
 pub use append::{AppendError, AppendReport, Appender, Reject, RejectReason};
 pub use batch::{Row, WriteBatch};
+pub use histogram::{BucketSpan, Histogram, HistogramBuckets, ResetHint};
 pub use label::{LabelBuilder, Labels, LabelsRef, METRIC_NAME, SeriesHasher};
 pub use matcher::{Matcher, Pattern, PatternError, ValueTest};
 pub use result::{Points, ResultSeries};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::histogram::Histogram;
 use crate::label::Labels;
 
 /// The points of one result series in time order.
@@ -13,6 +14,9 @@ pub struct Points {
     pub values: Vec<f64>,
     /// Empty, or as long as `values`: the exact integer where the point is one.
     pub integers: Vec<Option<i64>>,
+    /// Empty, or as long as `values`: the native histogram where the point is one; its value is then
+    /// the stale marker.
+    pub histograms: Vec<Option<Arc<Histogram>>>,
 }
 
 /// One result series.

@@ -1,6 +1,10 @@
-//! Samples: a millisecond timestamp and one of a float, an integer, or (later) a native histogram.
+//! Samples: a millisecond timestamp and one of a float, an integer, or a native histogram.
 //!
 //! Floats are bit-exact everywhere: NaN payloads survive, and the stale marker is one of them.
+
+use std::sync::Arc;
+
+use crate::histogram::Histogram;
 
 /// The NaN with which Prometheus says "this series ended here".
 pub const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
@@ -51,6 +55,13 @@ pub struct Samples {
     /// The exact integers: empty when the series has none (or they were not asked for), else as
     /// long as `values`, with `None` where the sample is a float.
     pub integers: Vec<Option<i64>>,
+    /// The native histograms: empty when the series has none (or they were not asked for), else as
+    /// long as `values`. Where one stands, `values` has the stale marker, so that whoever only knows
+    /// floats sees nothing there.
+    pub histograms: Vec<Option<Arc<Histogram>>>,
+    /// Milliseconds at which the counting of each sample began, 0 where that is unknown: empty when
+    /// no sample has one (or they were not asked for), else as long as `values`.
+    pub starts: Vec<i64>,
 }
 
 impl Samples {
@@ -59,6 +70,8 @@ impl Samples {
         self.timestamps.clear();
         self.values.clear();
         self.integers.clear();
+        self.histograms.clear();
+        self.starts.clear();
     }
 
     /// Number of samples.
@@ -79,7 +92,55 @@ impl Samples {
         if kind == SampleKind::Integer || !self.integers.is_empty() {
             self.integers.push((kind == SampleKind::Integer).then_some(bits as i64));
         }
+        self.pad_optional_columns();
         self.timestamps.push(timestamp_ms);
         self.values.push(kind.to_f64(bits));
+    }
+
+    /// Appends a native histogram; `timestamp_ms` must be later than the last one.
+    pub fn push_histogram(&mut self, timestamp_ms: i64, histogram: Arc<Histogram>) {
+        if !self.integers.is_empty() {
+            self.integers.push(None);
+        }
+        if !self.starts.is_empty() {
+            self.starts.push(0);
+        }
+        self.histograms.resize(self.values.len(), None);
+        self.histograms.push(Some(histogram));
+        self.timestamps.push(timestamp_ms);
+        self.values.push(f64::from_bits(STALE_NAN_BITS));
+    }
+
+    /// Says when the counting of the last sample began; 0 says nothing.
+    pub fn set_start(&mut self, start_ms: i64) {
+        if self.starts.is_empty() && start_ms == 0 {
+            return;
+        }
+        self.starts.resize(self.values.len(), 0);
+        if let Some(last) = self.starts.last_mut() {
+            *last = start_ms;
+        }
+    }
+
+    /// True where the sample at `index` is the stale marker of a float series or of a histogram.
+    pub fn is_stale_at(&self, index: usize) -> bool {
+        self.values.get(index).is_some_and(|value| is_stale(*value))
+            && self.histogram(index).is_none()
+    }
+
+    /// The histogram at `index`, where there is one.
+    #[inline]
+    pub fn histogram(&self, index: usize) -> Option<&Arc<Histogram>> {
+        self.histograms.get(index)?.as_ref()
+    }
+
+    /// Keeps the optional columns that exist as long as `values` will be after the next push.
+    fn pad_optional_columns(&mut self) {
+        if !self.histograms.is_empty() {
+            self.histograms.push(None);
+        }
+        if !self.starts.is_empty() {
+            self.starts.push(0);
+        }
     }
 }

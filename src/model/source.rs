@@ -16,6 +16,10 @@ pub struct Hints {
     pub sorted: bool,
     /// Fill [`Samples::integers`].
     pub integers: bool,
+    /// Give native histograms ([`Samples::histograms`]); without it they are left out.
+    pub histograms: bool,
+    /// Fill [`Samples::starts`].
+    pub starts: bool,
     /// Only labels are wanted: the samples will not be read.
     pub labels_only: bool,
 }

@@ -254,6 +254,10 @@ pub struct Scan {
     pub sorted: bool,
     /// Integer samples keep their exact value.
     pub integers: bool,
+    /// Native histograms are read too.
+    pub histograms: bool,
+    /// When the counting of each sample began is read too.
+    pub starts: bool,
     /// What each row is called (see [`RelabelRule::Title`]); `None` leaves rows untitled.
     pub title: Option<crate::semantics::TitleRule>,
 }

@@ -21,6 +21,8 @@ pub(crate) fn stream(
         tenant: scan.tenant,
         sorted: scan.sorted,
         integers: scan.integers,
+        histograms: scan.histograms,
+        starts: scan.starts,
         labels_only: false,
     };
     executor.check()?;

@@ -215,6 +215,8 @@ impl Lowering<'_> {
             tenant: self.options.tenant,
             sorted: true,
             integers: false,
+            histograms: false,
+            starts: false,
             title: Some(TitleRule::SeriesName),
         };
         let buckets = Buckets::PerSeries {

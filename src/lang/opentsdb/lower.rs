@@ -61,6 +61,8 @@ pub fn lower(
         sorted: true,
         // Buckets hold floats, so the exact integers would be read in vain.
         integers: sub.downsample.is_none(),
+        histograms: false,
+        starts: false,
         title: None,
     }));
     if let (Some((buckets, _)), Some(downsample)) = (folded, &sub.downsample) {

@@ -36,6 +36,8 @@ mod tests {
             tenant: TenantId::DEFAULT,
             sorted: false,
             integers: false,
+            histograms: false,
+            starts: false,
             title: None,
         }));
         sort(&mut node);

@@ -55,6 +55,8 @@ mod tests {
             tenant: TenantId::DEFAULT,
             sorted: true,
             integers: false,
+            histograms: false,
+            starts: false,
             title: None,
         };
         let mut node = Node::new(Op::Aggregate(Aggregate {

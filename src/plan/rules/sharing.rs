@@ -90,6 +90,8 @@ mod tests {
             tenant: TenantId::DEFAULT,
             sorted: false,
             integers: false,
+            histograms: false,
+            starts: false,
             title: None,
         };
         Node::new(Op::Fold(Fold {

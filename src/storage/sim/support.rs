@@ -147,7 +147,7 @@ impl Store {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Content, SourceError> {
-        let hints = Hints { tenant, sorted: true, integers: true, labels_only: false };
+        let hints = Hints { tenant, sorted: true, integers: true, ..Hints::default() };
         let selection = self.engine.select(matchers, range, &hints)?;
         let mut content = Content::new();
         let mut previous: Option<Labels> = None;

@@ -318,6 +318,7 @@ mod tests {
                 timestamps: vec![1_000, 2_500, 3_000],
                 values: vec![1.0, f64::NAN, 2.5],
                 integers: vec![Some(1), None, None],
+                histograms: vec![],
             },
         };
         let render = |style: Style| {

@@ -204,6 +204,7 @@ mod tests {
                 timestamps: vec![1_435_781_451_781, 1_435_781_466_781],
                 values: vec![1.0, f64::NAN],
                 integers: vec![],
+                histograms: vec![],
             },
         }
     }

@@ -156,6 +156,8 @@ impl Lowerer<'_> {
             // The order of sums is the order of labels, so that answers are reproducible.
             sorted: true,
             integers: false,
+            histograms: true,
+            starts: false,
             title: None,
         };
         Node::at(Op::Scan(scan), span)
