@@ -1,10 +1,11 @@
 //! What goes into an execution beside the plan, and what comes out.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::cancel::CancelToken;
 use model::{Points, ResultSeries};
-use plan::Annotation;
+use plan::{Annotation, RowStyle};
 
 /// The circumstances of one execution.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +33,8 @@ impl Context {
 pub struct Output {
     /// The rows.
     pub value: Value,
+    /// How each row presents itself, in the order of the rows; empty where no row has a style.
+    pub styles: Vec<Option<Arc<RowStyle>>>,
     /// What is remarkable about them; no two are equal.
     pub annotations: Vec<Annotation>,
     /// Samples read from the source.

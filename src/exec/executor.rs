@@ -1,12 +1,15 @@
 //! Walks the plan: which operator runs a node, and what all operators share.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 use model::{ResultSeries, Source};
 use parking_lot::Mutex;
 use plan::semantics::{Alignment, Buckets};
-use plan::{Annotation, AnnotationKind, EvalError, Fold, Node, Op, Plan, Span, ValueType};
+use plan::{
+    Annotation, AnnotationKind, EvalError, Fold, Node, Op, Plan, RowStyle, Span, ValueType,
+};
 
 use crate::budget::Budget;
 use crate::context::{Context, Output, Profile, Value};
@@ -55,6 +58,7 @@ fn run(plan: &Plan, source: &dyn Source, context: &Context) -> Result<Output, Ex
     let measures = executor.measures.into_inner();
     Ok(Output {
         value,
+        styles: executor.styles.into_inner(),
         annotations: executor.annotations.into_inner(),
         samples_read: budget.samples_read(),
         peak_samples: budget.peak_samples(),
@@ -94,6 +98,8 @@ pub(crate) struct Executor<'e> {
     pub(crate) context: &'e Context,
     pub(crate) budget: &'e Budget,
     annotations: Mutex<Vec<Annotation>>,
+    /// See [`Output::styles`].
+    styles: Mutex<Vec<Option<Arc<RowStyle>>>>,
     shared: Mutex<HashMap<usize, Shared<'e>>>,
     measures: Mutex<HashMap<usize, Measure>>,
 }
@@ -101,7 +107,7 @@ pub(crate) struct Executor<'e> {
 /// What became of a node that is used more than once.
 #[derive(Clone)]
 enum Shared<'e> {
-    Rows(std::sync::Arc<Rows<'e>>),
+    Rows(Arc<Rows<'e>>),
     /// Too large to keep: every use computes it again.
     TooLarge,
 }
@@ -114,6 +120,7 @@ impl<'e> Executor<'e> {
             context,
             budget,
             annotations: Mutex::default(),
+            styles: Mutex::default(),
             shared: Mutex::default(),
             measures: Mutex::default(),
         }
@@ -248,7 +255,7 @@ impl<'e> Executor<'e> {
                     sink(identity, row)
                 })?;
                 let shared = match kept {
-                    Some(rows) => Shared::Rows(std::sync::Arc::new(rows)),
+                    Some(rows) => Shared::Rows(Arc::new(rows)),
                     None => Shared::TooLarge,
                 };
                 self.shared.lock().insert(id, shared);
@@ -271,14 +278,19 @@ impl<'e> Executor<'e> {
         }
         let keeps_empty = keeps_empty(root);
         let mut rows: Vec<ResultSeries> = Vec::new();
+        let mut styles = Vec::new();
         self.stream(root, &mut |identity, row| {
             if keeps_empty || !row.is_empty() {
                 let result = identity.result(row);
                 self.budget.reserve(1, result.points.values.len())?;
                 rows.push(result);
+                styles.push(identity.style.clone());
             }
             Ok(())
         })?;
+        if styles.iter().any(Option::is_some) {
+            *self.styles.lock() = styles;
+        }
         Ok(Value::Vector(rows))
     }
 }
