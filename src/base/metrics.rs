@@ -192,6 +192,7 @@ catalogue! {
     compaction_seconds: DurationHistogram = "tributary_compaction_seconds", "Duration of a compaction.";
     compaction_failures: Counter = "tributary_compaction_failures_total", "Compactions that failed and will be tried again.";
     blocks: Gauge = "tributary_blocks", "Blocks named by the newest manifest.";
+    deletes: Gauge = "tributary_deletes", "Deletes that blocks still wait to be rewritten for.";
     block_bytes: Gauge = "tributary_block_bytes", "Bytes of those blocks.";
     retention_deleted_blocks: Counter = "tributary_retention_deleted_blocks_total", "Blocks dropped by retention.";
     storage_writable: Gauge = "tributary_storage_writable", "1 while writes are accepted, 0 while the disk refuses them.";

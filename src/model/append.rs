@@ -4,7 +4,8 @@ use base::error::{Classify, ErrorKind};
 use futures::future::BoxFuture;
 
 use crate::batch::WriteBatch;
-use crate::time::TenantId;
+use crate::matcher::Matcher;
+use crate::time::{TenantId, TimeRange};
 
 /// Takes batches of samples. One per process, shared by all listeners.
 pub trait Appender: Send + Sync {
@@ -19,6 +20,43 @@ pub trait Appender: Send + Sync {
     /// Of several samples of one series at one instant the last one of the batch wins, and it wins
     /// over what was stored before.
     fn append(&self, batch: WriteBatch) -> BoxFuture<'_, Result<AppendReport, AppendError>>;
+
+    /// Deletes the samples in `range` of all series that pass `matchers`, as far as they are stored
+    /// when the call begins; writes that go on beside it may stay. On return they are invisible, also
+    /// after a restart; [`Appender::purge`], or a merge some time later, takes them off the disk.
+    /// Blocks, for seconds where much has to be flushed: call it from a thread that may wait.
+    fn delete(
+        &self,
+        tenant: TenantId,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<(), DeleteError>;
+
+    /// Rewrites all that still holds deleted samples. Blocks.
+    fn purge(&self) -> Result<(), DeleteError>;
+}
+
+/// Why nothing was deleted.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum DeleteError {
+    /// The series cannot be found.
+    #[error("cannot select what to delete: {0}")]
+    Select(#[from] crate::source::SourceError),
+    /// The store cannot be changed now.
+    #[error("cannot delete: {reason}")]
+    Unavailable {
+        /// What the store said.
+        reason: String,
+    },
+}
+
+impl Classify for DeleteError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Select(error) => error.kind(),
+            Self::Unavailable { .. } => ErrorKind::Unavailable,
+        }
+    }
 }
 
 /// What became of a batch.

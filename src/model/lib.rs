@@ -15,7 +15,7 @@ pub mod sample;
 pub mod source;
 pub mod time;
 
-pub use append::{AppendError, AppendReport, Appender, Reject, RejectReason};
+pub use append::{AppendError, AppendReport, Appender, DeleteError, Reject, RejectReason};
 pub use batch::{Row, WriteBatch};
 pub use histogram::{BucketSpan, Histogram, HistogramBuckets, ResetHint};
 pub use label::{LabelBuilder, Labels, LabelsRef, METRIC_NAME, SeriesHasher};

@@ -122,6 +122,24 @@ impl Samples {
         }
     }
 
+    /// Puts the sample at `from` in the place of the one at `to`, which is lost.
+    pub fn move_sample(&mut self, from: usize, to: usize) {
+        if from == to {
+            return;
+        }
+        self.timestamps[to] = self.timestamps[from];
+        self.values[to] = self.values[from];
+        if !self.integers.is_empty() {
+            self.integers[to] = self.integers[from];
+        }
+        if !self.histograms.is_empty() {
+            self.histograms.swap(to, from);
+        }
+        if !self.starts.is_empty() {
+            self.starts[to] = self.starts[from];
+        }
+    }
+
     /// True where the sample at `index` is the stale marker of a float series or of a histogram.
     pub fn is_stale_at(&self, index: usize) -> bool {
         self.values.get(index).is_some_and(|value| is_stale(*value))

@@ -102,6 +102,23 @@ impl<'a> Collector<'a> {
         }
     }
 
+    /// Samples so far.
+    pub(crate) fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Takes away those at `start` and behind it that lie in `range`.
+    pub(crate) fn remove(&mut self, start: usize, range: TimeRange) {
+        let mut kept = start;
+        for index in start..self.out.len() {
+            if !range.contains(self.out.timestamps[index]) {
+                self.out.move_sample(index, kept);
+                kept += 1;
+            }
+        }
+        self.truncate(kept);
+    }
+
     fn truncate(&mut self, length: usize) {
         self.out.timestamps.truncate(length);
         self.out.values.truncate(length);

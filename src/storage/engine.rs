@@ -15,8 +15,8 @@ use base::metrics::Metrics;
 use futures::channel::oneshot;
 use futures::future::BoxFuture;
 use model::{
-    AppendError, AppendReport, Appender, Hints, Matcher, Selection, SeriesHasher, Source,
-    SourceError, TenantId, TimeRange, WriteBatch,
+    AppendError, AppendReport, Appender, DeleteError, Hints, Matcher, Selection, SeriesHasher,
+    Source, SourceError, TenantId, TimeRange, WriteBatch,
 };
 use parking_lot::{Condvar, Mutex};
 
@@ -275,6 +275,29 @@ impl Appender for Engine {
             })
         })
     }
+
+    fn delete(
+        &self,
+        tenant: TenantId,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<(), DeleteError> {
+        // Asked without the lock: nothing to delete is the common case where a client tidies up.
+        let hints = Hints { tenant, labels_only: true, ..Hints::default() };
+        if self.select(matchers, range, &hints)?.is_empty() {
+            return Ok(());
+        }
+        let done = self.maintenance.lock().delete(tenant, matchers, range);
+        self.shared.fence(done).map_err(delete_error)
+    }
+
+    fn purge(&self) -> Result<(), DeleteError> {
+        self.shared.fence(self.maintenance.lock().purge()).map_err(delete_error)
+    }
+}
+
+fn delete_error(error: StorageError) -> DeleteError {
+    DeleteError::Unavailable { reason: error.to_string() }
 }
 
 impl Source for Engine {
@@ -316,6 +339,7 @@ impl Source for Engine {
 fn open_blocks(shared: &Shared, io: &Arc<ObjectIo>, manifest: &Manifest) {
     let open = |entry: &crate::manifest::edit::BlockEntry| {
         let block = Block::open(io, &shared.layout, entry.meta.clone(), entry.order);
+        let block = block.with_deletes(manifest.deletes_of(entry));
         if block.index().is_err() {
             shared.metrics.corrupt_sections.inc();
         }

@@ -21,6 +21,7 @@ mod wal;
 
 mod block;
 mod compact;
+mod delete;
 mod maintenance;
 mod manifest;
 mod object;

@@ -4,6 +4,8 @@
 //! Invariants: one caller at a time (the engine's lock); a step that fails changes nothing that
 //! readers see, and is tried again; the view changes only after the manifest has.
 
+mod delete;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak, mpsc};
@@ -40,13 +42,18 @@ use crate::wal::writer::WalPosition;
 /// Series of the head are forgotten once at least one in so many has no samples there.
 const FORGET_ONE_IN: u64 = 8;
 
+/// How long a delete waits for others before its blocks are rewritten.
+const REWRITE_AFTER_MS: i64 = 10 * 60_000;
+
 /// Which partitions a flush takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum FlushWhich {
     /// All of them.
     All,
     /// Those whose window is over, and the oldest ones while a limit is passed.
     Due,
+    /// Those that begin at these instants.
+    These(Vec<(TenantId, i64)>),
 }
 
 /// A partition on its way to a block.
@@ -76,6 +83,8 @@ pub(crate) struct Maintenance {
     retired: Vec<(BlockId, Weak<Block>)>,
     /// Blocks that cannot be merged because they are damaged.
     unmergeable: Vec<BlockId>,
+    /// Tenants whose head is to forget series however few they are: some were deleted.
+    forgetful: HashSet<TenantId>,
 }
 
 impl Maintenance {
@@ -98,6 +107,7 @@ impl Maintenance {
             older_views: BTreeMap::new(),
             retired: Vec::new(),
             unmergeable: Vec::new(),
+            forgetful: HashSet::new(),
         }
     }
 
@@ -133,7 +143,7 @@ impl Maintenance {
     }
 
     fn freeze(&mut self, which: FlushWhich) -> Result<(), StorageError> {
-        let windows = self.windows_to_freeze(which);
+        let windows = self.windows_to_freeze(&which);
         if windows.is_empty() {
             return Ok(());
         }
@@ -153,7 +163,7 @@ impl Maintenance {
         Ok(())
     }
 
-    fn windows_to_freeze(&self, which: FlushWhich) -> Vec<(TenantId, i64)> {
+    fn windows_to_freeze(&self, which: &FlushWhich) -> Vec<(TenantId, i64)> {
         let view = self.shared.view.load();
         let options = &self.shared.options;
         let settled = self.shared.clock.now_ms().saturating_sub(options.flush_after_ms);
@@ -173,10 +183,16 @@ impl Maintenance {
             let is_much = bytes > options.head_bytes_max
                 || count > options.partitions_max
                 || std::mem::take(&mut log_is_long);
-            if which == FlushWhich::All || is_over || is_much {
+            let key = (tenant, partition.start_ms());
+            let is_asked = match which {
+                FlushWhich::All => true,
+                FlushWhich::Due => is_over || is_much,
+                FlushWhich::These(windows) => windows.contains(&key),
+            };
+            if is_asked {
                 bytes = bytes.saturating_sub(partition.read().bytes());
                 count -= 1;
-                windows.push((tenant, partition.start_ms()));
+                windows.push(key);
             }
         }
         windows
@@ -321,10 +337,15 @@ impl Maintenance {
             settled_ms: self.shared.clock.now_ms().saturating_sub(options.flush_after_ms),
         };
         let Some(choice) = choose(&situation) else {
-            return Ok(false);
+            return self.rewrite_one(self.shared.clock.now_ms().saturating_sub(REWRITE_AFTER_MS));
         };
+        self.merge_chosen(&choice)
+    }
+
+    /// Merges `choice`; true also when it turned out that it cannot be merged.
+    fn merge_chosen(&mut self, choice: &Choice) -> Result<bool, StorageError> {
         let start = Instant::now();
-        let result = self.merge(&choice);
+        let result = self.merge(choice);
         match &result {
             Ok(()) => {
                 self.shared.metrics.compactions.inc();
@@ -424,7 +445,9 @@ impl Maintenance {
                 kept |= partition.read().ids();
             }
             let known = tenant_view.index.len() as u64;
-            if known.saturating_sub(kept.len()) * FORGET_ONE_IN >= known.max(1) {
+            if known.saturating_sub(kept.len()) * FORGET_ONE_IN >= known.max(1)
+                || self.forgetful.remove(tenant)
+            {
                 asked.push(*tenant);
             }
             false

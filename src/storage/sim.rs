@@ -4,6 +4,7 @@
 //! manual clock; a crash is a copy of the directory taken while the engine runs, or a drop without
 //! close. Every random test prints its seed.
 
+mod deletes;
 mod durability;
 mod faults;
 mod limits;

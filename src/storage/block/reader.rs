@@ -3,6 +3,7 @@
 //! Invariants: no byte is decoded whose checksum has not been compared; damage is reported with
 //! object, offset, expected and got, and stops nothing but the read that met it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use base::frame::checksum;
 use index::{SegmentReader, SeriesCursor};
-use model::{Matcher, SourceError, TenantId, TimeRange};
+use model::{LabelsRef, Matcher, SourceError, TenantId, TimeRange};
 use roaring::RoaringBitmap;
 
 use crate::block::meta::BlockMeta;
@@ -19,6 +20,7 @@ use crate::block::page::{
     PageEntry, Section, visit_chunks,
 };
 use crate::collect::Collector;
+use crate::delete::{BlockDelete, DeleteEntry};
 use crate::error::{StorageError, index_error, select_error};
 use crate::layout::{BlockPart, Layout};
 use crate::object::bytes::{ObjectBytes, Piece, WholeObject};
@@ -38,7 +40,9 @@ pub(crate) struct Block {
     /// Its place among the blocks: greater has the later writes.
     pub(crate) order: u64,
     /// Its parts; the damage, where they cannot be opened.
-    parts: Result<Parts, StorageError>,
+    parts: Result<Arc<Parts>, StorageError>,
+    /// What is gone from it.
+    deletes: Vec<BlockDelete>,
 }
 
 #[derive(Debug)]
@@ -71,7 +75,23 @@ impl Block {
         if let Err(error) = &parts {
             tracing::error!(block = %meta.id, %error, "cannot open a block; its samples are missing");
         }
-        Self { meta, order, parts }
+        Self { meta, order, parts: parts.map(Arc::new), deletes: Vec::new() }
+    }
+
+    /// The same block with `deletes` on it. A delete that cannot be read hides the whole block: better
+    /// no answer than one with samples that should be gone.
+    pub(crate) fn with_deletes<'d>(&self, deletes: impl Iterator<Item = &'d DeleteEntry>) -> Self {
+        let compiled: Result<Vec<BlockDelete>, _> = deletes
+            .map(|entry| entry.compile().map(|delete| BlockDelete::new(Arc::new(delete))))
+            .collect();
+        let (parts, deletes) = match compiled {
+            Ok(deletes) => (self.parts.clone(), deletes),
+            Err(error) => {
+                let detail = error.to_string();
+                (Err(StorageError::Invariant { invariant: "deletes compile", detail }), Vec::new())
+            }
+        };
+        Self { meta: self.meta.clone(), order: self.order, parts, deletes }
     }
 
     /// Opens the block whose objects are files in `dir`, to look at it.
@@ -79,11 +99,11 @@ impl Block {
         let open = |part: BlockPart| ObjectBytes::open_file(&dir.join(part.name()));
         let parts = open(BlockPart::Index)
             .and_then(|index| Parts::open(index, open(BlockPart::Chunks)?, &meta));
-        Self { meta, order: 0, parts }
+        Self { meta, order: 0, parts: parts.map(Arc::new), deletes: Vec::new() }
     }
 
     fn parts(&self) -> Result<&Parts, StorageError> {
-        self.parts.as_ref().map_err(StorageError::clone)
+        self.parts.as_deref().map_err(|error| error.clone())
     }
 
     /// Whose block it is.
@@ -108,8 +128,10 @@ impl Block {
 
     /// The series that pass `matchers`.
     pub(crate) fn select(&self, matchers: &[Matcher]) -> Result<RoaringBitmap, SourceError> {
-        let Parts { index, index_name, .. } = self.parts()?;
-        let found = index.select(matchers).map_err(|error| select_error(index_name, error))?;
+        let mut found = self.select_stored(matchers)?;
+        for delete in self.whole_deletes() {
+            found -= delete.series(|matchers| self.select_stored(matchers))?;
+        }
         if let Some(first) = found.min() {
             // Labels are read later, where nobody can be told of damage: the first of them makes
             // the index compare the checksums of all that labels are made from.
@@ -118,8 +140,43 @@ impl Block {
         Ok(found)
     }
 
+    /// The series that pass `matchers`, those included that are gone.
+    fn select_stored(&self, matchers: &[Matcher]) -> Result<RoaringBitmap, SourceError> {
+        let Parts { index, index_name, .. } = self.parts()?;
+        index.select(matchers).map_err(|error| select_error(index_name, error))
+    }
+
+    /// The deletes that leave nothing of a series in this block.
+    fn whole_deletes(&self) -> impl Iterator<Item = &BlockDelete> {
+        let range = self.time_range();
+        self.deletes.iter().filter(move |delete| delete.range().intersect(&range) == range)
+    }
+
+    /// Calls `visit` with the labels of each series that passes `matchers` and is not gone: what the
+    /// index cannot tell by its terms alone.
+    fn each_label(
+        &self,
+        matchers: &[Matcher],
+        mut visit: impl FnMut(&str, &str),
+    ) -> Result<(), SourceError> {
+        let series = self.select(matchers)?;
+        self.each_series(&series, |_, key| {
+            LabelsRef::from_packed(key).iter().for_each(|(name, value)| visit(name, value));
+        })?;
+        Ok(())
+    }
+
     /// Names of the labels on such series.
     pub(crate) fn label_names(&self, matchers: &[Matcher]) -> Result<Vec<String>, SourceError> {
+        if self.whole_deletes().next().is_some() {
+            let mut names = BTreeSet::new();
+            self.each_label(matchers, |name, _| {
+                if !names.contains(name) {
+                    names.insert(name.to_owned());
+                }
+            })?;
+            return Ok(names.into_iter().collect());
+        }
         let Parts { index, index_name, .. } = self.parts()?;
         index.label_names(matchers).map_err(|error| select_error(index_name, error))
     }
@@ -132,6 +189,16 @@ impl Block {
         prefix: &str,
         limit: usize,
     ) -> Result<Vec<String>, SourceError> {
+        if self.whole_deletes().next().is_some() {
+            let mut values = BTreeSet::new();
+            self.each_label(matchers, |label, value| {
+                if label == name && value.starts_with(prefix) && !values.contains(value) {
+                    values.insert(value.to_owned());
+                }
+            })?;
+            let count = if limit == 0 { values.len() } else { limit };
+            return Ok(values.into_iter().take(count).collect());
+        }
         let Parts { index, index_name, .. } = self.parts()?;
         index
             .label_values(name, matchers, prefix, limit)
@@ -187,7 +254,16 @@ impl Block {
         range: TimeRange,
         out: &mut Collector<'_>,
     ) -> Result<(), StorageError> {
-        self.parts()?.chunks.collect(series, range, out)
+        let before = out.len();
+        self.parts()?.chunks.collect(series, range, out)?;
+        for delete in &self.deletes {
+            let gone = delete.series(|matchers| self.select_stored(matchers));
+            let gone = gone.map_err(|error| StorageError::Index { message: error.to_string() })?;
+            if gone.contains(series) {
+                out.remove(before, delete.range());
+            }
+        }
+        Ok(())
     }
 
     /// Compares every checksum and decodes every chunk; calls `damage` for each fault.

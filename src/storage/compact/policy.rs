@@ -10,7 +10,7 @@
 use model::TimeRange;
 
 use crate::layout::BlockId;
-use crate::manifest::edit::BlockEntry;
+use crate::manifest::edit::{BlockEntry, Manifest};
 
 /// Lengths of the ranges, in windows.
 const RANGE_WINDOWS: [i64; 3] = [1, 6, 36];
@@ -49,6 +49,20 @@ fn bytes(entry: &BlockEntry) -> u64 {
 
 fn range(entry: &BlockEntry) -> TimeRange {
     TimeRange::new(entry.meta.min_time_ms, entry.meta.max_time_ms)
+}
+
+/// The oldest block whose deletes were all asked for at `until_ms` or before, to be written anew alone.
+pub(crate) fn rewrite(manifest: &Manifest, skip: &[BlockId], until_ms: i64) -> Option<Choice> {
+    let is_due = |entry: &&BlockEntry| {
+        !entry.deletes.is_empty()
+            && !skip.contains(&entry.meta.id)
+            && manifest.deletes_of(entry).all(|delete| delete.at_ms <= until_ms)
+    };
+    manifest.blocks.iter().find(is_due).map(|entry| Choice {
+        tenant: entry.meta.tenant,
+        blocks: vec![entry.meta.id],
+        level: entry.meta.level,
+    })
 }
 
 /// The next merge, the shortest and oldest range first.
@@ -126,6 +140,7 @@ mod tests {
             .iter()
             .map(|&(order, min_time_ms, max_time_ms, level, chunks_bytes)| BlockEntry {
                 order,
+                deletes: Vec::new(),
                 meta: BlockMeta {
                     block_version: 1,
                     id: BlockId(u128::from(order)),

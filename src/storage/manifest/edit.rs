@@ -3,11 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::block::meta::BlockMeta;
+use crate::delete::DeleteEntry;
 use crate::layout::BlockId;
 use crate::wal::writer::WalPosition;
 
 /// Version that this program writes.
-pub(crate) const MANIFEST_VERSION: u32 = 1;
+pub(crate) const MANIFEST_VERSION: u32 = 2;
+/// The oldest version that this program reads.
+pub(crate) const MANIFEST_VERSION_OLDEST: u32 = 1;
 
 /// The whole state of a shard outside its log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +29,12 @@ pub(crate) struct Manifest {
     pub(crate) blocks: Vec<BlockEntry>,
     /// What of the log is in blocks already.
     pub(crate) flushed: Vec<FlushMark>,
+    /// What is gone from the blocks that name it.
+    #[serde(default)]
+    pub(crate) deletes: Vec<DeleteEntry>,
+    /// The id of the next delete.
+    #[serde(default)]
+    pub(crate) next_delete: u64,
 }
 
 /// A live block.
@@ -34,6 +43,9 @@ pub(crate) struct BlockEntry {
     /// Where two blocks have a sample of one series at one instant, the one with the greater order
     /// has the later write.
     pub(crate) order: u64,
+    /// Ids of the deletes that hit it, ascending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) deletes: Vec<u64>,
     /// What it is.
     #[serde(flatten)]
     pub(crate) meta: BlockMeta,
@@ -83,6 +95,8 @@ pub(crate) struct ManifestEdit {
     pub(crate) flushed: Vec<FlushMark>,
     /// The oldest file of the log: marks in front of it have done their duty.
     pub(crate) oldest_wal_file: u64,
+    /// A delete, whose id the manifest chooses, and the blocks that it hits.
+    pub(crate) delete: Option<(DeleteEntry, Vec<BlockId>)>,
 }
 
 impl ManifestEdit {
@@ -94,6 +108,7 @@ impl ManifestEdit {
             remove: Vec::new(),
             flushed: Vec::new(),
             oldest_wal_file,
+            delete: None,
         }
     }
 }
@@ -109,12 +124,15 @@ impl Manifest {
             next_order: 1,
             blocks: Vec::new(),
             flushed: Vec::new(),
+            deletes: Vec::new(),
+            next_delete: 1,
         }
     }
 
     /// The manifest that follows this one by `edit`, written by `writer`.
     pub(crate) fn next(&self, edit: &ManifestEdit, writer: u64) -> Self {
         let mut next = self.clone();
+        next.version = MANIFEST_VERSION;
         next.number += 1;
         next.writer = writer;
         next.blocks.retain(|entry| !edit.remove.contains(&entry.meta.id));
@@ -126,7 +144,7 @@ impl Manifest {
                     next.next_order - 1
                 }
             };
-            next.blocks.push(BlockEntry { order, meta: meta.clone() });
+            next.blocks.push(BlockEntry { order, deletes: Vec::new(), meta: meta.clone() });
         }
         next.blocks.sort_by_key(|entry| entry.order);
         for mark in &edit.flushed {
@@ -140,6 +158,26 @@ impl Manifest {
             }
         }
         next.flushed.retain(|mark| mark.file >= edit.oldest_wal_file);
+        if let Some((entry, blocks)) = &edit.delete {
+            next.add_delete(entry, blocks);
+        }
+        let blocks = &next.blocks;
+        next.deletes.retain(|delete| blocks.iter().any(|block| block.deletes.contains(&delete.id)));
         next
+    }
+
+    fn add_delete(&mut self, entry: &DeleteEntry, blocks: &[BlockId]) {
+        // A manifest of version 1 has no such number yet.
+        let id = self.next_delete.max(1);
+        self.next_delete = id + 1;
+        for block in self.blocks.iter_mut().filter(|block| blocks.contains(&block.meta.id)) {
+            block.deletes.push(id);
+        }
+        self.deletes.push(DeleteEntry { id, ..entry.clone() });
+    }
+
+    /// The deletes of `entry`.
+    pub(crate) fn deletes_of(&self, entry: &BlockEntry) -> impl Iterator<Item = &DeleteEntry> {
+        self.deletes.iter().filter(|delete| entry.deletes.contains(&delete.id))
     }
 }

@@ -31,6 +31,9 @@ pub(crate) fn check(manifest: &Manifest) -> Result<(), StorageError> {
         if meta.min_time_ms > meta.max_time_ms {
             return Err(broken("a block holds samples", meta.id.to_string()));
         }
+        if entry.deletes.iter().any(|id| !manifest.deletes.iter().any(|known| known.id == *id)) {
+            return Err(broken("deletes of a block are listed", meta.id.to_string()));
+        }
         if meta.shard != manifest.shard {
             return Err(broken("blocks are of the manifest's shard", meta.id.to_string()));
         }

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use crate::error::StorageError;
 use crate::layout::Layout;
-use crate::manifest::edit::{MANIFEST_VERSION, Manifest, ManifestEdit};
+use crate::manifest::edit::{MANIFEST_VERSION, MANIFEST_VERSION_OLDEST, Manifest, ManifestEdit};
 use crate::manifest::invariants;
 use crate::object::io::ObjectIo;
 
@@ -64,8 +64,8 @@ pub(crate) fn decode(file: &str, bytes: &[u8]) -> Result<Manifest, StorageError>
         Ok(manifest) => manifest,
         Err(error) => return damaged(0, "a manifest", error.to_string()),
     };
-    if manifest.version != MANIFEST_VERSION {
-        let expected = format!("manifest version {MANIFEST_VERSION}");
+    if !(MANIFEST_VERSION_OLDEST..=MANIFEST_VERSION).contains(&manifest.version) {
+        let expected = format!("manifest version {MANIFEST_VERSION_OLDEST} to {MANIFEST_VERSION}");
         return damaged(0, &expected, manifest.version.to_string());
     }
     invariants::check(&manifest)?;

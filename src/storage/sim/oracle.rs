@@ -1,7 +1,7 @@
 //! Random writes, flushes, merges, crashes and restarts against a map that just remembers.
 
 use base::rng::Rng;
-use model::SampleKind;
+use model::{Appender, Matcher, Pattern, SampleKind, TenantId, TimeRange, ValueTest};
 
 use super::support::*;
 use crate::options::EngineOptions;
@@ -21,7 +21,7 @@ fn check(seed: u64, steps: usize) {
     let mut store = open(&dir, now);
     let mut want = Content::new();
     for step in 0..steps {
-        match rng.below(20) {
+        match rng.below(24) {
             0..=11 => {
                 let rows = random_rows(&mut rng, now);
                 store.append(&rows).unwrap();
@@ -44,6 +44,13 @@ fn check(seed: u64, steps: usize) {
                 dir = crashed;
                 store = open(&dir, now);
             }
+            18 | 19 => {
+                let (matchers, range) = random_delete(&mut rng, now);
+                store.engine.delete(TenantId::DEFAULT, &matchers, range).unwrap();
+                forget(&mut want, &matchers, range);
+                assert_eq!(store.dump(), want, "seed {seed} step {step} deleted");
+            }
+            20 => store.engine.purge().unwrap(),
             _ => assert_eq!(store.dump(), want, "seed {seed} step {step}"),
         }
     }
@@ -53,6 +60,32 @@ fn check(seed: u64, steps: usize) {
     store.engine.compact_now().unwrap();
     assert_eq!(store.dump(), want, "seed {seed} merged");
     assert_eq!(store.metrics.wal_corrupt_records.get(), 0, "seed {seed}");
+}
+
+fn random_delete(rng: &mut Rng, now: i64) -> (Vec<Matcher>, TimeRange) {
+    let name = format!("metric_{}", rng.below(7));
+    let mut matchers = vec![Matcher::equal("__name__", name)];
+    if rng.below(3) > 0 {
+        let pattern = Pattern::new(&format!("host-{}.*", rng.below(10))).unwrap();
+        matchers.push(Matcher::new("host", ValueTest::Regex(pattern)));
+    }
+    let start = now - rng.below(8 * HOUR as u64) as i64;
+    let range = match rng.below(3) {
+        0 => TimeRange::ALL,
+        _ => TimeRange::new(start, start + rng.below(5 * HOUR as u64) as i64),
+    };
+    (matchers, range)
+}
+
+/// Takes deleted samples out of `content`.
+fn forget(content: &mut Content, matchers: &[Matcher], range: TimeRange) {
+    content.retain(|labels, points| {
+        let value = |name: &str| labels.get(name).unwrap_or_default();
+        if matchers.iter().all(|matcher| matcher.matches(value(&matcher.name))) {
+            points.retain(|at_ms, _| !range.contains(*at_ms));
+        }
+        !points.is_empty()
+    });
 }
 
 fn random_rows(rng: &mut Rng, now: i64) -> Vec<Row> {

@@ -1,0 +1,147 @@
+//! Deleting on request, and rewriting what deletes have left holes in.
+
+use std::sync::Arc;
+
+use index::SeriesId;
+use model::{Matcher, TenantId, TimeRange};
+use roaring::RoaringBitmap;
+
+use super::{FlushWhich, Maintenance};
+use crate::block::reader::Block;
+use crate::compact::policy::rewrite;
+use crate::delete::{DELETES_MAX, DeleteEntry};
+use crate::error::StorageError;
+use crate::manifest::edit::ManifestEdit;
+
+impl Maintenance {
+    /// Makes the samples in `range` of the series that pass `matchers` invisible for good.
+    pub(crate) fn delete(
+        &mut self,
+        tenant: TenantId,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<(), StorageError> {
+        if self.manifest.current().deletes.len() >= DELETES_MAX {
+            self.purge()?;
+        }
+        let windows = self.windows_holding(tenant, matchers, range)?;
+        if !windows.is_empty() {
+            self.flush(FlushWhich::These(windows))?;
+        }
+        let view = self.shared.view.load();
+        let blocks = view.tenants.get(&tenant).map(|view| &view.blocks[..]).unwrap_or_default();
+        let mut hit: Vec<Arc<Block>> = Vec::new();
+        for block in blocks.iter().filter(|block| block.time_range().overlaps(&range)) {
+            if !block.select(matchers).map_err(as_storage)?.is_empty() {
+                hit.push(block.clone());
+            }
+        }
+        drop(view);
+        if !hit.is_empty() {
+            self.publish_delete(matchers, range, &hit)?;
+        }
+        self.begin_forgetting(tenant);
+        self.forget_series();
+        Ok(())
+    }
+
+    /// Makes the head drop the series of `tenant` without samples in it as soon as nobody reads them.
+    fn begin_forgetting(&mut self, tenant: TenantId) {
+        let mut older = None;
+        self.shared.view.update(|view| {
+            if let Some(view) = view.tenants.get_mut(&tenant) {
+                older = Some(std::mem::replace(&mut view.generation, Arc::new(())));
+            }
+        });
+        if let Some(older) = older {
+            self.older_views.entry(tenant).or_default().push(Arc::downgrade(&older));
+            self.forgetful.insert(tenant);
+        }
+    }
+
+    /// The windows of the head in which a matching series has a sample in `range`.
+    fn windows_holding(
+        &self,
+        tenant: TenantId,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Vec<(TenantId, i64)>, StorageError> {
+        let view = self.shared.view.load();
+        let Some(view) = view.tenants.get(&tenant) else {
+            return Ok(Vec::new());
+        };
+        let found = view.index.select(matchers);
+        let series: RoaringBitmap =
+            found.map_err(|error| StorageError::Index { message: error.to_string() })?;
+        let holds = |partition: &&Arc<crate::head::partition::Partition>| {
+            let data = partition.read();
+            data.time_range().is_some_and(|inner| inner.overlaps(&range))
+                && series.iter().any(|id| data.contains(SeriesId(id)))
+        };
+        let holding = view.partitions.iter().filter(holds);
+        Ok(holding.map(|partition| (tenant, partition.start_ms())).collect())
+    }
+
+    fn publish_delete(
+        &mut self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        hit: &[Arc<Block>],
+    ) -> Result<(), StorageError> {
+        let mut edit = ManifestEdit::new(self.oldest_wal_file);
+        let entry = DeleteEntry {
+            id: 0,
+            at_ms: self.shared.clock.now_ms(),
+            start_ms: range.start_ms,
+            end_ms: range.end_ms,
+            matchers: matchers.iter().map(Into::into).collect(),
+        };
+        edit.delete = Some((entry, hit.iter().map(|block| block.meta.id).collect()));
+        let manifest = self.manifest.publish(&edit)?;
+        let reopen = |block: &Arc<Block>| {
+            let entry = manifest.blocks.iter().find(|entry| entry.meta.id == block.meta.id)?;
+            Some(Arc::new(block.with_deletes(manifest.deletes_of(entry))))
+        };
+        self.shared.view.update(|view| {
+            for block in view.tenants.values_mut().flat_map(|tenant| &mut tenant.blocks) {
+                if hit.iter().any(|hit| Arc::ptr_eq(hit, block))
+                    && let Some(reopened) = reopen(block)
+                {
+                    *block = reopened;
+                }
+            }
+        });
+        // Whoever reads them still does so without the delete.
+        self.retire(hit);
+        self.shared.metrics.deletes.set(manifest.deletes.len() as i64);
+        Ok(())
+    }
+
+    /// Rewrites every block with deletes on it.
+    pub(crate) fn purge(&mut self) -> Result<(), StorageError> {
+        let total = self.manifest.current().blocks.iter().filter(|b| !b.deletes.is_empty()).count();
+        let mut done = 0;
+        while self.rewrite_one(i64::MAX)? {
+            done += 1;
+            tracing::info!(done, total, "rewrote a block without its deleted samples");
+        }
+        self.sweep_retired()
+    }
+
+    /// Rewrites one block whose newest delete was asked for at `until_ms` or before; false when there
+    /// is none.
+    pub(super) fn rewrite_one(&mut self, until_ms: i64) -> Result<bool, StorageError> {
+        let manifest = self.manifest.current();
+        match rewrite(&manifest, &self.unmergeable, until_ms) {
+            Some(choice) => self.merge_chosen(&choice),
+            None => {
+                self.shared.metrics.deletes.set(manifest.deletes.len() as i64);
+                Ok(false)
+            }
+        }
+    }
+}
+
+fn as_storage(error: model::SourceError) -> StorageError {
+    StorageError::Index { message: error.to_string() }
+}
