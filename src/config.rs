@@ -25,6 +25,8 @@ pub(crate) struct Config {
     pub limits: Limits,
     /// Queries.
     pub query: Query,
+    /// Prometheus.
+    pub prometheus: Prometheus,
     /// Graphite.
     pub graphite: Graphite,
     /// Logging.
@@ -192,6 +194,14 @@ impl Default for Query {
             memory_bytes_max: Bytes(2 << 30),
         }
     }
+}
+
+/// `[prometheus]`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Prometheus {
+    /// Let clients delete series through `/api/v1/admin/tsdb/`.
+    pub admin_api: bool,
 }
 
 /// `[graphite]`

@@ -166,6 +166,7 @@ fn settings(config: &Config) -> Result<Settings, ServeError> {
         body_bytes_max: config.limits.body_bytes_max.0 as usize,
         graphite_step_ms: config.graphite.step.0,
         graphite_schemas,
+        prometheus_admin_api: config.prometheus.admin_api,
         config_text: config.to_toml(),
     })
 }

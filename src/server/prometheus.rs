@@ -1,8 +1,9 @@
 //! Prometheus's HTTP API and its remote write.
 //!
 //! `query`: expressions. `labels`: names, values and series. `status`: what clients ask a server about
-//! itself. `write`: remote write. `params` and `reply` are what they share.
+//! itself. `admin`: deletes. `write`: remote write. `params` and `reply` are what they share.
 
+pub mod admin;
 pub mod labels;
 pub mod params;
 pub mod query;
@@ -34,6 +35,11 @@ pub fn router() -> Router<Arc<State>> {
         .route("/status/config", get(status::config))
         .route("/status/flags", get(status::flags))
         .route("/status/tsdb", get(status::tsdb))
+        .route("/admin/tsdb/delete_series", post(admin::delete_series).put(admin::delete_series))
+        .route(
+            "/admin/tsdb/clean_tombstones",
+            post(admin::clean_tombstones).put(admin::clean_tombstones),
+        )
         .route("/write", post(write::remote_write));
     Router::new().nest("/api/v1", api)
 }

@@ -51,6 +51,8 @@ pub struct Settings {
     pub graphite_step_ms: i64,
     /// Text of a `storage-schemas.conf`; empty without one.
     pub graphite_schemas: String,
+    /// Series may be deleted through the API.
+    pub prometheus_admin_api: bool,
     /// Configuration as text, for the status page.
     pub config_text: String,
 }
@@ -66,6 +68,7 @@ impl Default for Settings {
             body_bytes_max: base::limits::BODY_BYTES_MAX,
             graphite_step_ms: 60_000,
             graphite_schemas: String::new(),
+            prometheus_admin_api: false,
             config_text: String::new(),
         }
     }

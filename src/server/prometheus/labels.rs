@@ -14,7 +14,7 @@ use crate::run_query::run_lookup;
 use crate::state::State;
 
 /// The selectors of `match[]`.
-fn selectors(params: &Params) -> Result<Vec<Vec<Matcher>>, Response> {
+pub(super) fn selectors(params: &Params) -> Result<Vec<Vec<Matcher>>, Response> {
     params
         .all("match[]")
         .into_iter()

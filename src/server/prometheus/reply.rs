@@ -36,7 +36,8 @@ pub fn failure(kind: ErrorKind, text: &str) -> Response {
     typed_failure(kind, prometheus_error_type(kind), text)
 }
 
-fn typed_failure(kind: ErrorKind, error_type: &str, text: &str) -> Response {
+/// The status of `kind` with another `errorType` than usual.
+pub fn typed_failure(kind: ErrorKind, error_type: &str, text: &str) -> Response {
     let body = query_json::failure(error_type, text);
     let headers = [(header::CONTENT_TYPE, "application/json")];
     (status(Api::PrometheusQuery, kind), headers, body).into_response()
