@@ -109,6 +109,7 @@ fn options(request: &Value, steps: StepRules) -> LowerOptions {
         steps,
         tenant: TenantId::DEFAULT,
         limits: QueryLimits::default(),
+        zone: jiff::tz::TimeZone::UTC,
     }
 }
 
@@ -216,6 +217,7 @@ pub(super) fn consolidation(vector: &Value) -> Outcome {
         steps: StepRules::uniform(step_s * 1000),
         tenant: TenantId::DEFAULT,
         limits: QueryLimits::default(),
+        zone: jiff::tz::TimeZone::UTC,
     };
     let got = match run(targets.iter().map(String::as_str), &options, &source) {
         Ok(got) => got,

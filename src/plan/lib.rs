@@ -18,4 +18,6 @@ pub use node::{
     Aggregate, Fold, Join, Map, Node, Op, Plan, QueryLimits, Rank, RankKind, Relabel, Scan, Span,
     ValueType,
 };
-pub use rows::{ExpressionRule, MovingWindow, Presentation, RowStyle, Rows, RowsFunction};
+pub use rows::{
+    Drawing, ExpressionRule, LabelRule, MovingWindow, Presentation, RowStyle, Rows, RowsFunction,
+};

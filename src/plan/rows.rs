@@ -28,6 +28,45 @@ pub struct RowStyle {
     pub consolidation: Reducer,
     /// Smallest share of present points for which a merged point is present, in [0, 1].
     pub present_min: Number,
+    /// How it is drawn.
+    pub drawing: Drawing,
+}
+
+/// How a row is drawn; nothing of it changes values. What is not set is the renderer's choice.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Drawing {
+    /// Colour of the line, as the query spells it.
+    pub color: Option<Arc<str>>,
+    /// Opacity, in [0, 1].
+    pub alpha: Option<Number>,
+    /// Width of the line in pixels.
+    pub line_width: Option<Number>,
+    /// Length of the dashes of a dashed line in pixels.
+    pub dashed: Option<Number>,
+    /// Every value other than 0 is a vertical line over the whole height.
+    pub infinite: bool,
+    /// Drawn against the second axis.
+    pub second_axis: bool,
+    /// Drawn as an area on top of the stacked row before it.
+    pub stacked: bool,
+    /// Takes its room, but is not drawn.
+    pub invisible: bool,
+}
+
+impl Drawing {
+    /// What `later` sets goes before what is set here.
+    pub fn with(&self, later: &Drawing) -> Drawing {
+        Drawing {
+            color: later.color.clone().or_else(|| self.color.clone()),
+            alpha: later.alpha.or(self.alpha),
+            line_width: later.line_width.or(self.line_width),
+            dashed: later.dashed.or(self.dashed),
+            infinite: later.infinite || self.infinite,
+            second_axis: later.second_axis || self.second_axis,
+            stacked: later.stacked || self.stacked,
+            invisible: later.invisible || self.invisible,
+        }
+    }
 }
 
 /// Functions of whole rows.
@@ -169,6 +208,21 @@ pub struct Presentation {
     pub consolidation: Option<Reducer>,
     /// The new smallest share of present points.
     pub present_min: Option<Number>,
+    /// Labels that follow from the new title.
+    pub labels: Option<LabelRule>,
+    /// Added to how the row is drawn; `None` leaves that alone.
+    pub drawing: Option<Drawing>,
+    /// What was said about drawing and consolidation before counts no more.
+    pub plain: bool,
+}
+
+/// The labels of a row that is called anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LabelRule {
+    /// Nothing but the title as the name.
+    Name,
+    /// The title read as `name;label=value…`.
+    Parsed,
 }
 
 /// The expression of a row.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use model::{LabelBuilder, Labels, METRIC_NAME};
-use plan::RowStyle;
 use plan::node::Text;
 use plan::semantics::{Arithmetic, GroupLabels, Reducer};
+use plan::{Drawing, RowStyle};
 
 use crate::row::Identity;
 
@@ -109,6 +109,7 @@ impl GroupIdentity {
                     expression,
                     consolidation: Reducer::Average(Arithmetic::Plain),
                     present_min: *present_min,
+                    drawing: Drawing::default(),
                 }));
                 identity
             }

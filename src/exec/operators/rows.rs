@@ -4,14 +4,14 @@
 //! respects each row's own grid.
 
 mod choose;
+mod present;
 mod shape;
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
-use model::{Hints, LabelBuilder, METRIC_NAME};
-use plan::semantics::{Arithmetic, Buckets, GroupLabels, Reducer};
-use plan::{ExpressionRule, Node, Presentation, RowStyle, Rows, RowsFunction, Scan, node::Number};
+use model::{Hints, METRIC_NAME};
+use plan::semantics::{Buckets, GroupLabels};
+use plan::{Node, Rows, RowsFunction, Scan, node::Number};
 
 use crate::error::ExecError;
 use crate::executor::{Executor, Sink};
@@ -27,7 +27,7 @@ pub(crate) fn stream(
     sink: &mut Sink<'_>,
 ) -> Result<(), ExecError> {
     match &rows.function {
-        RowsFunction::Present(presentation) => present(executor, rows, presentation, sink),
+        RowsFunction::Present(presentation) => present::stream(executor, rows, presentation, sink),
         RowsFunction::Fallback => fallback(executor, &rows.inputs, sink),
         RowsFunction::CountRows { function } => count(executor, rows, function, sink),
         RowsFunction::AddSilent { known, buckets } => silent(executor, rows, known, buckets, sink),
@@ -58,57 +58,6 @@ fn each(
             sink(identity, row)
         })
     })
-}
-
-fn present(
-    executor: &Executor<'_>,
-    rows: &Rows,
-    presentation: &Presentation,
-    sink: &mut Sink<'_>,
-) -> Result<(), ExecError> {
-    let rule = presentation.title.as_ref().map(title::Compiled::new).transpose()?;
-    each(executor, rows, sink, |identity, _| {
-        if let Some(rule) = &rule {
-            rule.apply(identity);
-        }
-        if !presentation.marks.is_empty() {
-            let mut labels = LabelBuilder::from_labels(identity.labels().view());
-            for (name, value) in &presentation.marks {
-                labels.set(name, value);
-            }
-            identity.set_labels(labels.build());
-        }
-        restyle(identity, presentation);
-        Ok(())
-    })
-}
-
-fn restyle(identity: &mut Identity<'_>, presentation: &Presentation) {
-    let Presentation { expression, consolidation, present_min, .. } = presentation;
-    if expression.is_none() && consolidation.is_none() && present_min.is_none() {
-        // A row without a style is called by its title, so a title must not change that silently.
-        return;
-    }
-    let mut style = match &identity.style {
-        Some(style) => RowStyle::clone(style),
-        None => RowStyle {
-            expression: identity.title_or_name(),
-            consolidation: Reducer::Average(Arithmetic::Plain),
-            present_min: Number(0.0),
-        },
-    };
-    match expression {
-        Some(ExpressionRule::Text(text)) => style.expression = text.as_str().into(),
-        Some(ExpressionRule::Title) => style.expression = identity.title_or_name(),
-        None => {}
-    }
-    if let Some(reducer) = consolidation {
-        style.consolidation = reducer.clone();
-    }
-    if let Some(share) = present_min {
-        style.present_min = *share;
-    }
-    identity.style = Some(Arc::new(style));
 }
 
 /// The rows of the first input that has any.

@@ -13,6 +13,7 @@ pub(super) mod transform;
 
 use std::collections::BTreeMap;
 
+use jiff::tz::TimeZone;
 use model::{Matcher, StepGrid, TenantId, TimeRange};
 use plan::semantics::{
     Arithmetic, BinaryOp, Buckets, Fill, FoldFunction, MapFunction, Reducer, Staleness, TitleRule,
@@ -61,6 +62,8 @@ pub struct LowerOptions {
     pub tenant: TenantId,
     /// Bounds of the query.
     pub limits: QueryLimits,
+    /// Where the wall clock of times inside targets hangs.
+    pub zone: TimeZone,
 }
 
 /// One plan for all targets: the rows of each in order.

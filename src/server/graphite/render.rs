@@ -107,6 +107,7 @@ fn options(state: &State, params: &Params, format: &str) -> Result<LowerOptions,
         steps,
         tenant: TenantId::DEFAULT,
         limits: state.settings.query_limits,
+        zone: params.zone(),
     })
 }
 

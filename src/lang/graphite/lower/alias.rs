@@ -1,7 +1,7 @@
 //! Names and looks; values untouched.
 
 use plan::semantics::{Reducer, TitleRule};
-use plan::{ExpressionRule, Node, Presentation, node::Number};
+use plan::{Drawing, ExpressionRule, Node, Presentation, node::Number};
 
 use super::{Lowering, present, reducer, wrap, wrapped};
 use crate::graphite::argument::Arguments;
@@ -41,18 +41,41 @@ pub(in crate::graphite) fn alias_sub(c: Context<'_, '_>, a: &Arguments<'_>) -> L
     titled(c, a, TitleRule::Substitute { search, replacement })
 }
 
-/// Options of the drawing only.
-pub(in crate::graphite) fn unchanged(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
-    c.series(a, "seriesList")
+/// Rows that are drawn in another way.
+fn drawn(c: Context<'_, '_>, a: &Arguments<'_>, drawing: Drawing) -> Lowered {
+    let input = c.series(a, "seriesList")?;
+    Ok(present(input, Presentation { drawing: Some(drawing), ..Presentation::default() }))
 }
 
-fn drawn(c: Context<'_, '_>, a: &Arguments<'_>, name: &str, after: &str, mark: &str) -> Lowered {
+pub(in crate::graphite) fn alpha(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    let alpha = Some(Number(a.required_float("alpha")?));
+    drawn(c, a, Drawing { alpha, ..Drawing::default() })
+}
+
+pub(in crate::graphite) fn color(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    let color = Some(a.required_text("theColor")?.into());
+    drawn(c, a, Drawing { color, ..Drawing::default() })
+}
+
+pub(in crate::graphite) fn line_width(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    let line_width = Some(Number(a.required_float("width")?));
+    drawn(c, a, Drawing { line_width, ..Drawing::default() })
+}
+
+/// The same under a title that says so; calls around it keep their names.
+fn marked(
+    c: Context<'_, '_>,
+    a: &Arguments<'_>,
+    (name, after, mark): (&str, &str, &str),
+    drawing: Drawing,
+) -> Lowered {
     let input = c.series(a, "seriesList")?;
     Ok(present(
         input,
         Presentation {
             title: Some(wrap(&format!("{name}("), after)),
             marks: vec![(name.to_owned(), mark.to_owned())],
+            drawing: Some(drawing),
             ..Presentation::default()
         },
     ))
@@ -61,15 +84,18 @@ fn drawn(c: Context<'_, '_>, a: &Arguments<'_>, name: &str, after: &str, mark: &
 pub(in crate::graphite) fn dashed(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
     let length = a.float("dashLength")?.unwrap_or(5.0);
     let shown = general(length);
-    drawn(c, a, "dashed", &format!(", {shown})"), &shown)
+    let drawing = Drawing { dashed: Some(Number(length)), ..Drawing::default() };
+    marked(c, a, ("dashed", &format!(", {shown})"), &shown), drawing)
 }
 
 pub(in crate::graphite) fn draw_as_infinite(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
-    drawn(c, a, "drawAsInfinite", ")", "1")
+    let drawing = Drawing { infinite: true, ..Drawing::default() };
+    marked(c, a, ("drawAsInfinite", ")", "1"), drawing)
 }
 
 pub(in crate::graphite) fn second_y_axis(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
-    drawn(c, a, "secondYAxis", ")", "1")
+    let drawing = Drawing { second_axis: true, ..Drawing::default() };
+    marked(c, a, ("secondYAxis", ")", "1"), drawing)
 }
 
 pub(in crate::graphite) fn consolidate_by(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {

@@ -2,7 +2,7 @@
 
 use model::StepGrid;
 use plan::semantics::TitleRule;
-use plan::{ExpressionRule, Node, Op, Presentation, Rows, RowsFunction, node::Number};
+use plan::{Drawing, ExpressionRule, Node, Op, Presentation, Rows, RowsFunction, node::Number};
 
 use super::{Lowering, present};
 use crate::graphite::argument::Arguments;
@@ -51,16 +51,16 @@ pub(in crate::graphite) fn threshold(c: Context<'_, '_>, a: &Arguments<'_>) -> L
     let value = a.required_float("value")?;
     let shown = python(value);
     let line = constant(c, value, &shown, &format!("constantLine({shown})"))?;
-    match a.text("label")? {
-        None => Ok(line),
-        Some(label) => Ok(present(
-            line,
-            Presentation {
-                title: Some(TitleRule::Text(label.to_owned())),
-                ..Presentation::default()
-            },
-        )),
-    }
+    let color = a.text("color")?.filter(|color| !color.is_empty()).map(Into::into);
+    let label = a.text("label")?.filter(|label| !label.is_empty());
+    Ok(present(
+        line,
+        Presentation {
+            title: label.map(|label| TitleRule::Text(label.to_owned())),
+            drawing: Some(Drawing { color, ..Drawing::default() }),
+            ..Presentation::default()
+        },
+    ))
 }
 
 pub(in crate::graphite) fn time(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {

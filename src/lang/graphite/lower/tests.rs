@@ -14,6 +14,7 @@ fn options() -> LowerOptions {
         steps: StepRules::uniform(60_000),
         tenant: TenantId::DEFAULT,
         limits: QueryLimits::default(),
+        zone: jiff::tz::TimeZone::UTC,
     }
 }
 
