@@ -147,6 +147,8 @@ pub(crate) struct Limits {
     pub future: Millis,
     /// Requests waiting for the log, in bytes.
     pub queue_bytes_max: Bytes,
+    /// Estimated memory of annotations, UIDs, events and other small records.
+    pub document_bytes_max: Bytes,
     /// One HTTP body as sent.
     pub body_bytes_max: Bytes,
 }
@@ -157,6 +159,7 @@ impl Default for Limits {
             series_max: 0,
             future: Millis(0),
             queue_bytes_max: Bytes(256 << 20),
+            document_bytes_max: Bytes(1 << 30),
             body_bytes_max: Bytes(base::limits::BODY_BYTES_MAX as u64),
         }
     }

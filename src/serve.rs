@@ -76,14 +76,15 @@ async fn run(config: &Config) -> Result<(), ServeError> {
         seconds = started.elapsed().as_secs_f64(),
         "store is open"
     );
-    let state = Arc::new(State::new(
+    let state = State::new(
         engine.clone(),
         engine.clone(),
         Arc::new(Figures(Arc::clone(&engine))),
         metrics,
         clock,
         settings(config)?,
-    ));
+    );
+    let state = Arc::new(state.with_documents(engine.documents()));
     for (name, address) in bound.addresses() {
         tracing::info!(listener = name, %address, "listening");
     }
@@ -139,6 +140,7 @@ fn engine_options(config: &Config) -> EngineOptions {
         flush_on_close: storage.flush_on_close,
         future_ms_max: (limits.future.0 > 0).then_some(limits.future.0),
         series_max: (limits.series_max > 0).then_some(limits.series_max),
+        document_bytes_max: limits.document_bytes_max.0,
         queue_bytes_max: limits.queue_bytes_max.0 as usize,
         ..EngineOptions::new(&config.data_dir.0)
     }

@@ -6,6 +6,7 @@
 
 pub mod append;
 pub mod batch;
+pub mod documents;
 pub mod histogram;
 pub mod identity;
 pub mod label;
@@ -17,6 +18,7 @@ pub mod time;
 
 pub use append::{AppendError, AppendReport, Appender, DeleteError, Reject, RejectReason};
 pub use batch::{Row, WriteBatch};
+pub use documents::{DocumentChange, DocumentError, Documents, MemoryDocuments};
 pub use histogram::{BucketSpan, Histogram, HistogramBuckets, ResetHint};
 pub use label::{LabelBuilder, Labels, LabelsRef, METRIC_NAME, SeriesHasher};
 pub use matcher::{Matcher, Pattern, PatternError, ValueTest};

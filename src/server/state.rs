@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use base::clock::Clock;
 use base::metrics::Metrics;
-use model::{Appender, Source};
+use model::{Appender, Documents, MemoryDocuments, Source};
 use parking_lot::RwLock;
 pub use plan::QueryLimits;
 use tokio::sync::Semaphore;
@@ -80,6 +80,8 @@ pub struct State {
     pub appender: Arc<dyn Appender>,
     /// Where reads come from.
     pub source: Arc<dyn Source>,
+    /// Small durable records beside the samples.
+    pub documents: Arc<dyn Documents>,
     /// Figures for status pages.
     pub status: Arc<dyn StoreStatus>,
     /// The program's metrics.
@@ -98,7 +100,7 @@ pub struct State {
 }
 
 impl State {
-    /// State over a store; not ready until [`State::set_ready`].
+    /// State over a store, its documents in memory; not ready until [`State::set_ready`].
     pub fn new(
         appender: Arc<dyn Appender>,
         source: Arc<dyn Source>,
@@ -113,6 +115,7 @@ impl State {
         Self {
             appender,
             source,
+            documents: Arc::new(MemoryDocuments::default()),
             status,
             metrics,
             clock,
@@ -122,6 +125,12 @@ impl State {
             started_ms,
             ready,
         }
+    }
+
+    /// With documents that last.
+    pub fn with_documents(mut self, documents: Arc<dyn Documents>) -> Self {
+        self.documents = documents;
+        self
     }
 
     /// Says whether requests are served.

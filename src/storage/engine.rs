@@ -15,13 +15,14 @@ use base::metrics::Metrics;
 use futures::channel::oneshot;
 use futures::future::BoxFuture;
 use model::{
-    AppendError, AppendReport, Appender, DeleteError, Hints, Matcher, Selection, SeriesHasher,
-    Source, SourceError, TenantId, TimeRange, WriteBatch,
+    AppendError, AppendReport, Appender, DeleteError, Documents, Hints, Matcher, Selection,
+    SeriesHasher, Source, SourceError, TenantId, TimeRange, WriteBatch,
 };
 use parking_lot::{Condvar, Mutex};
 
 use crate::block::reader::Block;
 use crate::committer::Committer;
+use crate::documents::DocumentStore;
 use crate::error::StorageError;
 use crate::layout::Layout;
 use crate::lock::DirLock;
@@ -50,7 +51,8 @@ pub struct Engine {
     maintenance: Arc<Mutex<Maintenance>>,
     committer: Mutex<Option<JoinHandle<()>>>,
     background: Mutex<Option<(Arc<StopFlag>, JoinHandle<()>)>>,
-    _lock: DirLock,
+    documents: Arc<DocumentStore>,
+    _lock: Arc<DirLock>,
 }
 
 /// What the engine holds, for status pages.
@@ -105,7 +107,8 @@ impl Engine {
         let root = &options.data_dir;
         std::fs::create_dir_all(root).map_err(|error| StorageError::io("create", root, &error))?;
         let layout = Layout::new(root, options.shard);
-        let lock = DirLock::acquire(&layout.lock())?;
+        let lock = Arc::new(DirLock::acquire(&layout.lock())?);
+        let documents = open_documents(&layout, &files, &metrics, &options, &lock)?;
         let io = Arc::new(ObjectIo::start(open_local(&layout.object_root())?)?);
         let store = ManifestStore::open(io.clone(), layout.clone())?;
         let manifest = store.current();
@@ -139,8 +142,15 @@ impl Engine {
             maintenance,
             committer: Mutex::new(Some(committer)),
             background: Mutex::new(background),
+            documents,
             _lock: lock,
         })
+    }
+
+    /// The small records beside the samples. They stay readable and writable when the engine is
+    /// closed, and hold the directory's lock as long as anybody holds them.
+    pub fn documents(&self) -> Arc<dyn Documents> {
+        self.documents.clone()
     }
 
     /// Writes the whole head to blocks. Returns once they are published.
@@ -334,6 +344,18 @@ impl Source for Engine {
         self.scope(tenant, range)
             .map_or(Ok(Vec::new()), |scope| scope.label_values(name, matchers, prefix, limit))
     }
+}
+
+fn open_documents(
+    layout: &Layout,
+    files: &Arc<dyn LogFiles>,
+    metrics: &Metrics,
+    options: &EngineOptions,
+    lock: &Arc<DirLock>,
+) -> Result<Arc<DocumentStore>, StorageError> {
+    let (layout, files, lock) = (layout.clone(), files.clone(), lock.clone());
+    let store = DocumentStore::open(layout, files, metrics, options.document_bytes_max, lock)?;
+    Ok(Arc::new(store))
 }
 
 fn open_blocks(shared: &Shared, io: &Arc<ObjectIo>, manifest: &Manifest) {

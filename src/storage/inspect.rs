@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::block::meta::BlockMeta;
 use crate::block::reader::Block;
+use crate::documents::{FoundDocument, read_documents};
 use crate::error::StorageError;
 use crate::layout::{Layout, WalName};
 use crate::manifest::edit::Manifest;
@@ -41,7 +42,7 @@ pub fn inspect(
     if known {
         return Ok(report);
     }
-    let expected = "a log file, a manifest, a block or a directory with them";
+    let expected = "a log file, documents, a manifest, a block or a directory with them";
     Err(StorageError::corrupt(path.display().to_string(), 0, expected, "a file of another kind"))
 }
 
@@ -83,6 +84,10 @@ impl Inspection<'_> {
             self.log(path, number)?;
             return Ok(true);
         }
+        if let Some(number) = Layout::parse_documents(name) {
+            self.documents(path, number)?;
+            return Ok(true);
+        }
         match name {
             "lock" => {
                 written(path, writeln!(self.out, "{}: lock of the directory", path.display()))?;
@@ -122,6 +127,25 @@ impl Inspection<'_> {
                 written(path, writeln!(self.out, "  {offset:>10} an unfinished write"))
             }
         })
+    }
+
+    fn documents(&mut self, path: &Path, number: u64) -> Result<(), StorageError> {
+        self.report.files += 1;
+        let (mut writes, mut changes, mut damage, mut tail) = (0u64, 0usize, Vec::new(), None);
+        read_documents(path, number, |found| match found {
+            FoundDocument::Changes(_, found) => {
+                writes += 1;
+                changes += found.len();
+            }
+            FoundDocument::Damage(error) => damage.push(error),
+            FoundDocument::TornTail(offset) => tail = Some(offset),
+        })?;
+        let line = format!("documents {number}, {writes} writes of {changes} changes");
+        written(path, writeln!(self.out, "{}: {line}", path.display()))?;
+        if let Some(offset) = tail {
+            written(path, writeln!(self.out, "  {offset:>10} an unfinished write"))?;
+        }
+        damage.iter().try_for_each(|error| self.fault(path, error))
     }
 
     fn manifest(&mut self, path: &Path) -> Result<(), StorageError> {

@@ -4,6 +4,7 @@
 //! <data_dir>/lock                                         held by the one process that writes here
 //! <data_dir>/wal/s00000/<file:020>.wal                    the write-ahead log
 //! <data_dir>/wal/s00000/<file:020>.series                 series known before that log file
+//! <data_dir>/documents/<number:020>.documents             small records beside the samples
 //! <data_dir>/objects/                                     root of the object store:
 //!   manifest/s00000/<number:020>.json
 //!   blocks/t0000000000/s00000/<block id>/{meta.json,index,chunks}
@@ -126,6 +127,21 @@ impl Layout {
     /// The series that were known before log file `file`.
     pub(crate) fn wal_series(&self, file: u64) -> PathBuf {
         self.wal_dir().join(format!("{file:020}.series"))
+    }
+
+    /// The directory of the documents.
+    pub(crate) fn documents_dir(&self) -> PathBuf {
+        self.root.join("documents")
+    }
+
+    /// A file of documents.
+    pub(crate) fn documents_file(&self, number: u64) -> PathBuf {
+        self.documents_dir().join(format!("{number:020}.documents"))
+    }
+
+    /// The number of a file of documents.
+    pub(crate) fn parse_documents(name: &str) -> Option<u64> {
+        name.strip_suffix(".documents")?.parse().ok()
     }
 
     /// The directory under which a local object store keeps its objects.

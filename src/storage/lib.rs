@@ -28,6 +28,7 @@ mod object;
 mod retention;
 mod sweep;
 
+mod documents;
 mod lock;
 mod snapshot;
 mod view;

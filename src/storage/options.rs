@@ -47,6 +47,8 @@ pub struct EngineOptions {
     pub series_max: Option<u64>,
     /// Bytes of requests that may wait for the log. Default 256 MiB.
     pub queue_bytes_max: usize,
+    /// Estimated memory of all documents. Default 1 GiB.
+    pub document_bytes_max: u64,
     /// Run flush, compaction and retention by themselves. Default true; tests drive them by hand.
     pub background: bool,
     /// Write the whole head to blocks on [`crate::Engine::close`]. Default false: the log has it.
@@ -70,6 +72,7 @@ impl EngineOptions {
             future_ms_max: None,
             series_max: None,
             queue_bytes_max: 256 << 20,
+            document_bytes_max: 1 << 30,
             background: true,
             flush_on_close: false,
         }

@@ -9,4 +9,4 @@ mod durability;
 mod faults;
 mod limits;
 mod oracle;
-mod support;
+pub(crate) mod support;

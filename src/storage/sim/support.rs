@@ -231,11 +231,20 @@ fn full() -> io::Error {
     io::Error::new(io::ErrorKind::StorageFull, "no space left on device")
 }
 
+impl FaultyFiles {
+    fn faulty(&self, inner: Box<dyn LogFile>) -> Box<dyn LogFile> {
+        let (room, no_sync) = (self.room.clone(), self.no_sync.clone());
+        Box::new(FaultyFile { inner, room, no_sync })
+    }
+}
+
 impl LogFiles for FaultyFiles {
     fn create(&self, path: &Path) -> io::Result<Box<dyn LogFile>> {
-        let inner = DiskFiles.create(path)?;
-        let (room, no_sync) = (self.room.clone(), self.no_sync.clone());
-        Ok(Box::new(FaultyFile { inner, room, no_sync }))
+        Ok(self.faulty(DiskFiles.create(path)?))
+    }
+
+    fn reopen(&self, path: &Path) -> io::Result<Box<dyn LogFile>> {
+        Ok(self.faulty(DiskFiles.reopen(path)?))
     }
 
     fn truncate(&self, path: &Path, length: u64) -> io::Result<()> {

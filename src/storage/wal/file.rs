@@ -10,6 +10,9 @@ pub trait LogFiles: Debug + Send + Sync {
     /// Creates `path`, which must not exist; the directory entry is durable on return.
     fn create(&self, path: &Path) -> io::Result<Box<dyn LogFile>>;
 
+    /// Opens `path`, which must exist, to write behind its end.
+    fn reopen(&self, path: &Path) -> io::Result<Box<dyn LogFile>>;
+
     /// Cuts the file at `path` to `length` bytes, durably.
     fn truncate(&self, path: &Path, length: u64) -> io::Result<()>;
 
@@ -42,6 +45,10 @@ impl LogFiles for DiskFiles {
             sync_dir(dir)?;
         }
         Ok(Box::new(DiskFile(file)))
+    }
+
+    fn reopen(&self, path: &Path) -> io::Result<Box<dyn LogFile>> {
+        Ok(Box::new(DiskFile(OpenOptions::new().append(true).open(path)?)))
     }
 
     fn truncate(&self, path: &Path, length: u64) -> io::Result<()> {
