@@ -29,6 +29,8 @@ pub(crate) struct Config {
     pub prometheus: Prometheus,
     /// Graphite.
     pub graphite: Graphite,
+    /// OpenTSDB.
+    pub opentsdb: OpenTsdb,
     /// Logging.
     pub log: Log,
 }
@@ -220,6 +222,20 @@ pub(crate) struct Graphite {
 impl Default for Graphite {
     fn default() -> Self {
         Self { step: Millis(60_000), storage_schemas: String::new() }
+    }
+}
+
+/// `[opentsdb]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct OpenTsdb {
+    /// Bytes of the number of a name, 3 to 8; greater numbers are wider.
+    pub uid_width: usize,
+}
+
+impl Default for OpenTsdb {
+    fn default() -> Self {
+        Self { uid_width: 3 }
     }
 }
 

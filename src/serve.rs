@@ -169,6 +169,7 @@ fn settings(config: &Config) -> Result<Settings, ServeError> {
         graphite_step_ms: config.graphite.step.0,
         graphite_schemas,
         prometheus_admin_api: config.prometheus.admin_api,
+        uid_width: config.opentsdb.uid_width,
         config_text: config.to_toml(),
     })
 }

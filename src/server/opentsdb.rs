@@ -17,6 +17,7 @@ mod put;
 mod query;
 mod reply;
 pub mod telnet;
+pub mod uids;
 
 use std::sync::Arc;
 

@@ -11,6 +11,8 @@ pub use plan::QueryLimits;
 use tokio::sync::Semaphore;
 use wire::prometheus::remote_write::KnownKeys;
 
+use crate::opentsdb::uids::Uids;
+
 /// Figures about the store for status pages; implemented by whoever owns the store.
 pub trait StoreStatus: Send + Sync {
     /// The figures now.
@@ -53,6 +55,8 @@ pub struct Settings {
     pub graphite_schemas: String,
     /// Series may be deleted through the API.
     pub prometheus_admin_api: bool,
+    /// Bytes of a small number of an OpenTSDB name.
+    pub uid_width: usize,
     /// Configuration as text, for the status page.
     pub config_text: String,
 }
@@ -69,6 +73,7 @@ impl Default for Settings {
             graphite_step_ms: 60_000,
             graphite_schemas: String::new(),
             prometheus_admin_api: false,
+            uid_width: 3,
             config_text: String::new(),
         }
     }
@@ -86,6 +91,8 @@ pub struct State {
     pub status: Arc<dyn StoreStatus>,
     /// The program's metrics.
     pub metrics: Arc<Metrics>,
+    /// Numbers of OpenTSDB's names.
+    pub uids: Uids,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// What the user set.
@@ -112,12 +119,15 @@ impl State {
         let query_permits = Semaphore::new(settings.queries_max.max(1));
         let started_ms = clock.now_ms();
         let ready = AtomicBool::new(false);
+        let documents: Arc<dyn Documents> = Arc::new(MemoryDocuments::default());
+        let uids = Uids::new(documents.clone(), settings.uid_width);
         Self {
             appender,
             source,
-            documents: Arc::new(MemoryDocuments::default()),
+            documents,
             status,
             metrics,
+            uids,
             clock,
             settings,
             known_keys: RwLock::default(),
@@ -129,6 +139,7 @@ impl State {
 
     /// With documents that last.
     pub fn with_documents(mut self, documents: Arc<dyn Documents>) -> Self {
+        self.uids = Uids::new(documents.clone(), self.settings.uid_width);
         self.documents = documents;
         self
     }

@@ -235,6 +235,7 @@ impl Writer {
             return Ok(());
         }
         if self.number == 0 || self.is_doubtful {
+            self.cut_quietly();
             let tables = tables.read();
             return self.start(&tables, true);
         }

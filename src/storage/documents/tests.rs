@@ -69,13 +69,13 @@ fn what_is_acknowledged_is_there_after_every_reopen_and_files_stay_small() {
     let (mut rng, mut want) = (Rng::new(11), BTreeMap::new());
     for step in 0..300 {
         let store = open(&dir);
-        assert_eq!(dump(&store), want, "step {step}");
+        assert!(dump(&store) == want, "step {step}");
         for _ in 0..=rng.below(5) {
             let changes = random_changes(&mut rng);
             store.write(T, &changes).unwrap();
             remember(&mut want, &changes);
         }
-        assert_eq!(dump(&open(&dir.copy())), want, "a crash in step {step}");
+        assert!(dump(&open(&dir.copy())) == want, "a crash in step {step}");
     }
     let files = dir.files(".documents");
     assert_eq!(files.len(), 1, "{files:?}");
@@ -157,9 +157,9 @@ fn a_full_disk_refuses_whole_writes_and_recovers() {
             Err(DocumentError::Unavailable { .. }) => {}
             Err(other) => panic!("{other}"),
         }
-        assert_eq!(dump(&store), want, "round {round}");
+        assert!(dump(&store) == want, "round {round}");
         if could_cut {
-            assert_eq!(dump(&open(&dir.copy())), want, "a crash in round {round}");
+            assert!(dump(&open(&dir.copy())) == want, "a crash in round {round}");
         }
     }
 }
