@@ -215,13 +215,22 @@ pub(crate) struct Prometheus {
 pub(crate) struct Graphite {
     /// Step of a series where no schema says otherwise.
     pub step: Millis,
+    /// Take the step that the samples of a series have where no schema names it.
+    pub learn_step: bool,
     /// Path of a `storage-schemas.conf`; empty = none.
     pub storage_schemas: String,
+    /// Path of a `storage-aggregation.conf`; empty = none.
+    pub storage_aggregation: String,
 }
 
 impl Default for Graphite {
     fn default() -> Self {
-        Self { step: Millis(60_000), storage_schemas: String::new() }
+        Self {
+            step: Millis(60_000),
+            learn_step: true,
+            storage_schemas: String::new(),
+            storage_aggregation: String::new(),
+        }
     }
 }
 

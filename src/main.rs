@@ -2,6 +2,7 @@
 
 mod bench;
 mod config;
+mod rules;
 mod serve;
 #[cfg(test)]
 mod tidy;
@@ -83,7 +84,11 @@ fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
             start_logging(&config)?;
             serve::serve(&config)?;
         }
-        Some(Command::CheckConfig) => print!("{}", load(&arguments.settings)?.to_toml()),
+        Some(Command::CheckConfig) => {
+            let config = load(&arguments.settings)?;
+            rules::graphite(&config.graphite)?;
+            print!("{}", config.to_toml());
+        }
         Some(Command::Inspect { path, verify }) => {
             let report = storage::inspect(&path, &mut std::io::stdout().lock(), verify)?;
             if report.faults > 0 {

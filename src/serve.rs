@@ -6,7 +6,7 @@ use std::time::Instant;
 use base::clock::{Clock, SystemClock};
 use base::metrics::Metrics;
 use server::state::{StoreFigures, StoreStatus};
-use server::{Bound, Listeners, Settings, Shutdown, State};
+use server::{Bound, GraphiteSettings, Listeners, Settings, Shutdown, State};
 use storage::{Engine, EngineOptions, WalSync};
 
 use crate::config::{Config, SyncPolicy};
@@ -23,14 +23,9 @@ pub(crate) enum ServeError {
     /// The runtime cannot start.
     #[error("cannot start: {0}")]
     Runtime(#[from] std::io::Error),
-    /// A file named in the configuration cannot be read.
-    #[error("cannot read {path}: {source}")]
-    File {
-        /// The file.
-        path: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    /// A file named in the configuration cannot be used.
+    #[error(transparent)]
+    Rules(#[from] crate::rules::RulesError),
 }
 
 /// The store's figures for the server.
@@ -56,6 +51,7 @@ pub(crate) fn serve(config: &Config) -> Result<(), ServeError> {
 }
 
 async fn run(config: &Config) -> Result<(), ServeError> {
+    let graphite = crate::rules::graphite(&config.graphite)?;
     let bound = Bound::bind(&listeners(config)).await?;
     let metrics = Arc::new(Metrics::default());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -82,7 +78,7 @@ async fn run(config: &Config) -> Result<(), ServeError> {
         Arc::new(Figures(Arc::clone(&engine))),
         metrics,
         clock,
-        settings(config)?,
+        settings(config, graphite),
     );
     let state = Arc::new(state.with_documents(engine.documents()));
     for (name, address) in bound.addresses() {
@@ -146,16 +142,9 @@ fn engine_options(config: &Config) -> EngineOptions {
     }
 }
 
-fn settings(config: &Config) -> Result<Settings, ServeError> {
+fn settings(config: &Config, graphite: GraphiteSettings) -> Settings {
     let query = &config.query;
-    let schemas = &config.graphite.storage_schemas;
-    let graphite_schemas = if schemas.is_empty() {
-        String::new()
-    } else {
-        std::fs::read_to_string(schemas)
-            .map_err(|source| ServeError::File { path: schemas.clone(), source })?
-    };
-    Ok(Settings {
+    Settings {
         query_limits: server::state::QueryLimits {
             samples_max: query.samples_max,
             series_max: query.series_max,
@@ -166,10 +155,9 @@ fn settings(config: &Config) -> Result<Settings, ServeError> {
         subquery_step_ms: query.subquery_step.0,
         queries_max: query.concurrency,
         body_bytes_max: config.limits.body_bytes_max.0 as usize,
-        graphite_step_ms: config.graphite.step.0,
-        graphite_schemas,
+        graphite,
         prometheus_admin_api: config.prometheus.admin_api,
         uid_width: config.opentsdb.uid_width,
         config_text: config.to_toml(),
-    })
+    }
 }

@@ -10,6 +10,7 @@ use plan::semantics::{
     FirstPoint, FoldFunction, Gaps, GroupLabels, Grouping, MapFunction, Matching, Reducer,
     RelabelRule, SortOrder, Staleness, TitleRule,
 };
+use plan::slots::{SlotRule, SlotRules};
 use plan::{Aggregate, Fold, Join, Map, Node, Op, Plan, Rank, RankKind, Relabel, Scan};
 
 use crate::testing::MemorySource;
@@ -302,8 +303,15 @@ fn graphite_rows_stand_on_their_own_steps() {
     let last = FoldFunction::Reduce(Reducer::Last);
     let buckets = Buckets::PerSeries {
         range: TimeRange::new(0, 40_000),
-        rules: [(Pattern::new("a\\..*").unwrap(), 20_000)].into(),
-        default_step_ms: 60_000,
+        slots: SlotRules {
+            rules: [SlotRule {
+                pattern: Pattern::new("a\\..*").unwrap(),
+                steps_ms: [20_000].into(),
+                after_ms: i64::MIN,
+            }]
+            .into(),
+            ..SlotRules::uniform(60_000)
+        },
     };
     let folded = fold(titled, last, buckets, Fill::Absent);
     check(folded.clone(), &["a.b 1 2 3 4 5 6"], &["a.b 4@20 6@40"]);

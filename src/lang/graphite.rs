@@ -6,6 +6,7 @@
 
 pub mod argument;
 pub mod ast;
+mod conf;
 pub mod error;
 pub mod functions;
 pub mod glob;

@@ -150,10 +150,12 @@ fn fold_text(fold: &Fold) -> String {
             range.start_ms, range.end_ms
         ),
         Buckets::Whole(range) => write!(text, " over {}..{} ms", range.start_ms, range.end_ms),
-        Buckets::PerSeries { range, default_step_ms, rules } => write!(
+        Buckets::PerSeries { range, slots } => write!(
             text,
-            " on own steps ({} rules, default {default_step_ms} ms) over {}..={} ms",
-            rules.len(),
+            " on own steps ({} rules, default {} ms{}) over {}..={} ms",
+            slots.rules.len(),
+            slots.default_step_ms,
+            if slots.learned { " or learned" } else { "" },
             range.start_ms,
             range.end_ms
         ),

@@ -12,6 +12,7 @@ pub mod node;
 pub mod rows;
 pub mod rules;
 pub mod semantics;
+pub mod slots;
 
 pub use failure::{Annotation, AnnotationKind, EvalError, Level};
 pub use node::{

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use model::{Pattern, StepGrid, TimeRange};
 
 use crate::node::Number;
+use crate::slots::SlotRules;
 
 /// Windows of time and the instants their values stand at.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,10 +48,8 @@ pub enum Buckets {
     PerSeries {
         /// From (excluded) and until (included) of the request.
         range: TimeRange,
-        /// Step by title: the first matching pattern decides.
-        rules: Arc<[(Pattern, i64)]>,
-        /// Step in milliseconds where no rule matches.
-        default_step_ms: i64,
+        /// Steps by title.
+        slots: SlotRules,
     },
 }
 
@@ -118,6 +117,10 @@ pub enum Reducer {
     Range,
     /// Sum divided by the number of slots, the empty ones included.
     AverageOfSlots,
+    /// The first of those furthest from zero.
+    LargestMagnitude,
+    /// The first of those nearest to zero.
+    SmallestMagnitude,
     /// One row per distinct value: the value as text becomes this label, the row counts them.
     CountValues(String),
 }

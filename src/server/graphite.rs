@@ -6,6 +6,7 @@ mod params;
 pub mod receive;
 mod render;
 mod reply;
+mod settings;
 mod tags;
 mod tree;
 
@@ -15,6 +16,7 @@ use axum::Router;
 use axum::routing::{MethodRouter, get, post};
 
 pub(crate) use render::explain_plan;
+pub use settings::GraphiteSettings;
 
 use crate::state::State;
 

@@ -16,5 +16,7 @@ pub mod prometheus;
 pub mod run_query;
 pub mod state;
 
+pub use graphite::GraphiteSettings;
+pub use lang::graphite::StepRules;
 pub use listen::{Bound, Listeners, Shutdown};
 pub use state::{Settings, State};

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use wire::prometheus::remote_write::KnownKeys;
 
 use crate::opentsdb::uids::Uids;
+use crate::graphite::GraphiteSettings;
 
 /// Figures about the store for status pages; implemented by whoever owns the store.
 pub trait StoreStatus: Send + Sync {
@@ -49,10 +50,8 @@ pub struct Settings {
     pub queries_max: usize,
     /// Bytes of one request body as sent.
     pub body_bytes_max: usize,
-    /// Step of a Graphite series where no schema says otherwise, in milliseconds.
-    pub graphite_step_ms: i64,
-    /// Text of a `storage-schemas.conf`; empty without one.
-    pub graphite_schemas: String,
+    /// Graphite.
+    pub graphite: GraphiteSettings,
     /// Series may be deleted through the API.
     pub prometheus_admin_api: bool,
     /// Bytes of a small number of an OpenTSDB name.
@@ -70,8 +69,7 @@ impl Default for Settings {
             subquery_step_ms: 60_000,
             queries_max: 20,
             body_bytes_max: base::limits::BODY_BYTES_MAX,
-            graphite_step_ms: 60_000,
-            graphite_schemas: String::new(),
+            graphite: GraphiteSettings::default(),
             prometheus_admin_api: false,
             uid_width: 3,
             config_text: String::new(),

@@ -3,6 +3,7 @@
 pub mod find;
 pub mod json;
 pub mod line;
+pub mod pack;
 pub mod path;
 pub mod pickle;
 pub mod reject;

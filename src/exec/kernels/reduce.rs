@@ -51,6 +51,12 @@ pub(crate) fn reduce(
         }
         Reducer::Range => fold_first(values, larger) - fold_first(values, smaller),
         Reducer::AverageOfSlots => sum(Arithmetic::Plain, values) / slots as f64,
+        Reducer::LargestMagnitude => {
+            fold_first(values, |left, right| if right.abs() > left.abs() { right } else { left })
+        }
+        Reducer::SmallestMagnitude => {
+            fold_first(values, |left, right| if right.abs() < left.abs() { right } else { left })
+        }
     }
 }
 
@@ -171,7 +177,11 @@ pub(crate) fn reduce_integers(reducer: &Reducer, values: &[i64]) -> Option<i64> 
             values.iter().fold(0i64, |sum, v| sum.wrapping_add(v.wrapping_mul(*v)))
         }
         Reducer::Range => values.iter().copied().max()?.wrapping_sub(values.iter().copied().min()?),
-        Reducer::Quantile | Reducer::AverageOfSlots | Reducer::CountValues(_) => return None,
+        Reducer::Quantile
+        | Reducer::AverageOfSlots
+        | Reducer::LargestMagnitude
+        | Reducer::SmallestMagnitude
+        | Reducer::CountValues(_) => return None,
     })
 }
 

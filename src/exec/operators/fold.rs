@@ -2,13 +2,16 @@
 //!
 //! The windows of one row only move forward, so finding their samples is linear in the row.
 
+mod own;
+
 use std::sync::Arc;
 
 use model::{METRIC_NAME, StepGrid, TimeRange, ValueTest, is_stale};
-use plan::node::Text;
 use plan::semantics::{Buckets, Fill, FoldFunction, Reducer, Staleness};
+use plan::slots::SlotRules;
 use plan::{AnnotationKind, Fold, Node, Op, Span};
 
+pub(crate) use self::own::own_grid;
 use crate::error::ExecError;
 use crate::executor::{Argument, Executor, Sink, pair_at};
 use crate::kernels::format::general;
@@ -45,8 +48,12 @@ fn folded(
     check_quantile(executor, &folder, span);
     let mut counter_check = CounterCheck::new(fold);
     let mut out = Row::default();
+    let own_steps = matches!(fold.buckets, Buckets::PerSeries { .. });
     executor.stream(&fold.input, &mut |identity, row| {
         folder.fold(identity, row, &mut out)?;
+        if own_steps && out.grid.is_none() {
+            return Ok(());
+        }
         counter_check.look(executor, identity, &out, span);
         if fold.drop_name {
             identity.drop_name();
@@ -166,11 +173,29 @@ impl Folder<'_> {
                 let length = range.end_ms.saturating_sub(range.start_ms);
                 self.steps(row, grid, -1, length - 1, out)
             }
-            Buckets::PerSeries { range, rules, default_step_ms } => {
-                let title = identity.title_or_name();
-                let grid = own_grid(*range, rules, *default_step_ms, &title);
-                self.steps(row, grid, -1, grid.step_ms - 1, out)
+            Buckets::PerSeries { range, slots } => self.own(identity, row, *range, slots, out),
+        }
+    }
+
+    /// Slots of the row's own width; a row that is too old for its rule keeps none.
+    fn own(
+        &mut self,
+        identity: &mut Identity<'_>,
+        row: &Row,
+        range: TimeRange,
+        slots: &SlotRules,
+        out: &mut Row,
+    ) -> Result<(), ExecError> {
+        let title = identity.title_or_name();
+        let Some(grid) = own_grid(range, slots, &title, &row.samples.timestamps) else {
+            out.reset_to_list();
+            return Ok(());
+        };
+        match slots.rule(&title) {
+            Some(rule) if rule.steps_ms.len() > 1 => {
+                own::merge_up(row, grid, &rule.steps_ms, &slots.merge(&title), out)
             }
+            _ => self.steps(row, grid, -1, grid.step_ms - 1, out),
         }
     }
 
@@ -372,18 +397,4 @@ fn remove_markers(row: &mut Row) {
     samples.values.truncate(kept);
     samples.timestamps.truncate(kept);
     samples.integers.clear();
-}
-
-/// The slots of a series on its own step, as whisper cuts a request.
-pub(crate) fn own_grid(
-    range: TimeRange,
-    rules: &[(model::Pattern, i64)],
-    default_step_ms: i64,
-    title: &Text,
-) -> StepGrid {
-    let matching = rules.iter().find(|(pattern, _)| pattern.is_match(title));
-    let step_ms = matching.map_or(default_step_ms, |(_, step_ms)| *step_ms).max(1);
-    let start_ms = range.start_ms - range.start_ms.rem_euclid(step_ms) + step_ms;
-    let last_ms = range.end_ms - range.end_ms.rem_euclid(step_ms);
-    StepGrid::new(start_ms, last_ms.max(start_ms), step_ms)
 }

@@ -92,7 +92,7 @@ fn silent(
         titles.insert(identity.title_or_name());
         Ok(())
     })?;
-    let Buckets::PerSeries { range, rules, default_step_ms } = buckets else { return Ok(()) };
+    let Buckets::PerSeries { range, slots } = buckets else { return Ok(()) };
     let hints = Hints { tenant: known.tenant, labels_only: true, ..Hints::default() };
     let selection = executor.source.select(&known.matchers, known.range, &hints)?;
     executor.budget.series(selection.len())?;
@@ -105,7 +105,7 @@ fn silent(
         }
         let name = identity.title_or_name();
         if titles.insert(name.clone()) {
-            let grid = own_grid(*range, rules, *default_step_ms, &name);
+            let Some(grid) = own_grid(*range, slots, &name, &[]) else { continue };
             row.reset_to_grid(grid, grid.len());
             sink(&mut identity, &mut row)?;
         }

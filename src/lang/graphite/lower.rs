@@ -204,14 +204,14 @@ impl Lowering<'_> {
         if from_s > until_s {
             return Ok(Node::new(Op::Union(Vec::new())));
         }
-        let steps = &self.options.steps;
-        let points = (until_s - from_s).saturating_mul(1000) / steps.shortest_ms().max(1);
+        let steps = self.options.steps.at(from_s, self.options.now_s);
+        let points = (until_s - from_s).saturating_mul(1000) / steps.shortest_ms.max(1);
         if points > POINTS_MAX {
             return Err(GraphiteError::TooManySteps { got: points, max: POINTS_MAX });
         }
         let range = TimeRange::new(from_s.saturating_mul(1000), until_s.saturating_mul(1000));
         // The last slot may begin at `until` and ends a step later.
-        let end_ms = range.end_ms.saturating_add(steps.longest_ms() - 1);
+        let end_ms = range.end_ms.saturating_add(steps.longest_ms - 1);
         let scan = Scan {
             matchers,
             range: TimeRange::new(range.start_ms, end_ms),
@@ -222,11 +222,7 @@ impl Lowering<'_> {
             starts: false,
             title: Some(TitleRule::SeriesName),
         };
-        let buckets = Buckets::PerSeries {
-            range,
-            rules: steps.rules.clone(),
-            default_step_ms: steps.default_step_ms,
-        };
+        let buckets = Buckets::PerSeries { range, slots: steps.slots };
         let mut slots = Node::new(Op::Fold(Fold {
             input: Box::new(Node::new(Op::Scan(scan.clone()))),
             buckets: buckets.clone(),

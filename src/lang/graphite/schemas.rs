@@ -1,52 +1,126 @@
-//! Which step a series has: `storage-schemas.conf`, an ordered list of patterns with retentions.
+//! Which slots a series has: `storage-schemas.conf` and `storage-aggregation.conf` as carbon reads them.
 //!
-//! Only the finest precision of a section is used: samples are kept raw, so a coarser archive has
-//! nothing to offer. The first section whose pattern is found in the series' name decides.
+//! The first section whose pattern is found in the series' name decides. Samples are kept raw, so the
+//! finest precision is that of the samples, and a coarser archive is what a question sees that reaches
+//! further back than the finer ones: it is merged from the samples when it is asked for.
 
 use std::sync::Arc;
 
 use model::Pattern;
+use plan::node::Number;
+use plan::semantics::{Arithmetic, Reducer};
+use plan::slots::{Merge, MergeRule, SlotRule, SlotRules};
+
+use super::conf::{Section, sections};
+
+/// The archives of the series of one section, finest first.
+#[derive(Clone, Debug)]
+struct Schema {
+    pattern: Pattern,
+    archives: Vec<Retention>,
+}
 
 /// Steps by series name, in order.
 #[derive(Clone, Debug)]
 pub struct StepRules {
-    /// Whole-name patterns and steps in milliseconds; the first match decides.
-    pub rules: Arc<[(Pattern, i64)]>,
-    /// The step where no rule matches, in milliseconds.
-    pub default_step_ms: i64,
+    schemas: Arc<[Schema]>,
+    merges: Arc<[MergeRule]>,
+    default_step_ms: i64,
+    learned: bool,
+}
+
+/// The rules as one request sees them.
+#[derive(Clone, Debug)]
+pub struct StepsAt {
+    /// Steps by title.
+    pub slots: SlotRules,
+    /// The smallest step of any rule, in milliseconds.
+    pub shortest_ms: i64,
+    /// The largest step of any rule, in milliseconds.
+    pub longest_ms: i64,
 }
 
 impl StepRules {
     /// The same step for every series.
     pub fn uniform(default_step_ms: i64) -> Self {
-        Self { rules: Arc::from([]), default_step_ms: default_step_ms.max(1) }
+        Self {
+            schemas: Arc::from([]),
+            merges: Arc::from([]),
+            default_step_ms: default_step_ms.max(1),
+            learned: false,
+        }
     }
 
     /// The rules of a `storage-schemas.conf`.
     pub fn parse(text: &str, default_step_ms: i64) -> Result<Self, SchemaError> {
-        let rules: Vec<(Pattern, i64)> =
-            sections(text)?.into_iter().map(|section| section.rule()).collect::<Result<_, _>>()?;
-        Ok(Self { rules: rules.into(), default_step_ms: default_step_ms.max(1) })
+        let schemas = sections(text).map_err(|line| SchemaError::Line { line })?;
+        let schemas: Vec<Schema> = schemas.iter().map(schema).collect::<Result<_, _>>()?;
+        Ok(Self { schemas: schemas.into(), ..Self::uniform(default_step_ms) })
     }
 
-    /// The step of the series of this name, in milliseconds.
+    /// The same with the rules of a `storage-aggregation.conf`.
+    pub fn with_aggregation(self, text: &str) -> Result<Self, SchemaError> {
+        let merges = sections(text).map_err(|line| SchemaError::Line { line })?;
+        let merges: Vec<MergeRule> = merges.iter().map(merge_rule).collect::<Result<_, _>>()?;
+        Ok(Self { merges: merges.into(), ..self })
+    }
+
+    /// The same; with `learned` a series that no section names has the step that its samples have.
+    pub fn learning(self, learned: bool) -> Self {
+        Self { learned, ..self }
+    }
+
+    /// The step of the samples of the series of this name, in milliseconds.
     pub fn step_ms(&self, name: &str) -> i64 {
-        let rule = self.rules.iter().find(|(pattern, _)| pattern.is_match(name));
-        rule.map_or(self.default_step_ms, |(_, step_ms)| *step_ms)
+        let schema = self.schemas.iter().find(|schema| schema.pattern.is_match(name));
+        schema.and_then(|schema| schema.archives.first()).map_or(self.default_step_ms, step_ms)
     }
 
-    /// The largest step of any rule, in milliseconds.
+    /// The largest step of the samples of any series, in milliseconds.
     pub fn longest_ms(&self) -> i64 {
-        self.rules.iter().map(|(_, step)| *step).fold(self.default_step_ms, i64::max)
+        let steps = self.schemas.iter().filter_map(|schema| schema.archives.first());
+        steps.map(step_ms).fold(self.default_step_ms, i64::max)
     }
 
-    /// The smallest step of any rule, in milliseconds.
-    pub fn shortest_ms(&self) -> i64 {
-        self.rules.iter().map(|(_, step)| *step).fold(self.default_step_ms, i64::min)
+    /// The rules for a window that starts at `from_s`, asked for at `now_s`, both in seconds: of each
+    /// section the finest archive that reaches back to the start, or the coarsest.
+    pub fn at(&self, from_s: i64, now_s: i64) -> StepsAt {
+        let rules: Vec<SlotRule> =
+            self.schemas.iter().map(|schema| schema.at(from_s, now_s)).collect();
+        let steps = || rules.iter().filter_map(|rule| rule.steps_ms.last().copied());
+        StepsAt {
+            shortest_ms: steps().fold(self.default_step_ms, i64::min),
+            longest_ms: steps().fold(self.default_step_ms, i64::max),
+            slots: SlotRules {
+                rules: rules.into(),
+                default_step_ms: self.default_step_ms,
+                learned: self.learned,
+                merges: self.merges.clone(),
+            },
+        }
     }
 }
 
-/// What is wrong with a schema file.
+fn step_ms(archive: &Retention) -> i64 {
+    archive.precision_s.saturating_mul(1000)
+}
+
+impl Schema {
+    fn at(&self, from_s: i64, now_s: i64) -> SlotRule {
+        let age_s = now_s.saturating_sub(from_s);
+        let reaches = |archive: &Retention| archive.seconds() >= age_s;
+        let last = self.archives.len().saturating_sub(1);
+        let chosen = self.archives.iter().position(reaches).unwrap_or(last);
+        let longest_s = self.archives.last().map_or(0, Retention::seconds);
+        SlotRule {
+            pattern: self.pattern.clone(),
+            steps_ms: self.archives.iter().take(chosen + 1).map(step_ms).collect(),
+            after_ms: now_s.saturating_sub(longest_s).saturating_mul(1000),
+        }
+    }
+}
+
+/// What is wrong with a file.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SchemaError {
     /// A line that is neither a section, a comment nor `key = value`.
@@ -55,29 +129,49 @@ pub enum SchemaError {
         /// Counted from 1.
         line: usize,
     },
-    /// A section without one of its two keys.
-    #[error("section [{section}] has no {key}")]
+    /// A section without one of its keys.
+    #[error("line {line}: section [{section}] has no {key}")]
     MissingKey {
+        /// Where the section starts, from 1.
+        line: usize,
         /// The section.
         section: String,
         /// The key.
         key: &'static str,
     },
     /// A pattern that cannot be used.
-    #[error("section [{section}]: {source}")]
+    #[error("line {line}: section [{section}]: {source}")]
     Pattern {
+        /// Where the section starts, from 1.
+        line: usize,
         /// The section.
         section: String,
         /// What is wrong with it.
         source: model::matcher::PatternError,
     },
     /// A retention that cannot be read.
-    #[error("section [{section}]: {source}")]
+    #[error("line {line}: section [{section}]: {source}")]
     Retention {
+        /// Where the section starts, from 1.
+        line: usize,
         /// The section.
         section: String,
         /// What is wrong with it.
         source: RetentionError,
+    },
+    /// A value that is none of those a key may have.
+    #[error("line {line}: section [{section}]: {key} cannot be {value:?}, but {wanted}")]
+    Value {
+        /// Where the section starts, from 1.
+        line: usize,
+        /// The section.
+        section: String,
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        wanted: &'static str,
     },
 }
 
@@ -134,6 +228,13 @@ pub struct Retention {
     pub points: f64,
 }
 
+impl Retention {
+    /// How far back the archive reaches, in seconds.
+    pub fn seconds(&self) -> i64 {
+        (self.points.trunc() * self.precision_s as f64) as i64
+    }
+}
+
 /// Reads `precision:length`: bare digits are seconds on the left and a number of points on the right.
 pub fn parse_retention(text: &str) -> Result<Retention, RetentionError> {
     let (precision, length) =
@@ -187,8 +288,7 @@ pub fn check_archives(archives: &mut [Retention]) -> Result<(), RetentionError> 
         if coarse % fine != 0 {
             return Err(RetentionError::NotAMultiple { fine, coarse });
         }
-        let seconds = |archive: &Retention| archive.points.trunc() * archive.precision_s as f64;
-        if seconds(&pair[1]) <= seconds(&pair[0]) {
+        if pair[1].seconds() <= pair[0].seconds() {
             return Err(RetentionError::NotLonger { fine, coarse });
         }
         if pair[0].points.trunc() < (coarse / fine) as f64 {
@@ -198,58 +298,76 @@ pub fn check_archives(archives: &mut [Retention]) -> Result<(), RetentionError> 
     Ok(())
 }
 
-struct Section {
-    name: String,
-    pattern: Option<String>,
-    retentions: Option<String>,
+fn required<'s>(section: &'s Section, key: &'static str) -> Result<&'s str, SchemaError> {
+    section.get(key).ok_or_else(|| SchemaError::MissingKey {
+        line: section.line,
+        section: section.name.clone(),
+        key,
+    })
 }
 
-impl Section {
-    fn rule(self) -> Result<(Pattern, i64), SchemaError> {
-        let section = self.name;
-        let missing = |key| SchemaError::MissingKey { section: section.clone(), key };
-        let pattern = self.pattern.ok_or_else(|| missing("pattern"))?;
-        let retentions = self.retentions.ok_or_else(|| missing("retentions"))?;
-        let bad = |source| SchemaError::Retention { section: section.clone(), source };
-        let mut archives: Vec<Retention> =
-            retentions.split(',').map(parse_retention).collect::<Result<_, _>>().map_err(bad)?;
-        check_archives(&mut archives).map_err(bad)?;
-        let step_ms = archives.first().map_or(60, |finest| finest.precision_s) * 1000;
-        let pattern = search_pattern(&pattern)
-            .map_err(|source| SchemaError::Pattern { section: section.clone(), source })?;
-        Ok((pattern, step_ms))
+fn pattern(section: &Section) -> Result<Pattern, SchemaError> {
+    search_pattern(required(section, "pattern")?).map_err(|source| SchemaError::Pattern {
+        line: section.line,
+        section: section.name.clone(),
+        source,
+    })
+}
+
+fn schema(section: &Section) -> Result<Schema, SchemaError> {
+    let pattern = pattern(section)?;
+    let bad = |source| SchemaError::Retention {
+        line: section.line,
+        section: section.name.clone(),
+        source,
+    };
+    let retentions = required(section, "retentions")?;
+    let mut archives: Vec<Retention> =
+        retentions.split(',').map(parse_retention).collect::<Result<_, _>>().map_err(bad)?;
+    check_archives(&mut archives).map_err(bad)?;
+    Ok(Schema { pattern, archives })
+}
+
+fn merge_rule(section: &Section) -> Result<MergeRule, SchemaError> {
+    let bad = |key, value: &str, wanted| SchemaError::Value {
+        line: section.line,
+        section: section.name.clone(),
+        key,
+        value: value.to_owned(),
+        wanted,
+    };
+    let mut merge = Merge::DEFAULT;
+    if let Some(text) = section.get("xFilesFactor") {
+        let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+        let share = share.ok_or_else(|| bad("xFilesFactor", text, "a number from 0 to 1"))?;
+        merge.present_min = Number(share);
     }
+    if let Some(text) = section.get("aggregationMethod") {
+        let wanted = "average, sum, last, max, min, avg_zero, absmax or absmin";
+        merge.reducer = method(text).ok_or_else(|| bad("aggregationMethod", text, wanted))?;
+    }
+    Ok(MergeRule { pattern: pattern(section)?, merge })
+}
+
+/// Whisper's ways of merging values.
+fn method(name: &str) -> Option<Reducer> {
+    Some(match name {
+        "average" => Reducer::Average(Arithmetic::Plain),
+        "sum" => Reducer::Sum(Arithmetic::Plain),
+        "last" => Reducer::Last,
+        "max" => Reducer::Max,
+        "min" => Reducer::Min,
+        "avg_zero" => Reducer::AverageOfSlots,
+        "absmax" => Reducer::LargestMagnitude,
+        "absmin" => Reducer::SmallestMagnitude,
+        _ => return None,
+    })
 }
 
 /// The pattern of texts in which `search` is found anywhere.
 pub fn search_pattern(search: &str) -> Result<Pattern, model::matcher::PatternError> {
     Pattern::new(search)?;
     Pattern::new(&format!(".*(?:{search}).*"))
-}
-
-fn sections(text: &str) -> Result<Vec<Section>, SchemaError> {
-    let mut sections: Vec<Section> = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with(['#', ';']) {
-            continue;
-        }
-        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            sections.push(Section { name: name.to_owned(), pattern: None, retentions: None });
-            continue;
-        }
-        let bad_line = || SchemaError::Line { line: index + 1 };
-        let (key, value) = line.split_once('=').ok_or_else(bad_line)?;
-        let section = sections.last_mut().ok_or_else(bad_line)?;
-        let value = Some(value.trim().to_owned());
-        match key.trim().to_ascii_lowercase().as_str() {
-            "pattern" => section.pattern = value,
-            "retentions" => section.retentions = value,
-            // carbon knows further keys and ignores what it does not know.
-            _ => {}
-        }
-    }
-    Ok(sections)
 }
 
 #[cfg(test)]
@@ -264,7 +382,26 @@ mod tests {
         assert_eq!(rules.step_ms("carbon.web"), 10_000);
         assert_eq!(rules.step_ms("a.web.b"), 300_000);
         assert_eq!(rules.step_ms("a.carbon.b"), 60_000);
-        assert_eq!((rules.shortest_ms(), rules.longest_ms()), (10_000, 300_000));
+        let steps = rules.at(1_000_000 - 3600, 1_000_000);
+        assert_eq!((steps.shortest_ms, steps.longest_ms), (10_000, 300_000));
+    }
+
+    #[test]
+    fn the_finest_archive_that_reaches_back_decides() {
+        let text = "[all]\npattern = .*\nretentions = 10s:6h,1m:7d,10m:1y\n";
+        let rules = StepRules::parse(text, 60_000).unwrap();
+        let now_s = 1_700_000_000;
+        let check = |age_s: i64, expected: &[i64]| {
+            let steps = rules.at(now_s - age_s, now_s);
+            let rule = steps.slots.rule("a").unwrap();
+            assert_eq!(rule.steps_ms.as_ref(), expected, "{age_s}");
+            assert_eq!(rule.after_ms, (now_s - 365 * 86_400) * 1000);
+            assert_eq!(steps.longest_ms.max(60_000), steps.longest_ms);
+        };
+        check(6 * 3600, &[10_000]);
+        check(6 * 3600 + 1, &[10_000, 60_000]);
+        check(8 * 86_400, &[10_000, 60_000, 600_000]);
+        check(10 * 365 * 86_400, &[10_000, 60_000, 600_000]);
     }
 
     #[test]
@@ -273,16 +410,24 @@ mod tests {
             assert_eq!(StepRules::parse(text, 1).unwrap_err().to_string(), expected);
         };
         check("pattern = x", "line 1 is neither [section], comment nor key = value");
-        check("[a]\npattern = x", "section [a] has no retentions");
+        check("[a]\npattern = x", "line 1: section [a] has no retentions");
         check(
             "[a]\npattern = x\nretentions = 60",
-            "section [a]: retention \"60\" is not precision:length",
+            "line 1: section [a]: retention \"60\" is not precision:length",
         );
-        check("[a]\npattern = x\nretentions = 0:5", "section [a]: a precision is 0");
+        check("[a]\npattern = x\nretentions = 0:5", "line 1: section [a]: a precision is 0");
         check(
             "[a]\npattern = x\nretentions = 60:10,90:20",
-            "section [a]: precision 90 s is no multiple of 60 s",
+            "line 1: section [a]: precision 90 s is no multiple of 60 s",
         );
+        let aggregation = |text: &str| {
+            StepRules::uniform(1).with_aggregation(text).map(drop).map_err(|e| e.to_string())
+        };
+        assert_eq!(aggregation("[a]\npattern = \\.count$\naggregationMethod = sum"), Ok(()));
+        let error = aggregation("# x\n[a]\npattern = x\nxFilesFactor = 2").unwrap_err();
+        let wanted = "line 2: section [a]: xFilesFactor cannot be \"2\", but a number from 0 to 1";
+        assert_eq!(error, wanted);
+        assert!(aggregation("[a]\npattern = x\naggregationMethod = p95").is_err());
         assert!(StepRules::parse("[a]\npattern = (\nretentions = 1:1", 1).is_err());
     }
 

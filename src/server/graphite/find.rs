@@ -8,9 +8,10 @@ use axum::response::Response;
 use model::{METRIC_NAME, SourceError, TenantId, TimeRange};
 use wire::graphite::find as encode;
 use wire::graphite::json::{Style, Writer};
+use wire::graphite::pack::{MsgPack, Pickle};
 
 use super::params::Params;
-use super::reply::{failure, invalid, json, style, text, uncached};
+use super::reply::{failure, invalid, json, style, text, typed, uncached};
 use super::tree;
 use crate::run_query::run_lookup;
 use crate::state::State;
@@ -41,7 +42,8 @@ pub(super) async fn find(
     let now_s = params.now_s(state.now_ms())?;
     let range = range(&params, now_s)?;
     let format = params.get("format").unwrap_or("treejson");
-    if !["treejson", "completer", "json", "nodelist"].contains(&format) {
+    let known = ["treejson", "completer", "json", "nodelist", "pickle", "msgpack"];
+    if !known.contains(&format) {
         let reason = "Invalid value for 'format' parameter".to_owned();
         return Err(text(StatusCode::BAD_REQUEST, reason));
     }
@@ -56,7 +58,10 @@ pub(super) async fn find(
     nodes.retain(|node| node.is_leaf || !leaves_only);
     encode::sort(&mut nodes);
     let style = find_style(&params);
+    let packed = |pack| encode::packed(&nodes, (0, now_s), pack);
     let body = match format {
+        "pickle" => return Ok(uncached(typed("application/pickle", packed(Pickle::boxed())))),
+        "msgpack" => return Ok(uncached(typed("application/x-msgpack", packed(MsgPack::boxed())))),
         "completer" => encode::completer(&nodes, wildcards, style),
         "json" => encode::json(&nodes, (0, now_s), style),
         "nodelist" => encode::nodelist(&nodes, position, style),

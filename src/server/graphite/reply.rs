@@ -23,6 +23,14 @@ pub(super) fn failure(error: &(impl Classify + std::fmt::Display)) -> Response {
     }
 }
 
+/// A body of a content type.
+pub(super) fn typed(content_type: &'static str, body: impl IntoResponse) -> Response {
+    let mut response = body.into_response();
+    let value = HeaderValue::from_static(content_type);
+    response.headers_mut().insert(header::CONTENT_TYPE, value);
+    response
+}
+
 /// Plain text.
 pub(super) fn text(status: StatusCode, body: String) -> Response {
     (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response()

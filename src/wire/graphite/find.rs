@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::json::{Style, Writer};
+use super::pack::Pack;
 
 /// Something found in the tree of paths.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,6 +116,31 @@ pub fn json(nodes: &[FoundNode], range: (i64, i64), style: Style) -> String {
     }
     json.end(']');
     json.finish()
+}
+
+/// What peers read: `path`, `is_leaf` and, of leaves, `intervals` as `[[start, end]]` in seconds.
+/// The original writes an object of a class of its own there, and reads such lists as well.
+pub fn packed(nodes: &[FoundNode], range: (i64, i64), mut pack: Box<dyn Pack>) -> Vec<u8> {
+    pack.begin_list(nodes.len());
+    for node in nodes {
+        pack.begin_map(if node.is_leaf { 3 } else { 2 });
+        pack.text("path");
+        pack.text(&node.path);
+        pack.text("is_leaf");
+        pack.boolean(node.is_leaf);
+        if node.is_leaf {
+            pack.text("intervals");
+            pack.begin_list(1);
+            pack.begin_list(2);
+            pack.integer(range.0);
+            pack.integer(range.1);
+            pack.end_list();
+            pack.end_list();
+        }
+        pack.end_map();
+    }
+    pack.end_list();
+    pack.finish()
 }
 
 /// `{"nodes": […]}`: the distinct elements at `position`, the last ones without.

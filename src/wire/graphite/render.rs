@@ -1,8 +1,11 @@
-//! The answers of `/render`: `json`, `raw` and `csv`.
+//! The answers of `/render` that are data: `json`, `raw`, `csv`, `dygraph`, `rickshaw`, and what
+//! `pickle` and `msgpack` hold.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::json::{Style, Writer, push_float};
+use super::pack::Pack;
 
 /// One result series on a regular grid, in whole seconds.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +22,12 @@ pub struct RenderSeries {
     pub step: i64,
     /// Values, `None` where there is none.
     pub values: Vec<Option<f64>>,
+    /// The text that the series came from.
+    pub expression: String,
+    /// How its points would be merged.
+    pub consolidation: String,
+    /// Share of values that a merged value needs.
+    pub x_files_factor: f64,
 }
 
 impl RenderSeries {
@@ -103,6 +112,91 @@ pub fn csv(series: &[RenderSeries], time_text: impl Fn(i64) -> String) -> String
     out
 }
 
+/// `{"labels" : ["Time", name…], "data" : [[milliseconds, value…], …]}`. Series of different steps
+/// share the rows of all their times; the original fails at them.
+pub fn dygraph(series: &[RenderSeries], style: Style) -> String {
+    if series.is_empty() {
+        return "{}".to_owned();
+    }
+    let mut labels = Writer::new(Style { pretty: false, ..style });
+    labels.texts(std::iter::once("Time").chain(series.iter().map(|series| series.name.as_str())));
+    let mut rows: BTreeMap<i64, Vec<Option<f64>>> = BTreeMap::new();
+    for (column, one) in series.iter().enumerate() {
+        for (time, value) in one.points().filter(|(time, _)| *time < one.end) {
+            rows.entry(time).or_insert_with(|| vec![None; series.len()])[column] = value;
+        }
+    }
+    let mut data = Writer::new(Style { pretty: false, ..style });
+    data.begin('[');
+    for (time, values) in &rows {
+        data.begin('[');
+        data.integer(time.saturating_mul(1000));
+        values.iter().for_each(|value| data.number(*value));
+        data.end(']');
+    }
+    data.end(']');
+    format!("{{\"labels\" : {}, \"data\" : {}}}", labels.finish(), data.finish())
+}
+
+/// `[{"target": …, "datapoints": [{"x": time, "y": value}, …]}, …]`
+pub fn rickshaw(series: &[RenderSeries], style: Style) -> String {
+    let mut json = Writer::new(style);
+    json.begin('[');
+    for series in series {
+        json.begin('{');
+        json.key("target");
+        json.text(&series.name);
+        json.key("datapoints");
+        json.begin('[');
+        for (time, value) in series.points().filter(|(time, _)| *time < series.end) {
+            json.begin('{');
+            json.key("x");
+            json.integer(time);
+            json.key("y");
+            json.number(value);
+            json.end('}');
+        }
+        json.end(']');
+        json.end('}');
+    }
+    json.end(']');
+    json.finish()
+}
+
+/// What other programs of the family read from each other: everything known of each series.
+pub fn packed(series: &[RenderSeries], mut pack: Box<dyn Pack>) -> Vec<u8> {
+    pack.begin_list(series.len());
+    for series in series {
+        pack.begin_map(9);
+        pack.text("name");
+        pack.text(&series.name);
+        for (key, time) in [("start", series.start), ("end", series.end), ("step", series.step)] {
+            pack.text(key);
+            pack.integer(time);
+        }
+        pack.text("values");
+        pack.begin_list(series.values.len());
+        for value in &series.values {
+            match value {
+                Some(value) => pack.float(*value),
+                None => pack.none(),
+            }
+        }
+        pack.end_list();
+        pack.text("pathExpression");
+        pack.text(&series.expression);
+        pack.text("valuesPerPoint");
+        pack.integer(1);
+        pack.text("consolidationFunc");
+        pack.text(&series.consolidation);
+        pack.text("xFilesFactor");
+        pack.float(series.x_files_factor);
+        pack.end_map();
+    }
+    pack.end_list();
+    pack.finish()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +209,9 @@ mod tests {
             end: 60 + 60 * values.len() as i64,
             step: 60,
             values: values.to_vec(),
+            expression: "a".into(),
+            consolidation: "average".into(),
+            x_files_factor: 0.0,
         }
     }
 
@@ -129,6 +226,12 @@ mod tests {
         assert_eq!(json(&[series(&[])], false, Style::PLAIN), "[]");
         assert_eq!(json(&[series(&[None])], true, Style::PLAIN), "[]");
         assert_eq!(raw(&some), "a,\"b\",60,240,60|1.0,None,inf\n");
+        assert_eq!(
+            dygraph(&some, Style::PLAIN),
+            r#"{"labels" : ["Time", "a,\"b\""], "data" : [[60000, 1.0], [120000, null], [180000, 1e9999]]}"#
+        );
+        assert_eq!(dygraph(&[], Style::PLAIN), "{}");
+        assert!(rickshaw(&some, Style::PLAIN).contains(r#"[{"x": 60, "y": 1.0}, {"x": 120, "#));
         let text = csv(&some, |time| time.to_string());
         assert!(text.starts_with("\"a,\"\"b\"\"\",60,1.0\r\n\"a,\"\"b\"\"\",120,\r\n"));
     }

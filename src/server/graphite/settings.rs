@@ -1,0 +1,16 @@
+//! What a user may set about Graphite.
+
+use lang::graphite::StepRules;
+
+/// Rules in the form in which they are used: whoever makes this has read and checked their texts.
+#[derive(Clone, Debug)]
+pub struct GraphiteSettings {
+    /// Steps, retentions and merges of series.
+    pub steps: StepRules,
+}
+
+impl Default for GraphiteSettings {
+    fn default() -> Self {
+        Self { steps: StepRules::uniform(60_000) }
+    }
+}
