@@ -26,6 +26,12 @@ pub enum ChunkError {
         /// The number found.
         codec: u8,
     },
+    /// The number behind the header of an extended blob belongs to a later version.
+    #[error("cannot decode chunk with extended codec {codec}")]
+    UnknownExtension {
+        /// The number found.
+        codec: u8,
+    },
 }
 
 impl Classify for ChunkError {

@@ -36,6 +36,8 @@ pub(crate) const GRID_NEAR: u8 = 11;
 pub(crate) const DELTAS: u8 = 12;
 /// Timestamps: differences of differences.
 pub(crate) const DELTA_DELTAS: u8 = 13;
+/// A further codec number follows the header.
+pub(crate) const EXTENDED: u8 = 15;
 
 /// Appends the header. `count` is in `1..=CHUNK_SAMPLES_MAX`.
 pub(crate) fn put_header(codec: u8, count: usize, out: &mut Vec<u8>) {

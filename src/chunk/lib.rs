@@ -10,13 +10,17 @@
 #![deny(unsafe_code)]
 
 mod error;
+mod extension;
 mod header;
+mod histograms;
 mod kernel;
 mod stream;
 mod timestamps;
 mod values;
 
 pub use error::ChunkError;
+pub use extension::{OpenedValues, ValuesBlob, open_values, put_starts};
+pub use histograms::{HistogramsDecoder, HistogramsEncoder, decode_histograms};
 pub use stream::Effort;
 pub use timestamps::{TimestampsEncoder, decode_timestamps, encode_timestamps};
 pub use values::{

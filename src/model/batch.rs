@@ -14,8 +14,9 @@
 
 use base::codec::put_bytes;
 
+use crate::histogram::{self, Histogram, HistogramError};
 use crate::label::{LabelError, LabelsRef, SeriesHasher};
-use crate::sample::SampleKind;
+use crate::sample::{STALE_NAN_BITS, SampleKind, is_stale};
 use crate::time::TenantId;
 
 /// One series of a batch with its samples.
@@ -49,6 +50,10 @@ pub struct WriteBatch {
     rows: Vec<Row>,
     timestamps: Vec<i64>,
     values: Vec<u64>,
+    /// Bytes of the histograms, one behind the other.
+    blobs: Vec<u8>,
+    /// Start timestamps: as long as `timestamps` up to the last sample that has one, else shorter.
+    starts: Vec<i64>,
     /// The open row's pairs as ranges of `keys`: (name start, name end, value start, value end).
     pairs: Vec<[u32; 4]>,
     sorted: bool,
@@ -66,6 +71,8 @@ impl WriteBatch {
             rows: Vec::new(),
             timestamps: Vec::new(),
             values: Vec::new(),
+            blobs: Vec::new(),
+            starts: Vec::new(),
             pairs: Vec::new(),
             sorted: true,
             scratch: Vec::new(),
@@ -79,6 +86,8 @@ impl WriteBatch {
         self.rows.clear();
         self.timestamps.clear();
         self.values.clear();
+        self.blobs.clear();
+        self.starts.clear();
         self.pairs.clear();
         self.sorted = true;
     }
@@ -105,7 +114,8 @@ impl WriteBatch {
 
     /// Estimated bytes of the batch's content.
     pub fn bytes(&self) -> usize {
-        self.keys.len() + self.timestamps.len() * 16 + self.rows.len() * size_of::<Row>()
+        let samples = (self.timestamps.len() * 2 + self.starts.len()) * 8 + self.blobs.len();
+        self.keys.len() + samples + self.rows.len() * size_of::<Row>()
     }
 
     /// The hasher of label sets, and of whatever else a decoder wants to recognise.
@@ -126,6 +136,23 @@ impl WriteBatch {
     pub fn samples(&self, row: &Row) -> (&[i64], &[u64]) {
         let range = row.first_sample as usize..(row.first_sample + row.sample_count) as usize;
         (&self.timestamps[range.clone()], &self.values[range])
+    }
+
+    /// The bytes of the histogram that the bits of a sample of this batch stand for.
+    pub fn histogram(&self, bits: u64) -> &[u8] {
+        let start = (bits >> 32) as usize;
+        self.blobs.get(start..start + (bits & 0xffff_ffff) as usize).unwrap_or_default()
+    }
+
+    /// True when a sample is a histogram or says when its counting began.
+    pub fn is_extended(&self) -> bool {
+        !self.blobs.is_empty() || !self.starts.is_empty()
+    }
+
+    /// When the counting of sample `index` of `row` began, in ms; 0 where that is unknown.
+    #[inline]
+    pub fn start_ms(&self, row: &Row, index: usize) -> i64 {
+        self.starts.get(row.first_sample as usize + index).copied().unwrap_or(0)
     }
 
     /// Opens a row. Labels are pushed next, then [`WriteBatch::end_labels`] closes the label set and
@@ -256,6 +283,34 @@ impl WriteBatch {
         self.push_bits(timestamp_ms, SampleKind::Integer, value as u64);
     }
 
+    /// Adds a native histogram to the open row, or the stale marker when its sum is that. `Err`, and
+    /// nothing is added, when it breaks a rule.
+    pub fn push_histogram(
+        &mut self,
+        timestamp_ms: i64,
+        histogram: &Histogram,
+    ) -> Result<(), HistogramError> {
+        if is_stale(histogram.sum) {
+            self.push_bits(timestamp_ms, SampleKind::Float, STALE_NAN_BITS);
+            return Ok(());
+        }
+        histogram.validate()?;
+        let start = self.blobs.len();
+        histogram::encode(histogram, &mut self.blobs);
+        let bits = (start as u64) << 32 | (self.blobs.len() - start) as u64;
+        self.push_bits(timestamp_ms, SampleKind::Histogram, bits);
+        Ok(())
+    }
+
+    /// Says when the counting of the last sample began; 0 says nothing.
+    #[inline]
+    pub fn set_start(&mut self, start_ms: i64) {
+        if start_ms != 0 && !self.timestamps.is_empty() {
+            self.starts.resize(self.timestamps.len() - 1, 0);
+            self.starts.push(start_ms);
+        }
+    }
+
     /// Adds a sample; one of another kind than the row's opens a further row of the same series.
     #[inline]
     pub fn push_bits(&mut self, timestamp_ms: i64, kind: SampleKind, bits: u64) {
@@ -282,6 +337,7 @@ impl WriteBatch {
             self.keys.truncate(row.key_offset as usize);
             self.timestamps.truncate(row.first_sample as usize);
             self.values.truncate(row.first_sample as usize);
+            self.starts.truncate(row.first_sample as usize);
         }
     }
 }

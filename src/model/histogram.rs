@@ -7,6 +7,14 @@
 
 use std::sync::Arc;
 
+mod bytes;
+mod check;
+mod reset;
+pub mod testing;
+
+pub use bytes::{BadHistogram, decode, encode, hint_of, set_hint};
+pub use check::{BUCKETS_MAX, HistogramError};
+
 /// The schema of buckets whose bounds are listed in [`Histogram::bounds`].
 pub const CUSTOM_SCHEMA: i32 = -53;
 /// The finest resolution: 256 buckets for every doubling.

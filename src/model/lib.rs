@@ -19,7 +19,9 @@ pub mod time;
 pub use append::{AppendError, AppendReport, Appender, DeleteError, Reject, RejectReason};
 pub use batch::{Row, WriteBatch};
 pub use documents::{DocumentChange, DocumentError, Documents, MemoryDocuments};
-pub use histogram::{BucketSpan, Histogram, HistogramBuckets, ResetHint};
+pub use histogram::{
+    BadHistogram, BucketSpan, Histogram, HistogramBuckets, HistogramError, ResetHint,
+};
 pub use label::{LabelBuilder, Labels, LabelsRef, METRIC_NAME, SeriesHasher};
 pub use matcher::{Matcher, Pattern, PatternError, ValueTest};
 pub use result::{Points, ResultSeries};

@@ -23,6 +23,8 @@ pub enum SampleKind {
     Float = 0,
     /// The bits of an `i64`: what OpenTSDB writes for a value without `.` or exponent.
     Integer = 1,
+    /// A native histogram: the bits say where its bytes are in whatever holds the sample.
+    Histogram = 2,
 }
 
 impl SampleKind {
@@ -31,6 +33,7 @@ impl SampleKind {
         match number {
             0 => Some(Self::Float),
             1 => Some(Self::Integer),
+            2 => Some(Self::Histogram),
             _ => None,
         }
     }
@@ -41,6 +44,7 @@ impl SampleKind {
         match self {
             Self::Float => f64::from_bits(bits),
             Self::Integer => bits as i64 as f64,
+            Self::Histogram => f64::from_bits(STALE_NAN_BITS),
         }
     }
 }

@@ -2,40 +2,89 @@
 //!
 //! Invariant: of several samples at one instant the one that was pushed last stays. Pieces that
 //! follow each other in time, nearly all of them, are appended as they are; only when one reaches
-//! back is the whole sorted, once, at the end.
+//! back is the whole sorted, once, at the end, and then nothing is known of counter resets.
 
-use chunk::{ChunkError, Values, decode_floats, decode_timestamps, decode_values};
-use model::{SampleKind, Samples, TimeRange};
+use std::sync::Arc;
+
+use chunk::{
+    ChunkError, HistogramsEncoder, OpenedValues, Values, ValuesBlob, decode_floats,
+    decode_histograms, decode_timestamps, decode_values, open_values,
+};
+use model::{
+    Hints, Histogram, ResetHint, STALE_NAN_BITS, SampleKind, Samples, TimeRange, histogram,
+};
+
+/// Which optional columns a reader wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// Exact integers.
+    pub(crate) integers: bool,
+    /// Native histograms; without them their samples are left out.
+    pub(crate) histograms: bool,
+    /// Start timestamps.
+    pub(crate) starts: bool,
+}
+
+impl Wanted {
+    /// Everything there is: for flushes and merges.
+    pub(crate) const ALL: Self = Self { integers: true, histograms: true, starts: true };
+
+    /// What a query asks for.
+    pub(crate) fn of(hints: &Hints) -> Self {
+        let Hints { integers, histograms, starts, .. } = *hints;
+        Self { integers, histograms, starts }
+    }
+}
 
 /// Collects the samples of one series inside a range.
 #[derive(Debug)]
 pub(crate) struct Collector<'a> {
     out: &'a mut Samples,
     range: TimeRange,
-    integers: bool,
+    wanted: Wanted,
     ordered: bool,
     scratch: Values,
 }
 
 impl<'a> Collector<'a> {
-    /// Starts over with an empty `out`. Without `integers` their exact values are not kept.
-    pub(crate) fn new(out: &'a mut Samples, range: TimeRange, integers: bool) -> Self {
+    /// Starts over with an empty `out`.
+    pub(crate) fn new(out: &'a mut Samples, range: TimeRange, wanted: Wanted) -> Self {
         out.clear();
-        Self { out, range, integers, ordered: true, scratch: Values::default() }
+        Self { out, range, wanted, ordered: true, scratch: Values::default() }
     }
 
-    /// Adds one sample.
+    /// Adds a number.
     #[inline]
     pub(crate) fn push(&mut self, ts: i64, kind: SampleKind, bits: u64) {
         if !self.range.contains(ts) {
             return;
         }
         self.ordered &= self.out.timestamps.last().is_none_or(|last| *last < ts);
-        if self.integers {
+        if self.wanted.integers {
             self.out.push(ts, kind, bits);
-        } else {
+        } else if self.out.histograms.is_empty() && self.out.starts.is_empty() {
             self.out.timestamps.push(ts);
             self.out.values.push(kind.to_f64(bits));
+        } else {
+            self.out.push(ts, SampleKind::Float, kind.to_f64(bits).to_bits());
+        }
+    }
+
+    /// Adds a histogram, as its bytes.
+    pub(crate) fn push_histogram(&mut self, ts: i64, bytes: &[u8]) {
+        if !self.wanted.histograms || !self.range.contains(ts) {
+            return;
+        }
+        self.ordered &= self.out.timestamps.last().is_none_or(|last| *last < ts);
+        // What is in the head was encoded here or checked by the log, so it decodes.
+        let histogram = histogram::decode(bytes).unwrap_or_default();
+        self.out.push_histogram(ts, Arc::new(histogram));
+    }
+
+    /// Says when the counting of the sample just pushed at `ts` began.
+    pub(crate) fn set_start(&mut self, ts: i64, start_ms: i64) {
+        if self.wanted.starts && self.out.timestamps.last() == Some(&ts) {
+            self.out.set_start(start_ms);
         }
     }
 
@@ -46,24 +95,40 @@ impl<'a> Collector<'a> {
         values: &[u8],
     ) -> Result<(), ChunkError> {
         let start = self.out.len();
-        let result = self.decode(timestamps, values, start);
+        let opened = open_values(values)?;
+        if matches!(opened.values, ValuesBlob::Histograms(_)) && !self.wanted.histograms {
+            return Ok(());
+        }
+        let result = self.decode(timestamps, opened, start);
         if result.is_err() {
             self.truncate(start);
         }
         result
     }
 
-    fn decode(&mut self, timestamps: &[u8], values: &[u8], start: usize) -> Result<(), ChunkError> {
+    fn decode(
+        &mut self,
+        timestamps: &[u8],
+        opened: OpenedValues<'_>,
+        start: usize,
+    ) -> Result<(), ChunkError> {
         decode_timestamps(timestamps, &mut self.out.timestamps)?;
-        if self.integers {
-            self.decode_exact(values)?;
-        } else {
-            decode_floats(values, &mut self.out.values)?;
+        let added = &self.out.timestamps[start..];
+        let begin = added.partition_point(|ts| *ts < self.range.start_ms);
+        let end = added.partition_point(|ts| *ts <= self.range.end_ms).max(begin);
+        match opened.values {
+            ValuesBlob::Numbers(blob) if self.wanted.integers => self.decode_exact(blob)?,
+            ValuesBlob::Numbers(blob) => decode_floats(blob, &mut self.out.values)?,
+            ValuesBlob::Histograms(blob) => self.decode_histograms(blob, start, begin..end)?,
         }
         if self.out.values.len() != self.out.timestamps.len() {
             return Err(ChunkError::Malformed { what: "number of values" });
         }
-        self.trim(start);
+        if !self.out.histograms.is_empty() {
+            self.out.histograms.resize(self.out.values.len(), None);
+        }
+        self.decode_starts(opened.starts, start)?;
+        self.trim(start, start + begin..start + end);
         if start > 0 && start < self.out.len() {
             self.ordered &= self.out.timestamps[start - 1] < self.out.timestamps[start];
         }
@@ -86,19 +151,58 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    /// Cuts what was appended from `start` on to the range.
-    fn trim(&mut self, start: usize) {
-        let added = &self.out.timestamps[start..];
-        let end = start + added.partition_point(|ts| *ts <= self.range.end_ms);
-        let begin = start + added.partition_point(|ts| *ts < self.range.start_ms);
-        self.truncate(end);
-        if begin > start {
-            let begin = begin.min(end);
-            self.out.timestamps.drain(start..begin);
-            self.out.values.drain(start..begin);
-            if !self.out.integers.is_empty() {
-                self.out.integers.drain(start..begin);
+    /// Decodes the histograms of a chunk that lie in the range; the others are left out, since
+    /// they will be cut off.
+    fn decode_histograms(
+        &mut self,
+        blob: &[u8],
+        start: usize,
+        inside: std::ops::Range<usize>,
+    ) -> Result<(), ChunkError> {
+        let Samples { timestamps, values, integers, histograms, .. } = &mut *self.out;
+        histograms.resize(start + inside.start, None);
+        if !inside.is_empty() {
+            decode_histograms(blob, inside.clone(), histograms)?;
+            if histograms.len() != start + inside.end {
+                return Err(ChunkError::Malformed { what: "number of histograms" });
             }
+        }
+        histograms.resize(timestamps.len(), None);
+        values.resize(timestamps.len(), f64::from_bits(STALE_NAN_BITS));
+        if !integers.is_empty() {
+            integers.resize(timestamps.len(), None);
+        }
+        Ok(())
+    }
+
+    fn decode_starts(&mut self, starts: Option<&[u8]>, start: usize) -> Result<(), ChunkError> {
+        if !self.wanted.starts || (starts.is_none() && self.out.starts.is_empty()) {
+            return Ok(());
+        }
+        self.out.starts.resize(start, 0);
+        if let Some(blob) = starts {
+            self.scratch.bits.clear();
+            decode_values(blob, &mut self.scratch)?;
+            self.out.starts.extend(self.scratch.bits.iter().map(|bits| *bits as i64));
+            if self.out.starts.len() != self.out.timestamps.len() {
+                return Err(ChunkError::Malformed { what: "number of start timestamps" });
+            }
+        }
+        self.out.starts.resize(self.out.timestamps.len(), 0);
+        Ok(())
+    }
+
+    /// Cuts what was appended from `start` on to the samples `inside`.
+    fn trim(&mut self, start: usize, inside: std::ops::Range<usize>) {
+        self.truncate(inside.end);
+        if inside.start > start {
+            let cut = start..inside.start;
+            let Samples { timestamps, values, integers, histograms, starts } = &mut *self.out;
+            timestamps.drain(cut.clone());
+            values.drain(cut.clone());
+            drain(integers, cut.clone());
+            drain(histograms, cut.clone());
+            drain(starts, cut);
         }
     }
 
@@ -113,6 +217,13 @@ impl<'a> Collector<'a> {
         for index in start..self.out.len() {
             if !range.contains(self.out.timestamps[index]) {
                 self.out.move_sample(index, kept);
+                // What the first one behind the gap was compared with is gone.
+                let is_behind = index > start && range.contains(self.out.timestamps[index - 1]);
+                if let Some(Some(histogram)) = self.out.histograms.get_mut(kept)
+                    && is_behind
+                {
+                    forget_resets(histogram);
+                }
                 kept += 1;
             }
         }
@@ -120,9 +231,12 @@ impl<'a> Collector<'a> {
     }
 
     fn truncate(&mut self, length: usize) {
-        self.out.timestamps.truncate(length);
-        self.out.values.truncate(length);
-        self.out.integers.truncate(length);
+        let Samples { timestamps, values, integers, histograms, starts } = &mut *self.out;
+        timestamps.truncate(length);
+        values.truncate(length);
+        integers.truncate(length);
+        histograms.truncate(length);
+        starts.truncate(length);
     }
 
     /// Makes the samples ascending and unique.
@@ -141,37 +255,69 @@ impl<'a> Collector<'a> {
                 _ => kept.push(index),
             }
         }
-        let pick = |from: &[f64]| kept.iter().map(|index| from[*index]).collect();
-        let values = pick(&self.out.values);
-        let timestamps = kept.iter().map(|index| times[*index]).collect();
-        if !self.out.integers.is_empty() {
-            let from = &self.out.integers;
-            self.out.integers = kept.iter().map(|index| from[*index]).collect();
+        let Samples { timestamps, values, integers, histograms, starts } = self.out;
+        pick(timestamps, &kept);
+        pick(values, &kept);
+        pick(integers, &kept);
+        pick(histograms, &kept);
+        pick(starts, &kept);
+        for histogram in histograms.iter_mut().flatten() {
+            forget_resets(histogram);
         }
-        self.out.values = values;
-        self.out.timestamps = timestamps;
     }
 }
 
-/// Splits samples that were collected with their integers into runs of one kind of at most `max`:
+fn drain<T>(column: &mut Vec<T>, cut: std::ops::Range<usize>) {
+    if !column.is_empty() {
+        column.drain(cut);
+    }
+}
+
+fn pick<T: Clone>(column: &mut Vec<T>, kept: &[usize]) {
+    if !column.is_empty() {
+        *column = kept.iter().map(|index| column[*index].clone()).collect();
+    }
+}
+
+/// A histogram was compared with the one written before it, which need not be its neighbour.
+fn forget_resets(histogram: &mut Arc<Histogram>) {
+    if matches!(histogram.reset_hint, ResetHint::Reset | ResetHint::NotReset) {
+        Arc::make_mut(histogram).reset_hint = ResetHint::Unknown;
+    }
+}
+
+/// Most histograms of a chunk in a block: a reader of one instant decodes all of them.
+const HISTOGRAMS_MAX: usize = 512;
+
+/// Splits samples that were collected with everything into runs of one kind of at most `max`:
 /// what a chunk can hold.
 pub(crate) fn for_each_run(
     samples: &Samples,
     max: usize,
     mut visit: impl FnMut(SampleKind, std::ops::Range<usize>),
 ) {
-    let kind_at = |index: usize| match samples.integers.get(index) {
-        Some(Some(_)) => SampleKind::Integer,
+    let kind_at = |index: usize| match (samples.integers.get(index), samples.histogram(index)) {
+        (Some(Some(_)), _) => SampleKind::Integer,
+        (_, Some(_)) => SampleKind::Histogram,
         _ => SampleKind::Float,
     };
+    let is_plain = samples.integers.is_empty() && samples.histograms.is_empty();
     let mut start = 0;
     while start < samples.len() {
         let kind = kind_at(start);
         let mut end = start + 1;
-        if samples.integers.is_empty() {
+        if is_plain {
             end = samples.len().min(start + max);
+        } else if kind == SampleKind::Histogram {
+            let run =
+                samples.histograms[start..].iter().map_while(|histogram| histogram.as_deref());
+            end = start + HistogramsEncoder::fitting(run, max.min(HISTOGRAMS_MAX));
         }
-        while end < samples.len() && end - start < max && kind_at(end) == kind {
+        while kind != SampleKind::Histogram
+            && end < samples.len()
+            && end - start < max
+            && kind_at(end) == kind
+        {
             end += 1;
         }
         visit(kind, start..end);
@@ -179,7 +325,7 @@ pub(crate) fn for_each_run(
     }
 }
 
-/// The bits of `samples` in `range`, which are all of `kind`.
+/// The bits of the numbers of `samples` in `range`, which are all of `kind`.
 pub(crate) fn run_bits(
     samples: &Samples,
     kind: SampleKind,
@@ -192,5 +338,18 @@ pub(crate) fn run_bits(
         SampleKind::Integer => out.extend(
             samples.integers[range].iter().map(|integer| integer.unwrap_or_default() as u64),
         ),
+        SampleKind::Histogram => {}
     }
+}
+
+/// The start timestamps of `samples` in `range`, as bits; false when they have none.
+pub(crate) fn run_starts(
+    samples: &Samples,
+    range: std::ops::Range<usize>,
+    out: &mut Vec<u64>,
+) -> bool {
+    let starts = samples.starts.get(range).unwrap_or_default();
+    out.clear();
+    out.extend(starts.iter().map(|start| *start as u64));
+    starts.iter().any(|start| *start != 0)
 }

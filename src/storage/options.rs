@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::StorageError;
+use crate::head::series::OFFSET_BELOW;
 
 /// When the write-ahead log is synced to disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,9 +84,9 @@ impl EngineOptions {
         let refuse = |name, reason: &str| {
             Err(StorageError::InvalidOption { name, reason: reason.to_owned() })
         };
-        // Offsets inside a partition are 31 bits.
-        if !(1..=i64::from(i32::MAX)).contains(&self.partition_ms) {
-            return refuse("partition_ms", "must be between 1 and 2147483647");
+        // Offsets inside a partition are 30 bits.
+        if !(1..i64::from(OFFSET_BELOW)).contains(&self.partition_ms) {
+            return refuse("partition_ms", "must be between 1 and 1073741823");
         }
         if self.wal_file_bytes < 4096 {
             return refuse("wal_file_bytes", "must be at least 4096");

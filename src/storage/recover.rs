@@ -9,10 +9,12 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use index::SeriesId;
-use model::{LabelsRef, TenantId};
+use model::{LabelsRef, SampleKind, TenantId};
 
 use crate::committer::{Committer, head_of};
 use crate::error::StorageError;
+use crate::head::partition::PartitionData;
+use crate::head::series::SealScratch;
 use crate::layout::Layout;
 use crate::manifest::edit::{FlushMark, Manifest};
 use crate::shared::Shared;
@@ -200,13 +202,7 @@ impl Replay<'_> {
                     break;
                 }
                 match self.series_of(tenant, record.ids[index]) {
-                    Some(id) => data.append(
-                        id,
-                        *ts,
-                        record.kinds[index],
-                        record.bits[index],
-                        &mut self.committer.scratch,
-                    ),
+                    Some(id) => append(&mut data, id, record, index, &mut self.committer.scratch),
                     None => self.orphans += 1,
                 }
                 index += 1;
@@ -229,5 +225,24 @@ impl Replay<'_> {
         tracing::info!(series, tenants, "the head is back from the log");
         self.committer.next_log_id = self.max_log_id + 1;
         Recovered { committer: self.committer, oldest_wal_file }
+    }
+}
+
+/// Appends the sample at `index` of a record to the partition of its time.
+#[inline]
+fn append(
+    data: &mut PartitionData,
+    id: SeriesId,
+    record: &SamplesRecord,
+    index: usize,
+    scratch: &mut SealScratch,
+) {
+    let (ts, bits) = (record.timestamps[index], record.bits[index]);
+    let start_ms = record.start_ms(index);
+    match record.kinds[index] {
+        SampleKind::Histogram => {
+            data.append_histogram(id, ts, record.histogram(bits), start_ms, scratch);
+        }
+        kind => data.append(id, ts, kind, bits, start_ms, scratch),
     }
 }

@@ -16,7 +16,7 @@ use model::{
 use roaring::RoaringBitmap;
 
 use crate::block::reader::Block;
-use crate::collect::Collector;
+use crate::collect::{Collector, Wanted};
 use crate::error::{StorageError, select_error};
 use crate::head::partition::Partition;
 use crate::view::{TenantView, View};
@@ -113,7 +113,7 @@ impl Scope {
         if hints.sorted && !is_one_block {
             series.sort(&self)?;
         }
-        Ok(SeriesSelection { scope: self, series, integers: hints.integers })
+        Ok(SeriesSelection { scope: self, series, wanted: Wanted::of(hints) })
     }
 
     /// See [`model::Source::label_names`].
@@ -285,7 +285,7 @@ impl SeriesTable {
 pub(crate) struct SeriesSelection {
     scope: Scope,
     series: SeriesTable,
-    integers: bool,
+    wanted: Wanted,
 }
 
 impl Selection for SeriesSelection {
@@ -307,7 +307,7 @@ impl Selection for SeriesSelection {
     fn read(&self, index: usize, out: &mut Samples) -> Result<(), SourceError> {
         let Scope { partitions, blocks, range, .. } = &self.scope;
         let place = self.series.place(index);
-        let mut collector = Collector::new(out, *range, self.integers);
+        let mut collector = Collector::new(out, *range, self.wanted);
         for (block, series) in place.blocks {
             blocks[*block as usize].collect(*series, *range, &mut collector).map_err(|error| {
                 let error = SourceError::from(error);

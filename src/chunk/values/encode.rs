@@ -71,14 +71,15 @@ impl ValuesEncoder {
         }
         match kind {
             SampleKind::Float => self.transform.take_floats(bits),
-            SampleKind::Integer => self.transform.take_integers(bits),
+            // Histograms have an encoder of their own; whoever comes here stores plain numbers.
+            SampleKind::Integer | SampleKind::Histogram => self.transform.take_integers(bits),
         }
         self.choose_form();
         self.write_page(bits.len(), out);
     }
 
     fn encode_constant(&mut self, kind: SampleKind, bits: u64, count: usize, out: &mut Vec<u8>) {
-        if kind == SampleKind::Integer {
+        if kind != SampleKind::Float {
             put_header(CONSTANT_INTEGER, count, out);
             return put_varint(out, bits as i64);
         }

@@ -19,7 +19,7 @@ use crate::block::page::{
     BadPage, CHUNKS_MAGIC, COLUMN_ENTRY_BYTES, ColumnEntry, FOOTER_BYTES, Footer, PAGE_ENTRY_BYTES,
     PageEntry, Section, visit_chunks,
 };
-use crate::collect::Collector;
+use crate::collect::{Collector, Wanted};
 use crate::delete::{BlockDelete, DeleteEntry};
 use crate::error::{StorageError, index_error, select_error};
 use crate::layout::{BlockPart, Layout};
@@ -484,7 +484,7 @@ impl Chunks {
             if page.is_some() && page == bad_page {
                 continue;
             }
-            let mut out = Collector::new(&mut samples, TimeRange::ALL, true);
+            let mut out = Collector::new(&mut samples, TimeRange::ALL, Wanted::ALL);
             if let Err(error) = self.collect(series, TimeRange::ALL, &mut out) {
                 bad_page = page;
                 damage(error);

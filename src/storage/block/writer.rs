@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use base::frame::checksum;
 use bytes::Bytes;
-use chunk::{Effort, TimestampsEncoder, ValuesEncoder};
+use chunk::{Effort, HistogramsEncoder, TimestampsEncoder, ValuesEncoder, put_starts};
 use hashbrown::HashMap;
 use index::SegmentWriter;
-use model::{LabelsRef, Samples, SeriesHasher, TenantId};
+use model::{Histogram, LabelsRef, SampleKind, Samples, SeriesHasher, TenantId};
 
 use crate::block::meta::{BLOCK_VERSION, BlockMeta};
 use crate::block::page::{CHUNKS_MAGIC, ColumnEntry, Footer, PageBuilder, PageEntry, Section};
-use crate::collect::{for_each_run, run_bits};
+use crate::collect::{for_each_run, run_bits, run_starts};
 use crate::error::{StorageError, index_error};
 use crate::layout::{BlockId, BlockPart, Layout};
 use crate::object::io::{ObjectIo, Upload};
@@ -53,6 +53,8 @@ pub(crate) struct BlockWriter<'a> {
 struct Scratch {
     timestamps_encoder: TimestampsEncoder,
     values_encoder: ValuesEncoder,
+    histograms_encoder: HistogramsEncoder,
+    histograms: Vec<Arc<Histogram>>,
     bits: Vec<u64>,
     blob: Vec<u8>,
     values: Vec<u8>,
@@ -66,6 +68,8 @@ impl Scratch {
         Self {
             timestamps_encoder: TimestampsEncoder::new(Effort::Best),
             values_encoder: ValuesEncoder::new(Effort::Best),
+            histograms_encoder: HistogramsEncoder::new(Effort::Best),
+            histograms: Vec::new(),
             bits: Vec::new(),
             blob: Vec::new(),
             values: Vec::new(),
@@ -73,6 +77,33 @@ impl Scratch {
             lengths: Vec::new(),
             page: Vec::new(),
         }
+    }
+}
+
+impl Scratch {
+    /// Appends the values of a run to `values`, with its start timestamps if it has any; returns
+    /// the bytes they take.
+    fn put_values(
+        &mut self,
+        samples: &Samples,
+        kind: SampleKind,
+        range: std::ops::Range<usize>,
+    ) -> u32 {
+        let (before, count) = (self.values.len(), range.len());
+        if kind == SampleKind::Histogram {
+            self.histograms.clear();
+            self.histograms.extend(samples.histograms[range.clone()].iter().flatten().cloned());
+            self.histograms_encoder.encode(&self.histograms, &mut self.values);
+        } else {
+            run_bits(samples, kind, range.clone(), &mut self.bits);
+            self.values_encoder.encode(kind, &self.bits, &mut self.values);
+        }
+        if run_starts(samples, range, &mut self.bits) {
+            self.blob.clear();
+            self.values_encoder.encode(SampleKind::Integer, &self.bits, &mut self.blob);
+            put_starts(count, &self.blob, before, &mut self.values);
+        }
+        (self.values.len() - before) as u32
     }
 }
 
@@ -159,7 +190,7 @@ impl<'a> BlockWriter<'a> {
     }
 
     /// Adds a series behind all those added before, with its samples, which were collected with
-    /// their integers. A series without samples is left out.
+    /// all their columns. A series without samples is left out.
     pub(crate) fn add(
         &mut self,
         labels: LabelsRef<'_>,
@@ -199,10 +230,8 @@ impl<'a> BlockWriter<'a> {
                 Ok(column) => scratch.columns.push(column),
                 Err(error) => result = Err(error),
             }
-            run_bits(samples, kind, range, &mut scratch.bits);
-            let before = scratch.values.len();
-            scratch.values_encoder.encode(kind, &scratch.bits, &mut scratch.values);
-            scratch.lengths.push((scratch.values.len() - before) as u32);
+            let length = scratch.put_values(samples, kind, range);
+            scratch.lengths.push(length);
         });
         result
     }

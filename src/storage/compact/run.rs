@@ -8,7 +8,7 @@ use model::{Samples, TimeRange};
 use crate::block::meta::BlockMeta;
 use crate::block::reader::Block;
 use crate::block::writer::{BlockWriter, NewBlock};
-use crate::collect::Collector;
+use crate::collect::{Collector, Wanted};
 use crate::error::{StorageError, index_error};
 use crate::layout::Layout;
 use crate::object::io::ObjectIo;
@@ -32,7 +32,7 @@ pub(crate) fn merge_blocks(
     let range = TimeRange::new(min_ms, i64::MAX);
     let mut samples = Samples::default();
     while let Some((labels, sources)) = merge.next().map_err(failed)? {
-        let mut out = Collector::new(&mut samples, range, true);
+        let mut out = Collector::new(&mut samples, range, Wanted::ALL);
         for (input, series) in sources {
             blocks[*input].collect(*series, range, &mut out)?;
         }

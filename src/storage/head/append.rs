@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use index::{HeadIndex, SeriesId};
-use model::{Reject, RejectReason, Row, TimeRange, WriteBatch};
+use model::{Reject, RejectReason, Row, SampleKind, TimeRange, WriteBatch};
 use parking_lot::RwLockWriteGuard;
 
 use crate::head::partition::{Partition, PartitionData};
@@ -159,21 +159,26 @@ impl TenantHead {
             }
         }
         encoder.finish(out);
-        let mut encoder = RecordEncoder::samples(out, batch.tenant(), *shard);
+        let is_extended = batch.is_extended();
+        let mut encoder = RecordEncoder::samples(out, batch.tenant(), *shard, is_extended);
         for (row, id) in batch.rows().iter().zip(&resolved.ids) {
             if *id == NO_SERIES {
                 continue;
             }
             let log_id = LogId(self.log_ids[id.0 as usize]);
-            let (timestamps, values) = batch.samples(row);
-            for (ts, bits) in timestamps.iter().zip(values) {
-                if bounds.time.contains(*ts) {
-                    encoder.push_sample(out, log_id, *ts, row.kind, *bits);
+            if is_extended {
+                encode_extended(&mut encoder, out, batch, row, log_id, bounds);
+            } else {
+                let (timestamps, values) = batch.samples(row);
+                for (ts, bits) in timestamps.iter().zip(values) {
+                    if bounds.time.contains(*ts) {
+                        encoder.push_sample(out, log_id, *ts, row.kind, *bits);
+                    }
                 }
             }
             if encoder.len(out) >= RECORD_BYTES_TARGET {
                 encoder.finish(out);
-                encoder = RecordEncoder::samples(out, batch.tenant(), *shard);
+                encoder = RecordEncoder::samples(out, batch.tenant(), *shard, is_extended);
             }
         }
         encoder.finish(out);
@@ -183,6 +188,30 @@ impl TenantHead {
     pub(crate) fn forget_logged(&mut self, ids: &[SeriesId]) {
         for id in ids {
             self.log_ids[id.0 as usize] = 0;
+        }
+    }
+}
+
+/// Encodes the admitted samples of a row of a batch that has histograms or start timestamps.
+fn encode_extended(
+    encoder: &mut RecordEncoder,
+    out: &mut Vec<u8>,
+    batch: &WriteBatch,
+    row: &Row,
+    log_id: LogId,
+    bounds: &Bounds,
+) {
+    let (timestamps, values) = batch.samples(row);
+    for (index, (ts, bits)) in timestamps.iter().zip(values).enumerate() {
+        if !bounds.time.contains(*ts) {
+            continue;
+        }
+        encoder.set_start(out, batch.start_ms(row, index));
+        match row.kind {
+            SampleKind::Histogram => {
+                encoder.push_histogram(out, log_id, *ts, batch.histogram(*bits));
+            }
+            kind => encoder.push_sample(out, log_id, *ts, kind, *bits),
         }
     }
 }
@@ -225,8 +254,9 @@ fn admit(row: u32, timestamps: &[i64], bounds: &Bounds, rejects: &mut Vec<Reject
 struct Sample {
     id: SeriesId,
     ts: i64,
-    kind: model::SampleKind,
+    kind: SampleKind,
     bits: u64,
+    start_ms: i64,
 }
 
 /// Walks the admitted samples of a batch in order.
@@ -271,8 +301,9 @@ impl<'a> AdmittedSamples<'a> {
         }
         let row = &self.batch.rows()[self.row];
         let bits = self.batch.samples(row).1[self.sample];
+        let start_ms = self.batch.start_ms(row, self.sample);
         self.sample += 1;
-        Some(Sample { id: self.ids[self.row], ts, kind: row.kind, bits })
+        Some(Sample { id: self.ids[self.row], ts, kind: row.kind, bits, start_ms })
     }
 
     /// Appends samples to `partition` until one lies outside its window; returns by how much its
@@ -282,8 +313,13 @@ impl<'a> AdmittedSamples<'a> {
         let mut data = partition.write();
         let before = (data.bytes(), data.samples());
         let mut turn = SAMPLES_PER_TURN;
-        while let Some(Sample { id, ts, kind, bits }) = self.next_in(window) {
-            PartitionData::append(&mut data, id, ts, kind, bits, scratch);
+        while let Some(Sample { id, ts, kind, bits, start_ms }) = self.next_in(window) {
+            if kind == SampleKind::Histogram {
+                let bytes = self.batch.histogram(bits);
+                data.append_histogram(id, ts, bytes, start_ms, scratch);
+            } else {
+                PartitionData::append(&mut data, id, ts, kind, bits, start_ms, scratch);
+            }
             turn -= 1;
             if turn == 0 {
                 RwLockWriteGuard::bump(&mut data);

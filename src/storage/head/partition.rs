@@ -12,8 +12,9 @@ use roaring::RoaringBitmap;
 use crate::collect::Collector;
 use crate::error::StorageError;
 use crate::head::arena::{Arena, CAPACITY_MAX, CLASSES, capacity};
+use crate::head::histograms::{OpenHistograms, StartRuns, with_hint};
 use crate::head::series::{
-    BlobPages, ChunkRecord, KEY_INTEGER, NO_CHUNK, SealScratch, SeriesBuffer,
+    BlobPages, ChunkRecord, NO_CHUNK, SealScratch, SeriesBuffer, key_of, kind_of, offset_of,
 };
 use crate::head::slots::Slots;
 use crate::wal::writer::WalPosition;
@@ -43,6 +44,9 @@ pub(crate) struct PartitionData {
     arena: Arena,
     chunks: Vec<ChunkRecord>,
     blobs: BlobPages,
+    histograms: OpenHistograms,
+    /// Start timestamps of the open buffers, by the place of the series; empty while there are none.
+    starts: Vec<StartRuns>,
     samples: u64,
     /// Smallest and largest offset.
     bounds: Option<(u32, u32)>,
@@ -96,6 +100,8 @@ impl PartitionData {
             + (self.chunks.capacity() * size_of::<ChunkRecord>()) as u64
             + self.arena.bytes()
             + self.blobs.bytes()
+            + self.histograms.bytes_peak()
+            + (self.starts.capacity() * size_of::<StartRuns>()) as u64
     }
 
     /// From the earliest to the latest sample.
@@ -116,7 +122,7 @@ impl PartitionData {
         self.ids.iter().copied().collect()
     }
 
-    /// Appends a sample whose timestamp lies in the window.
+    /// Appends a number whose timestamp lies in the window.
     #[inline]
     pub(crate) fn append(
         &mut self,
@@ -124,21 +130,50 @@ impl PartitionData {
         ts: i64,
         kind: SampleKind,
         bits: u64,
+        start_ms: i64,
         scratch: &mut SealScratch,
     ) {
-        let place = match self.slots.get(id) {
+        let place = self.place_of(id);
+        let offset = (ts - self.start_ms) as u32;
+        self.put(place, key_of(offset, kind), bits, start_ms, scratch);
+    }
+
+    /// Appends a histogram, as its bytes, whose timestamp lies in the window.
+    pub(crate) fn append_histogram(
+        &mut self,
+        id: SeriesId,
+        ts: i64,
+        bytes: &[u8],
+        start_ms: i64,
+        scratch: &mut SealScratch,
+    ) {
+        let place = self.place_of(id);
+        let offset = (ts - self.start_ms) as u32;
+        let bytes = with_hint(bytes, self.histogram_before(place, offset));
+        let bits = self.histograms.insert(bytes);
+        self.put(place, key_of(offset, SampleKind::Histogram), bits, start_ms, scratch);
+    }
+
+    #[inline]
+    fn place_of(&mut self, id: SeriesId) -> usize {
+        match self.slots.get(id) {
             Some(place) => place as usize,
             None => self.create(id),
-        };
-        let offset = (ts - self.start_ms) as u32;
+        }
+    }
+
+    #[inline]
+    fn put(&mut self, place: usize, key: u32, bits: u64, start_ms: i64, scratch: &mut SealScratch) {
+        let offset = offset_of(key);
         self.note(offset);
-        let key = if kind == SampleKind::Integer { offset | KEY_INTEGER } else { offset };
         let series = self.series[place];
         let length = usize::from(series.length);
         let is_new = length == 0 && series.chunk == NO_CHUNK;
         if !is_new && offset == series.last_offset && length > 0 && !series.unordered {
             // A repeated instant right behind itself, the usual duplicate: the later write wins.
+            self.release_histogram(&series, length - 1);
             self.arena.set(series.class, series.handle, length - 1, key, bits);
+            self.note_start(place, length - 1, start_ms);
             return;
         }
         let in_order = is_new || offset > series.last_offset;
@@ -148,10 +183,51 @@ impl PartitionData {
         series.length += 1;
         series.last_offset = series.last_offset.max(offset);
         series.unordered |= !in_order;
+        let is_full = series.length >= series.seal_at;
         self.samples += 1;
-        if series.length >= series.seal_at {
+        self.note_start(place, length, start_ms);
+        if is_full {
             self.seal(place, scratch);
         }
+    }
+
+    /// Keeps the start timestamp of the sample at `index` of the open buffer of `place`.
+    #[inline]
+    fn note_start(&mut self, place: usize, index: usize, start_ms: i64) {
+        if start_ms == 0 && self.starts.len() <= place {
+            return;
+        }
+        if self.starts.len() <= place {
+            self.starts.resize(place + 1, StartRuns::default());
+        }
+        self.starts[place].note(index, start_ms);
+    }
+
+    /// Frees the histogram at `index` of an open buffer, if one is there.
+    #[inline]
+    fn release_histogram(&mut self, series: &SeriesBuffer, index: usize) {
+        if self.histograms.is_empty() {
+            return;
+        }
+        let (key, bits) = self.arena.slot(series.class, series.handle).get(index);
+        if kind_of(key) == SampleKind::Histogram {
+            self.histograms.take(bits);
+        }
+    }
+
+    /// The histogram that comes right before a new sample at `offset`, if the sample is the latest
+    /// and that is what comes before it.
+    fn histogram_before(&self, place: usize, offset: u32) -> Option<&[u8]> {
+        let series = &self.series[place];
+        if offset <= series.last_offset || series.unordered {
+            return None;
+        }
+        if series.length == 0 {
+            return self.histograms.last_sealed(place as u32);
+        }
+        let slot = self.arena.slot(series.class, series.handle);
+        let (key, bits) = slot.get(usize::from(series.length) - 1);
+        (kind_of(key) == SampleKind::Histogram).then(|| self.histograms.get(bits))
     }
 
     fn note(&mut self, offset: u32) {
@@ -192,14 +268,10 @@ impl PartitionData {
 
     /// Turns the open buffer of `place` into chunks.
     fn seal(&mut self, place: usize, scratch: &mut SealScratch) {
+        scratch.clear();
+        self.load_buffer(place, scratch);
         let Self { start_ms, series, arena, chunks, blobs, .. } = self;
         let series = &mut series[place];
-        scratch.clear();
-        let slot = arena.slot(series.class, series.handle);
-        for index in 0..usize::from(series.length) {
-            let (key, bits) = slot.get(index);
-            scratch.load(key, bits);
-        }
         scratch.seal(*start_ms, series.unordered, |chunk| {
             let (page, start) = blobs.push(chunk.blob);
             let values_bytes = chunk.blob.len() - chunk.timestamps_bytes;
@@ -208,7 +280,7 @@ impl PartitionData {
                 page,
                 start,
                 timestamps_bytes: chunk.timestamps_bytes as u16,
-                values_bytes: values_bytes as u16,
+                values_bytes: values_bytes as u32,
                 first_offset: chunk.first_offset,
                 last_offset: chunk.last_offset,
             });
@@ -218,6 +290,33 @@ impl PartitionData {
         series.length = 0;
         series.unordered = false;
         series.seal_at = CAPACITY_MAX as u8;
+    }
+
+    /// Moves what the open buffer of `place` holds into `scratch`.
+    fn load_buffer(&mut self, place: usize, scratch: &mut SealScratch) {
+        let Self { series, arena, histograms, starts, .. } = self;
+        let series = &series[place];
+        let slot = arena.slot(series.class, series.handle);
+        let runs = starts.get_mut(place);
+        let mut last = None;
+        for index in 0..usize::from(series.length) {
+            let (key, bits) = slot.get(index);
+            let start_ms = runs.as_ref().map_or(0, |runs| runs.at(index));
+            last = None;
+            if kind_of(key) == SampleKind::Histogram {
+                let bytes = histograms.take(bits);
+                scratch.load_histogram(key, &bytes, start_ms, !series.unordered);
+                last = (!series.unordered).then_some(bytes);
+            } else {
+                scratch.load(key, bits, start_ms);
+            }
+        }
+        if let Some(runs) = runs {
+            runs.clear();
+        }
+        if !histograms.is_empty() {
+            histograms.note_sealed(place as u32, last);
+        }
     }
 
     /// Hands the samples of a series in `range` to `out`, oldest write first.
@@ -236,12 +335,17 @@ impl PartitionData {
         }
         if series.length > 0 {
             let slot = self.arena.slot(series.class, series.handle);
+            let runs = self.starts.get(place as usize);
             for index in 0..usize::from(series.length) {
                 let (key, bits) = slot.get(index);
-                let ts = self.start_ms + i64::from(key & !KEY_INTEGER);
-                let is_integer = key & KEY_INTEGER != 0;
-                let kind = if is_integer { SampleKind::Integer } else { SampleKind::Float };
-                out.push(ts, kind, bits);
+                let ts = self.start_ms + i64::from(offset_of(key));
+                match kind_of(key) {
+                    SampleKind::Histogram => out.push_histogram(ts, self.histograms.get(bits)),
+                    kind => out.push(ts, kind, bits),
+                }
+                if let Some(runs) = runs {
+                    out.set_start(ts, runs.at(index));
+                }
             }
         }
         Ok(())

@@ -8,7 +8,7 @@ use roaring::RoaringBitmap;
 
 use crate::block::meta::BlockMeta;
 use crate::block::writer::{BlockWriter, NewBlock};
-use crate::collect::Collector;
+use crate::collect::{Collector, Wanted};
 use crate::error::StorageError;
 use crate::head::partition::Partition;
 use crate::layout::Layout;
@@ -37,7 +37,7 @@ pub(crate) fn write_block(
     for id in index.sorted(&ids) {
         labels.clear();
         index.labels_into(id, &mut labels);
-        let mut out = Collector::new(&mut samples, TimeRange::ALL, true);
+        let mut out = Collector::new(&mut samples, TimeRange::ALL, Wanted::ALL);
         for partition in partitions {
             partition.read().collect(id, TimeRange::ALL, &mut out)?;
         }

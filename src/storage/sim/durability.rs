@@ -1,6 +1,9 @@
 //! Acknowledged samples survive crashes, flushes, merges and their combination.
 
-use model::{Hints, Matcher, SampleKind, Samples, Source, TenantId, TimeRange};
+use model::{
+    Appender, BucketSpan, Hints, Histogram, HistogramBuckets, Matcher, ResetHint, SampleKind,
+    Samples, Source, TenantId, TimeRange,
+};
 
 use super::support::*;
 use crate::error::StorageError;
@@ -193,4 +196,57 @@ fn names_and_values_come_from_head_and_blocks() {
     assert_eq!(values(&[Matcher::equal("__name__", "metric_3")], "", 0), ["host-3"]);
     let nothing = TimeRange::new(START - HOUR, START - 1);
     assert!(store.engine.label_names(tenant, &[], nothing).unwrap().is_empty());
+}
+
+/// The hints that a reader gets, which are Prometheus's: unknown for the first, then what comparing
+/// says; the same from open buffers, sealed chunks, after a restart and from blocks.
+#[test]
+fn counter_resets_are_found_on_the_way_in() {
+    let of = |count: f64| Histogram {
+        count,
+        sum: count,
+        positive: HistogramBuckets {
+            spans: vec![BucketSpan { offset: 1, length: 1 }],
+            counts: vec![count],
+        },
+        ..Histogram::default()
+    };
+    let dir = TestDir::new();
+    let mut store = Store::open(&dir);
+    let mut batch = store.engine.batch(TenantId::DEFAULT);
+    batch.begin_row();
+    batch.set_labels(series(1).view());
+    for index in 0..300 {
+        // The counter begins anew at 150, which no seal falls on; the gauge at 250 is one by itself.
+        let count = f64::from(if index < 150 { index } else { index - 150 });
+        let reset_hint = if index == 250 { ResetHint::Gauge } else { ResetHint::Unknown };
+        let histogram = Histogram { reset_hint, ..of(count) };
+        batch.push_histogram(START + i64::from(index) * 1000, &histogram).unwrap();
+    }
+    wait(store.engine.append(batch)).unwrap();
+    let hints = |store: &Store, from: i64| {
+        let hints = Hints { histograms: true, ..Hints::default() };
+        let range = TimeRange::new(START + from * 1000, i64::MAX);
+        let selection = store.engine.select(&[], range, &hints).unwrap();
+        let mut samples = Samples::default();
+        selection.read(0, &mut samples).unwrap();
+        let hint = |index| samples.histogram(index).unwrap().reset_hint;
+        (0..samples.len()).map(hint).collect::<Vec<_>>()
+    };
+    let mut want = vec![ResetHint::NotReset; 300];
+    want[0] = ResetHint::Unknown;
+    want[150] = ResetHint::Reset;
+    want[250] = ResetHint::Gauge;
+    assert_eq!(hints(&store, 0), want);
+    assert_eq!(hints(&store, 145), want[145..]);
+    drop(store);
+    store = Store::open(&dir);
+    assert_eq!(hints(&store, 0), want);
+    store.engine.flush_now().unwrap();
+    assert_eq!(hints(&store, 0), want);
+    // Whoever does not ask for histograms sees no sample of them.
+    let selection = store.engine.select(&[], TimeRange::ALL, &Hints::default()).unwrap();
+    let mut samples = Samples::default();
+    selection.read(0, &mut samples).unwrap();
+    assert!(samples.is_empty());
 }

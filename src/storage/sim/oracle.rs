@@ -94,7 +94,9 @@ fn random_rows(rng: &mut Rng, now: i64) -> Vec<Row> {
         // Mostly now and in order, sometimes late, sometimes the same instant again.
         let late = if rng.one_in(6) { rng.below(20 * HOUR as u64) as i64 } else { 0 };
         let mut ts = now - late - rng.below(600) as i64 * 1000;
-        let kind = if rng.one_in(3) { SampleKind::Integer } else { SampleKind::Float };
+        let kinds =
+            [SampleKind::Integer, SampleKind::Float, SampleKind::Float, SampleKind::Histogram];
+        let kind = kinds[rng.below(4) as usize];
         let mut samples = Vec::new();
         let many = if rng.one_in(8) { 400 } else { 3 };
         for _ in 0..1 + rng.below(many) {
@@ -105,6 +107,7 @@ fn random_rows(rng: &mut Rng, now: i64) -> Vec<Row> {
             };
             let bits = match kind {
                 SampleKind::Integer => rng.next_u64() >> rng.below(64),
+                SampleKind::Histogram => rng.below(1 << 20),
                 SampleKind::Float if rng.one_in(20) => rng.next_u64(),
                 SampleKind::Float => (rng.below(1000) as f64 / 8.0).to_bits(),
             };

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use base::clock::ManualClock;
 use base::metrics::Metrics;
+use base::rng::Rng;
 use model::{
-    AppendError, AppendReport, Appender, Hints, Labels, Matcher, SampleKind, Samples, Source,
-    SourceError, TenantId, TimeRange,
+    AppendError, AppendReport, Appender, Hints, Histogram, Labels, Matcher, ResetHint, SampleKind,
+    Samples, Source, SourceError, TenantId, TimeRange, histogram,
 };
 
 use crate::engine::Engine;
@@ -130,7 +131,13 @@ impl Store {
             batch.begin_row();
             batch.set_labels(labels.view());
             for (ts, kind, bits) in samples {
-                batch.push_bits(*ts, *kind, *bits);
+                match kind {
+                    SampleKind::Histogram => {
+                        batch.push_histogram(*ts, &histogram_of(*bits)).unwrap();
+                    }
+                    kind => batch.push_bits(*ts, *kind, *bits),
+                }
+                batch.set_start(start_of(*bits));
             }
         }
         wait(self.engine.append(batch))
@@ -147,7 +154,14 @@ impl Store {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Content, SourceError> {
-        let hints = Hints { tenant, sorted: true, integers: true, ..Hints::default() };
+        let hints = Hints {
+            tenant,
+            sorted: true,
+            integers: true,
+            histograms: true,
+            starts: true,
+            ..Hints::default()
+        };
         let selection = self.engine.select(matchers, range, &hints)?;
         let mut content = Content::new();
         let mut previous: Option<Labels> = None;
@@ -172,11 +186,39 @@ pub(crate) type Content = BTreeMap<Labels, Points>;
 
 pub(crate) fn points(samples: &Samples) -> Points {
     assert!(samples.timestamps.is_sorted_by(|a, b| a < b), "not ascending and unique");
-    let at = |index: usize| match samples.integers.get(index) {
-        Some(Some(integer)) => (SampleKind::Integer, *integer as u64),
-        _ => (SampleKind::Float, samples.values[index].to_bits()),
+    let at = |index: usize| {
+        let point = match (samples.integers.get(index), samples.histogram(index)) {
+            (Some(Some(integer)), _) => (SampleKind::Integer, *integer as u64),
+            (_, Some(histogram)) => (SampleKind::Histogram, seed_of(histogram)),
+            _ => (SampleKind::Float, samples.values[index].to_bits()),
+        };
+        let start = samples.starts.get(index).copied().unwrap_or(0);
+        assert_eq!(start, start_of(point.1), "{point:?}");
+        point
     };
     samples.timestamps.iter().enumerate().map(|(index, ts)| (*ts, at(index))).collect()
+}
+
+/// When the counting of the sample with these bits began.
+fn start_of(bits: u64) -> i64 {
+    if bits % 5 < 2 { START - (bits % 3) as i64 } else { 0 }
+}
+
+/// The histogram that `seed` stands for; its sum tells the seed.
+fn histogram_of(seed: u64) -> Histogram {
+    let histogram = histogram::testing::random(&mut Rng::new(seed));
+    Histogram { sum: seed as f64, ..histogram }
+}
+
+/// The seed of a histogram, which is otherwise what was written; what is known of resets may change.
+fn seed_of(histogram: &Histogram) -> u64 {
+    let seed = histogram.sum as u64;
+    let mut want = histogram_of(seed);
+    if want.reset_hint != ResetHint::Gauge {
+        want.reset_hint = histogram.reset_hint;
+    }
+    assert!(histogram::testing::same_bits(histogram, &want), "{histogram:?} {want:?}");
+    seed
 }
 
 pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {

@@ -6,7 +6,7 @@
 use base::codec::{ByteReader, put_bytes, put_varint, unzigzag, zigzag};
 use base::frame::{FRAME_HEADER_BYTES, checksum};
 use base::limits::WAL_RECORD_BYTES_MAX;
-use model::{SampleKind, TenantId};
+use model::{SampleKind, TenantId, histogram};
 
 /// The first bytes of every payload; replay looks for them behind damage.
 pub(crate) const RECORD_MARKER: [u8; 4] = *b"TWR1";
@@ -17,6 +17,7 @@ pub(crate) const RECORD_BYTES_TARGET: usize = 32 << 20;
 const SERIES: u8 = 1;
 const SAMPLES: u8 = 2;
 const PACKED_SERIES: u8 = 3;
+const EXTENDED_SAMPLES: u8 = 4;
 /// Bytes of a payload in front of its entries.
 const PAYLOAD_HEADER_BYTES: usize = 15;
 
@@ -25,6 +26,12 @@ const TAG_INTEGER: u8 = 0x10;
 const TAG_SAME_TIME: u8 = 0x20;
 const TAG_SAME_SERIES: u8 = 0x40;
 const TAG_NEXT_SERIES: u8 = 0x80;
+/// In place of a length: the value is a histogram.
+const LENGTH_HISTOGRAM: u8 = 9;
+/// In place of a length: no sample, but the start timestamp of those behind it.
+const LENGTH_START: u8 = 10;
+/// With [`LENGTH_START`]: the samples behind it have none.
+const TAG_NO_START: u8 = LENGTH_START | 0x10;
 
 /// The number of a series in the log. Unlike a head id it is never used again, not even by the
 /// next process; 0 is none.
@@ -38,6 +45,9 @@ pub(crate) struct RecordEncoder {
     count: u32,
     last_id: u64,
     last_ts: i64,
+    /// The start timestamp of the samples that are pushed now, and the last one that was not 0.
+    start: i64,
+    last_start: i64,
 }
 
 impl RecordEncoder {
@@ -49,7 +59,7 @@ impl RecordEncoder {
         out.extend_from_slice(&tenant.0.to_le_bytes());
         out.extend_from_slice(&shard.to_le_bytes());
         out.extend_from_slice(&[0; 4]);
-        Self { frame_start, count: 0, last_id: 0, last_ts: 0 }
+        Self { frame_start, count: 0, last_id: 0, last_ts: 0, start: 0, last_start: 0 }
     }
 
     /// Opens a record of new series.
@@ -57,9 +67,14 @@ impl RecordEncoder {
         Self::begin(out, SERIES, tenant, shard)
     }
 
-    /// Opens a record of samples.
-    pub(crate) fn samples(out: &mut Vec<u8>, tenant: TenantId, shard: u16) -> Self {
-        Self::begin(out, SAMPLES, tenant, shard)
+    /// Opens a record of samples; only an extended one takes histograms and start timestamps.
+    pub(crate) fn samples(
+        out: &mut Vec<u8>,
+        tenant: TenantId,
+        shard: u16,
+        is_extended: bool,
+    ) -> Self {
+        Self::begin(out, if is_extended { EXTENDED_SAMPLES } else { SAMPLES }, tenant, shard)
     }
 
     /// Adds a series to a record of series.
@@ -80,17 +95,47 @@ impl RecordEncoder {
         kind: SampleKind,
         bits: u64,
     ) {
-        let (mut tag, length, low) = match kind {
+        let (tag, length, low) = match kind {
             SampleKind::Float => {
                 let length = 8 - (bits.trailing_zeros() / 8).min(8);
                 (0, length, bits.swap_bytes())
             }
-            SampleKind::Integer => {
+            // Histograms come by [`RecordEncoder::push_histogram`].
+            SampleKind::Integer | SampleKind::Histogram => {
                 let folded = zigzag(bits as i64);
                 (TAG_INTEGER, 8 - folded.leading_zeros() / 8, folded)
             }
         };
-        tag |= length as u8;
+        self.put_head(out, tag | length as u8, id, ts);
+        out.extend_from_slice(&low.to_le_bytes()[..length as usize]);
+    }
+
+    /// Adds a histogram, as its bytes, to an extended record.
+    pub(crate) fn push_histogram(&mut self, out: &mut Vec<u8>, id: LogId, ts: i64, bytes: &[u8]) {
+        self.put_head(out, LENGTH_HISTOGRAM, id, ts);
+        put_bytes(out, bytes);
+    }
+
+    /// Says when the counting of the samples pushed next to an extended record began; 0 is unknown.
+    #[inline]
+    pub(crate) fn set_start(&mut self, out: &mut Vec<u8>, start_ms: i64) {
+        if start_ms == self.start {
+            return;
+        }
+        if start_ms == 0 {
+            out.push(TAG_NO_START);
+        } else {
+            out.push(LENGTH_START);
+            put_varint(out, start_ms.wrapping_sub(self.last_start));
+            self.last_start = start_ms;
+        }
+        self.start = start_ms;
+        self.count += 1;
+    }
+
+    /// Writes a sample's tag, series and time.
+    #[inline]
+    fn put_head(&mut self, out: &mut Vec<u8>, mut tag: u8, id: LogId, ts: i64) {
         let same_time = ts == self.last_ts;
         tag |= if same_time { TAG_SAME_TIME } else { 0 };
         let step = id.0.wrapping_sub(self.last_id);
@@ -106,7 +151,6 @@ impl RecordEncoder {
         if !same_time {
             put_varint(out, ts.wrapping_sub(self.last_ts));
         }
-        out.extend_from_slice(&low.to_le_bytes()[..length as usize]);
         self.last_id = id.0;
         self.last_ts = ts;
         self.count += 1;
@@ -195,8 +239,25 @@ pub(crate) struct SamplesRecord {
     pub(crate) timestamps: Vec<i64>,
     /// What the bits are.
     pub(crate) kinds: Vec<SampleKind>,
-    /// The values.
+    /// The values; of a histogram where its bytes are.
     pub(crate) bits: Vec<u64>,
+    /// Bytes of the histograms.
+    pub(crate) blobs: Vec<u8>,
+    /// Start timestamps of the first samples; those behind have none.
+    pub(crate) starts: Vec<i64>,
+}
+
+impl SamplesRecord {
+    /// The bytes of the histogram that the bits of a sample stand for.
+    pub(crate) fn histogram(&self, bits: u64) -> &[u8] {
+        let start = (bits >> 32) as usize;
+        self.blobs.get(start..start + (bits & 0xffff_ffff) as usize).unwrap_or_default()
+    }
+
+    /// When the counting of sample `index` began, 0 where that is unknown.
+    pub(crate) fn start_ms(&self, index: usize) -> i64 {
+        self.starts.get(index).copied().unwrap_or(0)
+    }
 }
 
 /// Why a checked frame holds no record: the writer was another program or wrong.
@@ -234,8 +295,11 @@ pub(crate) fn decode(payload: &[u8]) -> Result<Record, BadRecord> {
     }
     match kind {
         SERIES => decode_series(reader, tenant, shard, count).map(Record::Series),
-        SAMPLES => decode_samples(reader, tenant, shard, count).map(Record::Samples),
-        _ => Err(BadRecord { offset: 4, expected: "record type 1, 2 or 3", got: kind.to_string() }),
+        SAMPLES | EXTENDED_SAMPLES => {
+            let is_extended = kind == EXTENDED_SAMPLES;
+            decode_samples(reader, tenant, shard, count, is_extended).map(Record::Samples)
+        }
+        _ => Err(BadRecord { offset: 4, expected: "record type 1 to 4", got: kind.to_string() }),
     }
 }
 
@@ -289,6 +353,7 @@ fn decode_samples(
     tenant: TenantId,
     shard: u16,
     count: usize,
+    is_extended: bool,
 ) -> Result<SamplesRecord, BadRecord> {
     let mut record = SamplesRecord {
         tenant,
@@ -297,10 +362,21 @@ fn decode_samples(
         timestamps: Vec::with_capacity(count),
         kinds: Vec::with_capacity(count),
         bits: Vec::with_capacity(count),
+        ..SamplesRecord::default()
     };
     let (mut id, mut ts) = (0u64, 0i64);
+    let (mut start, mut last_start) = (0i64, 0i64);
     for _ in 0..count {
         let tag = reader.u8();
+        if is_extended && tag & TAG_LENGTH == LENGTH_START {
+            start = match tag {
+                TAG_NO_START => 0,
+                LENGTH_START => last_start.wrapping_add(reader.varint()),
+                _ => return Err(bad_tag(&reader, tag)),
+            };
+            last_start = if start == 0 { last_start } else { start };
+            continue;
+        }
         id = match tag & (TAG_SAME_SERIES | TAG_NEXT_SERIES) {
             0 => id.wrapping_add(reader.varint() as u64),
             TAG_SAME_SERIES => id,
@@ -310,22 +386,15 @@ fn decode_samples(
         if tag & TAG_SAME_TIME == 0 {
             ts = ts.wrapping_add(reader.varint());
         }
-        let length = usize::from(tag & TAG_LENGTH);
-        if length > 8 {
-            return Err(bad_tag(&reader, tag));
-        }
-        let mut low = [0u8; 8];
-        let bytes = reader.take(length);
-        if bytes.len() != length {
-            return Err(cut(&reader, count));
-        }
-        low[..length].copy_from_slice(bytes);
-        let low = u64::from_le_bytes(low);
-        let (kind, bits) = if tag & TAG_INTEGER == 0 {
-            (SampleKind::Float, low.swap_bytes())
+        let (kind, bits) = if is_extended && tag & TAG_LENGTH == LENGTH_HISTOGRAM {
+            decode_histogram(&mut reader, tag, &mut record.blobs)?
         } else {
-            (SampleKind::Integer, unzigzag(low) as u64)
+            decode_number(&mut reader, tag, count)?
         };
+        if start != 0 {
+            record.starts.resize(record.ids.len(), 0);
+            record.starts.push(start);
+        }
         record.ids.push(LogId(id));
         record.timestamps.push(ts);
         record.kinds.push(kind);
@@ -335,6 +404,49 @@ fn decode_samples(
         return Err(cut(&reader, count));
     }
     Ok(record)
+}
+
+#[inline]
+fn decode_number(
+    reader: &mut ByteReader<'_>,
+    tag: u8,
+    count: usize,
+) -> Result<(SampleKind, u64), BadRecord> {
+    let length = usize::from(tag & TAG_LENGTH);
+    if length > 8 {
+        return Err(bad_tag(reader, tag));
+    }
+    let mut low = [0u8; 8];
+    let bytes = reader.take(length);
+    if bytes.len() != length {
+        return Err(cut(reader, count));
+    }
+    low[..length].copy_from_slice(bytes);
+    let low = u64::from_le_bytes(low);
+    Ok(if tag & TAG_INTEGER == 0 {
+        (SampleKind::Float, low.swap_bytes())
+    } else {
+        (SampleKind::Integer, unzigzag(low) as u64)
+    })
+}
+
+/// Checks the histogram here, so that whoever applies the record can rely on it.
+fn decode_histogram(
+    reader: &mut ByteReader<'_>,
+    tag: u8,
+    blobs: &mut Vec<u8>,
+) -> Result<(SampleKind, u64), BadRecord> {
+    if tag & TAG_INTEGER != 0 {
+        return Err(bad_tag(reader, tag));
+    }
+    let offset = reader.position();
+    let bytes = reader.bytes();
+    let bad = |got: String| BadRecord { offset, expected: "a valid histogram", got };
+    let decoded = histogram::decode(bytes).map_err(|error| bad(error.to_string()))?;
+    decoded.validate().map_err(|error| bad(error.to_string()))?;
+    let bits = (blobs.len() as u64) << 32 | bytes.len() as u64;
+    blobs.extend_from_slice(bytes);
+    Ok((SampleKind::Histogram, bits))
 }
 
 fn bad_tag(reader: &ByteReader<'_>, tag: u8) -> BadRecord {
@@ -363,7 +475,7 @@ mod tests {
     fn samples_round_trip() {
         let mut rng = Rng::new(7);
         let mut out = Vec::new();
-        let mut encoder = RecordEncoder::samples(&mut out, TenantId(3), 5);
+        let mut encoder = RecordEncoder::samples(&mut out, TenantId(3), 5, false);
         let mut want = SamplesRecord { tenant: TenantId(3), shard: 5, ..Default::default() };
         let bits = [0, 1, u64::MAX, 1.5f64.to_bits(), (-0.0f64).to_bits(), 0x7ff0_0000_0000_0002];
         for index in 0..500u64 {
@@ -382,9 +494,52 @@ mod tests {
     }
 
     #[test]
+    fn histograms_and_starts_round_trip() {
+        let mut rng = Rng::new(8);
+        let mut out = Vec::new();
+        let mut encoder = RecordEncoder::samples(&mut out, TenantId(3), 5, true);
+        let mut want = SamplesRecord { tenant: TenantId(3), shard: 5, ..Default::default() };
+        for index in 0..300u64 {
+            let (id, ts) = (LogId(index / 2), 1000 + index as i64 / 7);
+            let start = if rng.one_in(3) { 0 } else { 500 + rng.below(2) as i64 };
+            encoder.set_start(&mut out, start);
+            if start != 0 {
+                want.starts.resize(index as usize, 0);
+                want.starts.push(start);
+            }
+            let (kind, bits) = if rng.one_in(2) {
+                let mut bytes = Vec::new();
+                histogram::encode(&histogram::testing::random(&mut rng), &mut bytes);
+                encoder.push_histogram(&mut out, id, ts, &bytes);
+                let bits = (want.blobs.len() as u64) << 32 | bytes.len() as u64;
+                want.blobs.extend(bytes);
+                (SampleKind::Histogram, bits)
+            } else {
+                encoder.push_sample(&mut out, id, ts, SampleKind::Float, index);
+                (SampleKind::Float, index)
+            };
+            want.ids.push(id);
+            want.timestamps.push(ts);
+            want.kinds.push(kind);
+            want.bits.push(bits);
+        }
+        encoder.finish(&mut out);
+        assert_eq!(decode(payload(&out)), Ok(Record::Samples(want)));
+        let good = payload(&out).to_vec();
+        for _ in 0..2000 {
+            let mut bytes = good.clone();
+            for _ in 0..3 {
+                let at = 5 + rng.below(bytes.len() as u64 - 5) as usize;
+                bytes[at] = rng.next_u64() as u8;
+            }
+            let _ = decode(&bytes);
+        }
+    }
+
+    #[test]
     fn bytes_by_hand() {
         let mut out = Vec::new();
-        let mut encoder = RecordEncoder::samples(&mut out, TenantId(1), 2);
+        let mut encoder = RecordEncoder::samples(&mut out, TenantId(1), 2, false);
         encoder.push_sample(&mut out, LogId(9), 64, SampleKind::Float, 2.0f64.to_bits());
         encoder.push_sample(&mut out, LogId(10), 64, SampleKind::Integer, 3);
         encoder.finish(&mut out);

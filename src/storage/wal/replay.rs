@@ -14,7 +14,7 @@ use memmap2::Mmap;
 use crate::error::StorageError;
 use crate::layout::{Layout, WalName};
 use crate::wal::record::{RECORD_MARKER, Record, decode};
-use crate::wal::writer::{FILE_HEADER_BYTES, FILE_MAGIC, WalPosition};
+use crate::wal::writer::{FILE_HEADER_BYTES, FILE_MAGIC, FILE_MAGIC_1, WalPosition};
 
 /// Records decoded ahead of the one being applied.
 const RECORDS_AHEAD: usize = 4;
@@ -133,7 +133,7 @@ fn check_header(file: &str, bytes: &[u8], number: u64) -> Option<StorageError> {
     let got = checksum(&bytes[..16]);
     let mut stored = [0; 8];
     stored.copy_from_slice(&bytes[8..16]);
-    if bytes[..8] != FILE_MAGIC {
+    if bytes[..8] != FILE_MAGIC && bytes[..8] != FILE_MAGIC_1 {
         let got = format!("{:02x?}", &bytes[..8]);
         return Some(StorageError::corrupt(file, 0, format!("{FILE_MAGIC:02x?}"), got));
     }

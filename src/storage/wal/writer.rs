@@ -19,7 +19,9 @@ use crate::options::{EngineOptions, WalSync};
 use crate::wal::file::{LogFile, LogFiles};
 
 /// Magic and version at the start of a log file.
-pub(crate) const FILE_MAGIC: [u8; 8] = *b"TRBWAL\x00\x01";
+pub(crate) const FILE_MAGIC: [u8; 8] = *b"TRBWAL\x00\x02";
+/// That of files without records of type 4, which are read as well.
+pub(crate) const FILE_MAGIC_1: [u8; 8] = *b"TRBWAL\x00\x01";
 /// Bytes in front of the first frame.
 pub(crate) const FILE_HEADER_BYTES: usize = 20;
 
