@@ -213,18 +213,20 @@ impl<'a> Collector<'a> {
 
     /// Takes away those at `start` and behind it that lie in `range`.
     pub(crate) fn remove(&mut self, start: usize, range: TimeRange) {
-        let mut kept = start;
+        let (mut kept, mut is_gone) = (start, false);
         for index in start..self.out.len() {
             if !range.contains(self.out.timestamps[index]) {
-                self.out.move_sample(index, kept);
                 // What the first one behind the gap was compared with is gone.
-                let is_behind = index > start && range.contains(self.out.timestamps[index - 1]);
+                let is_behind = is_gone;
+                self.out.move_sample(index, kept);
                 if let Some(Some(histogram)) = self.out.histograms.get_mut(kept)
                     && is_behind
                 {
                     forget_resets(histogram);
                 }
-                kept += 1;
+                (kept, is_gone) = (kept + 1, false);
+            } else {
+                is_gone = true;
             }
         }
         self.truncate(kept);
