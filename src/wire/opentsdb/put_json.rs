@@ -125,7 +125,8 @@ impl Decoded {
             match (row.kind, bits.first()) {
                 (SampleKind::Integer, Some(bits)) => push_integer(&mut value, *bits as i64),
                 (SampleKind::Float, Some(bits)) => push_double(&mut value, f64::from_bits(*bits)),
-                (_, None) => {}
+                // OpenTSDB has no histograms of this sort.
+                (SampleKind::Histogram, _) | (_, None) => {}
             }
             let at_ms = times.first().copied().unwrap_or_default();
             let point = Point {
