@@ -386,7 +386,9 @@ mod tests {
             let (times, values) = batch.samples(row);
             let value = match row.kind {
                 SampleKind::Integer => (values[0] as i64).to_string(),
-                SampleKind::Float => format!("{:?}", f64::from_bits(values[0])),
+                SampleKind::Float | SampleKind::Histogram => {
+                    format!("{:?}", f64::from_bits(values[0]))
+                }
             };
             format!("{} {} {value}", batch.labels(row), times[0])
         });
