@@ -21,6 +21,8 @@ import time
 import urllib.parse
 import urllib.request
 
+import promql_fuzz
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -244,13 +246,73 @@ def queries(tributary, found, arguments):
         row(name, cells)
 
 
+# PromQL by operator family: what is asked, of which data set, and for how long back.
+FAMILIES = [
+    ("rate, 1,000 series", "hour", "rate(cpu_usage_0[5m])"),
+    ("sum(rate), 1,000 series", "hour", "sum(rate(cpu_usage_0[5m]))"),
+    ("sum by (region) (rate), 10,000 series", "hour", 'sum by (region) (rate({__name__=~"cpu_usage_.*"}[5m]))'),
+    ("topk(10), 10,000 series", "hour", 'topk(10, {__name__=~"cpu_usage_.*"})'),
+    ("quantile(0.9), 10,000 series", "hour", 'quantile(0.9, {__name__=~"cpu_usage_.*"})'),
+    ("quantile_over_time, 1,000 series", "hour", "quantile_over_time(0.9, cpu_usage_0[10m])"),
+    ("max_over_time, 1,000 series", "hour", "max_over_time(cpu_usage_0[10m])"),
+    ("histogram_quantile, 10,000 buckets", "hour", "histogram_quantile(0.9, sum by (le, hostname) (rate(latency_bucket[5m])))"),
+    ("histogram_quantile of sums, 10,000 buckets", "hour", "histogram_quantile(0.9, sum by (le) (rate(latency_bucket[5m])))"),
+    ("10,000 x 10,000 one to one", "hour",
+     'count({__name__=~"cpu_usage_.*"} / on (__name__, hostname) {__name__=~"cpu_usage_.*"})'),
+    ("1,000 x 1,000 one to one", "hour", "cpu_usage_0 - on (hostname) cpu_usage_1"),
+    ("count_values, 1,000 series", "hour", 'count_values("v", round(cpu_usage_0))'),
+    ("7 d sub-query, 10 series", "week", "max_over_time(rate(cpu_usage_0[5m])[7d:5m])"),
+]
+
+
+def bucket_bodies(start, steps, interval):
+    """1,000 histograms of ten buckets in remote write's words."""
+    bounds = ["0.01", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf"]
+    series = [({"__name__": "latency_bucket", "hostname": f"host_{host}", "le": le}, host, place)
+              for host in range(1000) for place, le in enumerate(bounds)]
+    for step in range(0, steps, 20):
+        rows = []
+        for labels, host, place in series:
+            samples = [promql_fuzz.float_sample((start + at * interval) * 1000, float(at * (place + 1) * (host % 7 + 1)))
+                       for at in range(step, min(step + 20, steps))]
+            rows.append((labels, samples))
+        yield promql_fuzz.snappy(promql_fuzz.write_request(rows))
+
+
+def families(tributary, found, arguments):
+    """Every family over one hour (or a week) at 15 s steps; CPU of the server and latency."""
+    now = int(time.time()) // 60 * 60
+    hour, week = now - 3600, now - 7 * 86400
+    table = [[] for _ in FAMILIES]
+    for server in found:
+        for data in ("hour", "week"):
+            server.start()
+            if data == "hour":
+                load(tributary, server, "remote-write", arguments.series, 240, 15, hour)
+                writer = promql_fuzz.Server(server.write)
+                for body in bucket_bodies(hour, 240, 15):
+                    writer.write(body)
+            else:
+                load(tributary, server, "remote-write", 1_000, 7 * 1440, 60, week)
+            if server.name == "victoria-metrics":
+                urllib.request.urlopen(server.http + "/internal/force_flush").read()
+            server.rest()
+            for index, (_, of, query) in enumerate(FAMILIES):
+                if of == data:
+                    span = {"start": hour, "end": hour + 3585, "step": 15} if of == "hour" else {"time": now}
+                    table[index].append(ask(server, query, 7, **span))
+            server.stop()
+    for (name, _, _), cells in zip(FAMILIES, table):
+        row(name, cells)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tributary")
     parser.add_argument("--victoria-metrics", default="victoria-metrics")
     parser.add_argument("--prometheus", default="prometheus")
     parser.add_argument("--servers", help="names, comma-separated")
-    parser.add_argument("--only", help="of ingest,disk,cardinality,queries, comma-separated")
+    parser.add_argument("--only", help="of ingest,disk,cardinality,queries,families, comma-separated")
     parser.add_argument("--series", type=int, default=100_000)
     parser.add_argument("--steps", type=int, default=240)
     parser.add_argument("--interval", type=int, default=15)
@@ -260,8 +322,8 @@ def main():
     arguments = parser.parse_args()
     tributary, found = servers(arguments)
     row("", [server.name for server in found])
-    parts = {"ingest": ingest, "disk": disk, "cardinality": cardinality, "queries": queries}
-    for name in (arguments.only or "ingest,disk,cardinality,queries").split(","):
+    parts = {"ingest": ingest, "disk": disk, "cardinality": cardinality, "queries": queries, "families": families}
+    for name in (arguments.only or "ingest,disk,cardinality,queries,families").split(","):
         parts[name](tributary, found, arguments)
 
 
