@@ -21,6 +21,7 @@ pub fn router(state: Arc<State>) -> Router {
     let apis = prometheus::router()
         .merge(graphite::router())
         .merge(opentsdb::router())
+        .merge(crate::import::router())
         .merge(explain::router());
     finish(apis, state)
 }

@@ -10,6 +10,7 @@ pub mod error_map;
 pub mod explain;
 pub mod graphite;
 pub mod http;
+pub mod import;
 pub mod listen;
 pub mod opentsdb;
 pub mod prometheus;

@@ -4,6 +4,7 @@
 //! itself. `admin`: deletes. `write`: remote write. `params` and `reply` are what they share.
 
 pub mod admin;
+pub mod federate;
 pub mod labels;
 pub mod params;
 pub mod query;
@@ -41,5 +42,6 @@ pub fn router() -> Router<Arc<State>> {
             post(admin::clean_tombstones).put(admin::clean_tombstones),
         )
         .route("/write", post(write::remote_write));
-    Router::new().nest("/api/v1", api)
+    let federate = get(federate::federate).post(federate::federate);
+    Router::new().nest("/api/v1", api).route("/federate", federate)
 }

@@ -3,5 +3,6 @@
 //! Pure: no sockets, no plans, and the protocols do not know each other.
 
 pub mod graphite;
+pub mod import;
 pub mod opentsdb;
 pub mod prometheus;

@@ -2,6 +2,7 @@
 
 #[rustfmt::skip]
 pub mod generated;
+pub mod federate;
 pub mod number;
 pub mod query_json;
 pub mod remote_write;
