@@ -11,8 +11,8 @@ pub use plan::QueryLimits;
 use tokio::sync::Semaphore;
 use wire::prometheus::remote_write::KnownKeys;
 
-use crate::opentsdb::uids::Uids;
 use crate::graphite::GraphiteSettings;
+use crate::opentsdb::uids::Uids;
 
 /// Figures about the store for status pages; implemented by whoever owns the store.
 pub trait StoreStatus: Send + Sync {

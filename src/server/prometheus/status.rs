@@ -40,6 +40,36 @@ pub async fn alerts() -> Response {
     data(&json!({"alerts": []}))
 }
 
+/// `/targets`: nothing is scraped.
+pub async fn targets() -> Response {
+    data(&json!({"activeTargets": [], "droppedTargets": [], "droppedTargetCounts": {}}))
+}
+
+/// `/targets/metadata`
+pub async fn targets_metadata() -> Response {
+    data(&json!([]))
+}
+
+/// `/scrape_pools`
+pub async fn scrape_pools() -> Response {
+    data(&json!({"scrapePools": []}))
+}
+
+/// `/alertmanagers`
+pub async fn alertmanagers() -> Response {
+    data(&json!({"activeAlertmanagers": [], "droppedAlertmanagers": []}))
+}
+
+/// `/notifications`
+pub async fn notifications() -> Response {
+    data(&json!([]))
+}
+
+/// `/status/walreplay`: the log is replayed before anything is answered, so it is always over.
+pub async fn wal_replay() -> Response {
+    data(&json!({"min": 0, "max": 0, "current": 0}))
+}
+
 /// `/status/buildinfo`. No `features`: Grafana would take the server for Mimir.
 pub async fn build_info() -> Response {
     data(&json!({
