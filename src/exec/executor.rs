@@ -178,6 +178,7 @@ impl<'e> Executor<'e> {
             }
             Op::Rank(rank) => operators::rank::stream(self, rank, node.span, sink),
             Op::Join(join) => operators::join::stream(self, join, sink),
+            Op::Formula(formula) => operators::formula::stream(self, formula, sink),
             Op::Buckets { function, input, arguments } => {
                 operators::buckets::stream(self, *function, input, arguments, node.span, sink)
             }
@@ -299,7 +300,7 @@ impl<'e> Executor<'e> {
 /// exist, PromQL only those that have a value.
 fn keeps_empty(node: &Node) -> bool {
     let here = match &node.op {
-        Op::Clip { .. } | Op::Condense { .. } | Op::Rows(_) => true,
+        Op::Clip { .. } | Op::Condense { .. } | Op::Rows(_) | Op::Formula(_) => true,
         Op::Fold(Fold { buckets, .. }) => matches!(buckets, Buckets::PerSeries { .. }),
         Op::Aggregate(aggregate) => !matches!(aggregate.alignment, Alignment::Steps),
         _ => false,

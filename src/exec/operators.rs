@@ -11,6 +11,7 @@ pub(crate) mod count_values;
 pub(crate) mod difference;
 pub(crate) mod distinct;
 pub(crate) mod fold;
+pub(crate) mod formula;
 pub(crate) mod group_labels;
 pub(crate) mod grouping;
 pub(crate) mod join;

@@ -69,9 +69,12 @@ fn check_node(node: &Node) -> Result<(), PlanError> {
             (aggregate.argument.as_deref().map_or(&[][..], std::slice::from_ref), true)
         }
         Op::Rank(rank) => (std::slice::from_ref(&*rank.count), true),
-        Op::Join(_) | Op::Absent { .. } | Op::Relabel(_) | Op::Sort { .. } | Op::ToScalar(_) => {
-            (&[], true)
-        }
+        Op::Join(_)
+        | Op::Formula(_)
+        | Op::Absent { .. }
+        | Op::Relabel(_)
+        | Op::Sort { .. }
+        | Op::ToScalar(_) => (&[], true),
         _ => (&[], false),
     };
     if arguments.iter().any(|argument| argument.value_type() != ValueType::Scalar) {
@@ -103,7 +106,12 @@ pub fn depth(node: &Node, max: usize) -> usize {
 pub fn grid(node: &Node) -> Option<StepGrid> {
     match &node.op {
         Op::Constant(_, grid) | Op::Time(grid) | Op::Repeat { grid, .. } => Some(*grid),
-        Op::Text(_) | Op::Scan(_) | Op::Rows(_) | Op::Clip { .. } | Op::Condense { .. } => None,
+        Op::Text(_)
+        | Op::Scan(_)
+        | Op::Rows(_)
+        | Op::Formula(_)
+        | Op::Clip { .. }
+        | Op::Condense { .. } => None,
         Op::Fold(Fold { buckets, .. }) => match buckets {
             Buckets::Steps { grid, .. } => Some(*grid),
             Buckets::Whole(range) => Some(StepGrid::instant(range.start_ms)),

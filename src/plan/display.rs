@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 
+use crate::formula::{Expression, Formula};
 use crate::node::{Aggregate, Fold, Join, Map, Node, Op, Plan, Rank, Scan};
 use crate::semantics::{Alignment, Buckets, Fill, Grouping};
 
@@ -56,6 +57,7 @@ pub fn name(node: &Node) -> &'static str {
         Op::Aggregate(_) => "Aggregate",
         Op::Rank(_) => "Rank",
         Op::Join(_) => "Join",
+        Op::Formula(_) => "Formula",
         Op::Buckets { .. } => "Buckets",
         Op::Union(_) => "Union",
         Op::Rows(_) => "Rows",
@@ -89,6 +91,7 @@ fn parameters(node: &Node) -> String {
         Op::Aggregate(aggregate) => aggregate_text(aggregate),
         Op::Rank(Rank { kind, grouping, .. }) => format!("{kind:?} {}", grouping_text(grouping)),
         Op::Join(join) => join_text(join),
+        Op::Formula(formula) => formula_text(formula),
         Op::Buckets { function, .. } => format!("{function:?}"),
         Op::Absent { labels, .. } => labels.to_string(),
         Op::Relabel(relabel) => format!("{:?}", relabel.rule),
@@ -201,6 +204,39 @@ fn join_text(join: &Join) -> String {
         text.push_str(&format!(", includes ({})", matching.include.join(", ")));
     }
     text
+}
+
+/// The expression with its operands as `$0`, `$1` …, and how their rows meet.
+fn formula_text(formula: &Formula) -> String {
+    let meeting = formula.meeting;
+    let mut text = expression_text(&formula.expression);
+    text.push_str(if meeting.union { ", all keys" } else { ", common keys" });
+    if meeting.disagreeing {
+        text.push_str(" with names of aggregated labels");
+    }
+    for (index, input) in formula.inputs.iter().enumerate() {
+        if let Some(keys) = &input.keys {
+            text.push_str(&format!(", ${index} on ({})", keys.join(", ")));
+        }
+        text.push_str(&format!(", ${index} fills {:?}", input.fill));
+    }
+    text
+}
+
+fn expression_text(expression: &Expression) -> String {
+    let text = expression_text;
+    match expression {
+        Expression::Operand(index) => format!("${index}"),
+        Expression::Constant(number) => format!("{number:?}"),
+        Expression::Binary(op, left, right) => format!("({} {op:?} {})", text(left), text(right)),
+        Expression::Negate(value) => format!("-{}", text(value)),
+        Expression::Not(value) => format!("!{}", text(value)),
+        Expression::Both(left, right) => format!("({} && {})", text(left), text(right)),
+        Expression::Either(left, right) => format!("({} || {})", text(left), text(right)),
+        Expression::Choice(test, yes, no) => {
+            format!("({} ? {} : {})", text(test), text(yes), text(no))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 pub mod check;
 pub mod display;
 pub mod failure;
+pub mod formula;
 pub mod node;
 pub mod rows;
 pub mod rules;
@@ -15,6 +16,7 @@ pub mod semantics;
 pub mod slots;
 
 pub use failure::{Annotation, AnnotationKind, EvalError, Level};
+pub use formula::{Expression, Formula, Meeting, Operand};
 pub use node::{
     Aggregate, Fold, Join, Map, Node, Op, Plan, QueryLimits, Rank, RankKind, Relabel, Scan, Span,
     ValueType,

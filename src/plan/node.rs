@@ -88,6 +88,7 @@ impl Node {
             }
             Op::Rank(rank) => vec![&rank.input, &rank.count],
             Op::Join(join) => vec![&join.left, &join.right],
+            Op::Formula(formula) => formula.inputs.iter().map(|input| &input.node).collect(),
             Op::Buckets { input, arguments, .. } => {
                 std::iter::once(&**input).chain(arguments).collect()
             }
@@ -151,6 +152,8 @@ pub enum Op {
     Rank(Rank),
     /// Rows of two sides combined by matching labels.
     Join(Join),
+    /// An expression over the rows of several inputs.
+    Formula(crate::formula::Formula),
     /// Rows with an `le` label gathered to histograms, each reduced to one row.
     Buckets {
         /// What to compute of each histogram.

@@ -185,6 +185,17 @@ pub enum RowsFunction {
         /// Points up to this instant only lead up to the first window.
         after_ms: i64,
     },
+    /// The mean of the numbers of the window that ends with a point; 0 until the row is as long as the
+    /// window. Points are those that are present, wherever they stand; in milliseconds, the window
+    /// is as long as the first earlier point at that distance or further, which is not part of it.
+    Trailing {
+        /// How long the window is.
+        window: MovingWindow,
+    },
+    /// All instants moved this many milliseconds later.
+    Shift(i64),
+    /// Only the newest point.
+    Newest,
     /// The rows, and one without points for every further series that `known` selects: a series may
     /// exist without having a sample in the window.
     AddSilent {

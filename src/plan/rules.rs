@@ -43,6 +43,7 @@ pub(crate) fn children_mut(node: &mut Node) -> Vec<&mut Node> {
             .collect(),
         Op::Rank(rank) => vec![&mut rank.input, &mut rank.count],
         Op::Join(join) => vec![&mut join.left, &mut join.right],
+        Op::Formula(formula) => formula.inputs.iter_mut().map(|input| &mut input.node).collect(),
         Op::Buckets { input, arguments, .. } => {
             std::iter::once(&mut **input).chain(arguments).collect()
         }

@@ -312,6 +312,8 @@ pub enum FirstPoint {
     /// The point (time 0, value 0): the first difference is computed, marked hidden, and only seen by
     /// an aggregate that aligns on the union of instants.
     Origin,
+    /// Itself: the first difference is 0.
+    Itself,
 }
 
 /// Trigonometric functions.
@@ -518,6 +520,9 @@ pub enum RelabelRule {
         /// The labels to read.
         sources: Vec<String>,
     },
+    /// The row's only label is its name: this text, in which `@label` stands for the value of a label
+    /// that the row has.
+    Compose(String),
     /// The row gets a new title.
     Title(TitleRule),
 }

@@ -27,6 +27,8 @@ pub(crate) fn apply(rule: &DifferenceRule, row: &mut Row) {
     let origin = rule.first == FirstPoint::Origin;
     let mut previous = origin.then_some(Point { at_ms: 0, value: 0.0, integer: Some(0) });
     let mut hide_next = origin;
+    let from_itself = rule.first == FirstPoint::Itself;
+    let mut met_any = false;
     row.held = origin;
     row.hidden = None;
     for index in 0..row.samples.values.len() {
@@ -42,9 +44,11 @@ pub(crate) fn apply(rule: &DifferenceRule, row: &mut Row) {
             true => Outcome::Forget,
             false => match previous {
                 Some(previous) => difference(rule, previous, point),
+                None if from_itself && !met_any => Outcome::Point(0.0, point.integer.map(|_| 0)),
                 None => Outcome::Nothing,
             },
         };
+        met_any = true;
         previous = (!matches!(outcome, Outcome::Forget)).then_some(point);
         let (mut value, mut integer) = match outcome {
             Outcome::Point(value, integer) => (value, integer),

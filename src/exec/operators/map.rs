@@ -39,6 +39,7 @@ pub(crate) fn apply(function: &MapFunction, arguments: &[Argument], row: &mut Ro
     match function {
         MapFunction::Difference(rule) => return difference::apply(rule, row),
         MapFunction::Integral => return difference::integral(row),
+        _ if !row.samples.integers.is_empty() && integral(function, arguments, row) => return,
         _ => row.samples.integers.clear(),
     }
     match function {
@@ -73,6 +74,36 @@ pub(crate) fn apply(function: &MapFunction, arguments: &[Argument], row: &mut Ro
     if row.grid.is_none() && row.values().iter().any(|value| is_absent(*value)) {
         drop_absent(row);
     }
+}
+
+/// Products with a whole number, and absolute values, of rows with exact integers: these stay exact.
+/// False for any other function, which leaves the row as it was.
+fn integral(function: &MapFunction, arguments: &[Argument], row: &mut Row) -> bool {
+    let factor = match (function, arguments) {
+        (MapFunction::Abs, _) => None,
+        (MapFunction::Binary { op: BinaryOp::Multiply, .. }, [Argument::Constant(factor)])
+            if factor.fract() == 0.0 && factor.abs() < 9.2e18 =>
+        {
+            Some(*factor)
+        }
+        _ => return false,
+    };
+    let samples = &mut row.samples;
+    for (value, integer) in samples.values.iter_mut().zip(&mut samples.integers) {
+        match (integer, factor) {
+            (Some(integer), factor) => {
+                *integer = match factor {
+                    Some(factor) => integer.wrapping_mul(factor as i64),
+                    None => integer.wrapping_abs(),
+                };
+                *value = *integer as f64;
+            }
+            (None, _) if is_absent(*value) => {}
+            (None, Some(factor)) => *value *= factor,
+            (None, None) => *value = value.abs(),
+        }
+    }
+    true
 }
 
 /// Takes filtered points out of a row of listed instants.

@@ -1,6 +1,6 @@
 //! Labels and titles changed, values untouched.
 
-use model::{LabelBuilder, Labels};
+use model::{LabelBuilder, Labels, METRIC_NAME};
 use plan::semantics::{RelabelRule, TaggedName, TitleRule};
 use plan::{EvalError, Relabel};
 use regex_automata::meta::Regex;
@@ -33,6 +33,13 @@ pub(crate) fn stream(
                 sink(identity, row)
             })
         }
+        // Rows may be called alike then, and stay rows of their own.
+        RelabelRule::Compose(template) => executor.stream(&relabel.input, &mut |identity, row| {
+            let labels = composed(template, identity.labels());
+            identity.set_labels(labels);
+            identity.disagreeing = None;
+            sink(identity, row)
+        }),
         rule => {
             let changed = |sink: &mut Sink<'_>| {
                 let rule = Labeler::new(rule)?;
@@ -63,7 +70,9 @@ impl<'r> Labeler<'r> {
             RelabelRule::Join { destination, separator, sources } => {
                 Ok(Self::Join { destination, separator, sources })
             }
-            RelabelRule::Title(_) => Err(ExecError::Internal("a title is no label".to_owned())),
+            RelabelRule::Compose(_) | RelabelRule::Title(_) => {
+                Err(ExecError::Internal("a title is no label".to_owned()))
+            }
         }
     }
 
@@ -88,6 +97,30 @@ impl<'r> Labeler<'r> {
         }
         Some(builder.build())
     }
+}
+
+/// A name alone. The longest label's name is looked for first, since it may start with another's.
+fn composed(template: &str, labels: &Labels) -> Labels {
+    let mut pairs: Vec<(&str, &str)> = labels.iter().filter(|(n, _)| *n != METRIC_NAME).collect();
+    pairs.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+    let mut name = String::new();
+    let mut rest = template;
+    while let Some(at) = rest.find('@') {
+        name.push_str(&rest[..at]);
+        let behind = &rest[at + 1..];
+        match pairs.iter().find(|(label, _)| behind.starts_with(label)) {
+            Some((label, value)) => {
+                name.push_str(value);
+                rest = &behind[label.len()..];
+            }
+            None => {
+                name.push('@');
+                rest = behind;
+            }
+        }
+    }
+    name.push_str(rest);
+    Labels::from_pairs([(METRIC_NAME, name.as_str())])
 }
 
 /// Compiles a pattern in which a dot matches line ends.

@@ -47,6 +47,17 @@ pub fn lower(
     tenant: TenantId,
     limits: QueryLimits,
 ) -> Result<Plan, OpenTsdbError> {
+    let input = Box::new(lower_rows(query, sub, resolution, tenant)?);
+    Ok(Plan { root: Node::new(Op::Clip { input, range: query.range }), limits })
+}
+
+/// The rows of one sub-query over all hours that are read, not cut to what was asked for.
+pub fn lower_rows(
+    query: &Query,
+    sub: &Checked,
+    resolution: &Resolution,
+    tenant: TenantId,
+) -> Result<Node, OpenTsdbError> {
     let interval = sub.downsample.as_ref().and_then(|downsample| downsample.interval);
     let hours = scanned_hours(query.range, interval)?;
     let folded = match &sub.downsample {
@@ -71,9 +82,7 @@ pub fn lower(
     if sub.query.rate {
         node = rate(node, sub.query.rate_options.unwrap_or_default());
     }
-    node = aggregate(node, sub);
-    let root = Node::new(Op::Clip { input: Box::new(node), range: query.range });
-    Ok(Plan { root, limits })
+    Ok(aggregate(node, sub))
 }
 
 /// What a series must satisfy.

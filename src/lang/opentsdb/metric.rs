@@ -4,6 +4,8 @@
 //! and `=`, so none of them can stand in a filter's value. That is how the original reads it, and a
 //! grammar that was cleverer would accept what the original refuses.
 
+use std::collections::BTreeMap;
+
 use super::error::OpenTsdbError;
 use super::filter::Filter;
 use super::request::{RateOptions, SubQuery};
@@ -104,6 +106,44 @@ pub fn parse_metric(text: &str) -> Result<(String, Vec<Filter>), OpenTsdbError> 
     }
     parse_list(groups, "tag", true, &mut filters)?;
     Ok((metric.to_owned(), filters))
+}
+
+/// Reads `metric{k=v,…}` of one series, or of those that have these tags.
+pub fn parse_series(text: &str) -> Result<(String, BTreeMap<String, String>), OpenTsdbError> {
+    let Some((metric, braces)) = text.split_once('{') else {
+        return Ok((text.to_owned(), BTreeMap::new()));
+    };
+    let Some(inside) = braces.strip_suffix('}') else {
+        return Err(OpenTsdbError::unmapped(format!("Missing '}}' at the end of: {text}")));
+    };
+    if inside.is_empty() {
+        return Ok((metric.to_owned(), BTreeMap::new()));
+    }
+    let pairs: Vec<&str> = inside.split(',').collect();
+    let tags = parse_tags(&pairs).map_err(|(pair, why)| {
+        OpenTsdbError::unmapped(format!("When parsing tag '{pair}': {why}"))
+    })?;
+    Ok((metric.to_owned(), tags))
+}
+
+/// Reads tags of the form `k=v`; of a bad one the tag, and what is wrong with it.
+pub fn parse_tags(pairs: &[&str]) -> Result<BTreeMap<String, String>, (String, String)> {
+    let mut tags = BTreeMap::new();
+    for pair in pairs {
+        let wrong = |why: String| Err(((*pair).to_owned(), why));
+        let parts: Vec<&str> = pair.split('=').collect();
+        let (key, value) = match parts[..] {
+            [key, value] if !key.is_empty() && !value.is_empty() => (key, value),
+            _ => return wrong(format!("invalid tag: {pair}")),
+        };
+        match tags.insert(key.to_owned(), value.to_owned()) {
+            Some(known) if known != value => {
+                return wrong(format!("duplicate tag: {pair}, tags={{{key}={known}}}"));
+            }
+            _ => {}
+        }
+    }
+    Ok(tags)
 }
 
 fn parse_list(

@@ -215,14 +215,14 @@ fn parse_tsuid(text: &str) -> Result<SubQuery, OpenTsdbError> {
 
 /// The members of an object, read as leniently as the original reads them.
 #[derive(Clone, Copy)]
-struct Fields<'a>(&'a Map<String, Value>);
+pub(super) struct Fields<'a>(pub(super) &'a Map<String, Value>);
 
 impl<'a> Fields<'a> {
-    fn get(self, name: &str) -> Option<&'a Value> {
+    pub(super) fn get(self, name: &str) -> Option<&'a Value> {
         self.0.get(name).filter(|value| !value.is_null())
     }
 
-    fn text(self, name: &str) -> Result<Option<String>, OpenTsdbError> {
+    pub(super) fn text(self, name: &str) -> Result<Option<String>, OpenTsdbError> {
         match self.get(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
@@ -232,7 +232,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn flag(self, name: &str) -> Result<bool, OpenTsdbError> {
+    pub(super) fn flag(self, name: &str) -> Result<bool, OpenTsdbError> {
         match self.get(name) {
             None => Ok(false),
             Some(Value::Bool(flag)) => Ok(*flag),
@@ -244,7 +244,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn integer(self, name: &str, default: i64) -> Result<i64, OpenTsdbError> {
+    pub(super) fn integer(self, name: &str, default: i64) -> Result<i64, OpenTsdbError> {
         let number = match self.get(name) {
             None => return Ok(default),
             Some(Value::Number(number)) => {
@@ -257,7 +257,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn wrong(name: &str, expected: &str) -> OpenTsdbError {
+pub(super) fn wrong(name: &str, expected: &str) -> OpenTsdbError {
     OpenTsdbError::json(format!("{name}: expected {expected}"))
 }
 
@@ -325,7 +325,7 @@ fn from_tags(tags: &Map<String, Value>) -> Result<Vec<Filter>, OpenTsdbError> {
     tags.0.keys().map(filter).collect()
 }
 
-fn from_object(value: &Value) -> Result<Filter, OpenTsdbError> {
+pub(super) fn from_object(value: &Value) -> Result<Filter, OpenTsdbError> {
     let Value::Object(object) = value else {
         return Err(wrong("filters", "objects"));
     };

@@ -20,6 +20,12 @@ pub struct Style {
 pub struct Extras<'a> {
     /// The sub-query.
     pub query: Option<&'a [u8]>,
+    /// Numeric names of the series behind the result.
+    pub tsuids: Option<&'a [u8]>,
+    /// Annotations of these series.
+    pub annotations: Option<&'a [u8]>,
+    /// Annotations of no series.
+    pub global_annotations: Option<&'a [u8]>,
     /// Figures about the query, behind the points.
     pub stats: Option<&'a [u8]>,
 }
@@ -32,9 +38,16 @@ pub fn push_result(out: &mut Vec<u8>, series: &ResultSeries, style: Style, extra
     push_tags(out, series.labels.iter().filter(|(name, _)| *name != METRIC_NAME));
     out.extend_from_slice(b",\"aggregateTags\":");
     push_texts(out, series.disagreeing.iter().map(String::as_str));
-    if let Some(query) = extras.query {
-        out.extend_from_slice(b",\"query\":");
-        out.extend_from_slice(query);
+    for (name, json) in [
+        ("query", extras.query),
+        ("tsuids", extras.tsuids),
+        ("annotations", extras.annotations),
+        ("globalAnnotations", extras.global_annotations),
+    ] {
+        if let Some(json) = json {
+            out.extend_from_slice(format!(",\"{name}\":").as_bytes());
+            out.extend_from_slice(json);
+        }
     }
     out.extend_from_slice(b",\"dps\":");
     push_points(out, &series.points, style);

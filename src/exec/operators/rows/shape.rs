@@ -12,7 +12,11 @@ const BUCKETS_MAX: usize = 1 << 22;
 
 /// Changes the row in place. Functions of other kinds leave it alone.
 pub(super) fn apply(function: &RowsFunction, identity: &Identity<'_>, row: &mut Row) {
-    row.samples.integers.clear();
+    match function {
+        RowsFunction::Shift(by_ms) => return shift(row, *by_ms),
+        RowsFunction::Newest => return newest(row),
+        _ => row.samples.integers.clear(),
+    }
     let step_ms = row.grid.map_or(1, |grid| grid.step_ms);
     let values = &mut row.samples.values;
     match function {
@@ -52,6 +56,7 @@ pub(super) fn apply(function: &RowsFunction, identity: &Identity<'_>, row: &mut 
                 *grid = StepGrid::new(start_ms, grid.end_ms + moved_ms, step_ms);
             }
         }
+        RowsFunction::Trailing { window } => trailing(row, *window),
         RowsFunction::Interpolate { limit } => interpolate(values, *limit),
         RowsFunction::RoundTo { decimals } => present(values, |value| round_to(value, *decimals)),
         RowsFunction::Sigmoid => present(values, |value| 1.0 / (1.0 + (-value).exp())),
@@ -216,6 +221,61 @@ fn summarize(row: &mut Row, interval_ms: i64, reducer: &Reducer, from_first: boo
         }
     }
     *row = out;
+}
+
+fn shift(row: &mut Row, by_ms: i64) {
+    if let Some(grid) = &mut row.grid {
+        let (start_ms, end_ms) = (grid.start_ms, grid.end_ms);
+        let moved = |at_ms: i64| at_ms.saturating_add(by_ms);
+        *grid = StepGrid::new(moved(start_ms), moved(end_ms), grid.step_ms);
+    }
+    for at_ms in &mut row.samples.timestamps {
+        *at_ms = at_ms.saturating_add(by_ms);
+    }
+}
+
+fn newest(row: &mut Row) {
+    row.list();
+    let samples = &mut row.samples;
+    let Some(last) = samples.values.len().checked_sub(1) else { return };
+    samples.values.drain(..last);
+    samples.timestamps.drain(..last);
+    if !samples.integers.is_empty() {
+        samples.integers.drain(..last);
+    }
+    if !samples.histograms.is_empty() {
+        samples.histograms.drain(..last);
+    }
+    samples.starts.clear();
+}
+
+/// See [`RowsFunction::Trailing`]. A sum that slides would gather rounding errors, and windows are
+/// short, so every mean is added up anew.
+fn trailing(row: &mut Row, window: MovingWindow) {
+    row.list();
+    let mut means = Vec::with_capacity(row.samples.values.len());
+    for index in 0..row.samples.values.len() {
+        let first = match window {
+            MovingWindow::Points(count) => (index + 1).checked_sub(count.max(1)),
+            MovingWindow::Milliseconds(length_ms) => {
+                let at_ms = row.samples.timestamps[index];
+                let earlier = &row.samples.timestamps[..index];
+                // As many points as are nearer than the window is long stay behind the first one.
+                earlier
+                    .partition_point(|then| at_ms.saturating_sub(*then) >= length_ms.max(1))
+                    .into()
+            }
+        };
+        let whole = match window {
+            MovingWindow::Points(_) => first.is_some(),
+            MovingWindow::Milliseconds(_) => first.is_some_and(|first| first > 0),
+        };
+        let values = &row.samples.values[first.unwrap_or(0)..=index];
+        let numbers = values.iter().filter(|value| !value.is_nan());
+        let (sum, count) = numbers.fold((0.0, 0u32), |(sum, count), v| (sum + v, count + 1));
+        means.push(if whole && count > 0 { sum / f64::from(count) } else { 0.0 });
+    }
+    row.samples.values = means;
 }
 
 #[cfg(test)]
