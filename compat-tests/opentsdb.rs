@@ -10,6 +10,7 @@
 mod client;
 mod compare;
 mod functions;
+mod series;
 mod server;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +22,10 @@ use client::{http, telnet};
 use server::Server;
 
 /// Files whose subjects exist.
-const FILES: [&str; 13] = [
+const FILES: [&str; 16] = [
+    "exp",
+    "gexp",
+    "last",
     "misc",
     "put_http",
     "query_aggregate",
@@ -38,8 +42,7 @@ const FILES: [&str; 13] = [
 ];
 
 /// Files whose subjects come later.
-const LATER: [&str; 8] =
-    ["annotation", "exp", "gexp", "histogram", "last", "query_tsuid", "rollup", "uid"];
+const LATER: [&str; 5] = ["annotation", "histogram", "query_tsuid", "rollup", "uid"];
 
 /// Settings of the original that say what this server does anyway.
 const SETTINGS: [&str; 6] = [

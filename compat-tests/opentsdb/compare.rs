@@ -151,7 +151,7 @@ pub(super) fn same(want: &Value, got: &Value, path: &str, key: &str) -> Result<(
             if left.len() != right.len() {
                 return differ();
             }
-            if key == "aggregateTags" {
+            if matches!(key, "aggregateTags" | "aggregatedTags") {
                 let sorted = |items: &[Value]| {
                     let mut items: Vec<String> = items.iter().map(Value::to_string).collect();
                     items.sort();

@@ -7,17 +7,18 @@ use exec::{Context, Value as Answer, execute};
 use lang::opentsdb::aggregator::aggregator;
 use lang::opentsdb::calendar::Calendar;
 use lang::opentsdb::downsample::{FillPolicy, parse_downsample};
+use lang::opentsdb::exp::Fill;
 use lang::opentsdb::filter::Filter;
-use lang::opentsdb::metric::{parse_metric, parse_rate};
+use lang::opentsdb::metric::{parse_metric, parse_rate, parse_series, parse_tags};
 use lang::opentsdb::time::{parse_duration, parse_time, parse_zone};
 use model::{Labels, Points, SampleKind, TenantId, TimeRange};
-use plan::semantics::{Alignment, GroupLabels, Grouping};
+use plan::semantics::{Alignment, Between, GroupLabels, Grouping};
 use plan::{Aggregate, Node, Op, Plan, QueryLimits, Scan};
 use serde_json::{Value, json};
 use wire::opentsdb::{name, number};
 
 use super::compare::same;
-use super::{Outcome, array, text};
+use super::{Outcome, array, series, text};
 
 /// Runs one vector.
 pub(super) fn run(operation: &str, vector: &Value) -> Outcome {
@@ -31,12 +32,27 @@ pub(super) fn run(operation: &str, vector: &Value) -> Outcome {
         "parse_long" => parse_i64(given.unwrap_or_default().as_bytes())
             .map(|number| json!(number))
             .map_err(|error| error.to_string()),
-        "validate" if given.is_some() => {
-            match name::complaint(text(op, "what"), given.unwrap_or_default()) {
-                None => Ok(json!(true)),
-                Some(complaint) => Err(complaint),
-            }
+        // A name that is no text cannot be asked about here: decoders refuse it.
+        "validate" if given.is_none() => Err(format!("Invalid {}: null", text(op, "what"))),
+        "validate" => match name::complaint(text(op, "what"), given.unwrap_or_default()) {
+            None => Ok(json!(true)),
+            Some(complaint) => Err(complaint),
+        },
+        "parse_tag" => {
+            let pairs: Vec<&str> = array(op, "tags").iter().filter_map(Value::as_str).collect();
+            parse_tags(&pairs).map(|tags| json!(tags)).map_err(|(_, why)| why)
         }
+        "parse_metric" => parse_series(given.unwrap_or_default())
+            .map(|(metric, tags)| json!([metric, tags]))
+            .map_err(|error| error.message),
+        "fill_policy" => {
+            let value = op["value"].as_f64().unwrap_or(f64::NAN);
+            Fill::new(op["policy"].as_str(), value)
+                .map(|fill| json!([fill.policy, number_or_nan(fill.value)]))
+                .map_err(|error| error.details.unwrap_or(error.message))
+        }
+        "interpolation" => interpolation(text(op, "name")),
+        "series" => series::run(op),
         "parse_metric_filters" => metric_filters(given.unwrap_or_default()),
         "ds_spec" => downsample(given.unwrap_or_default()),
         "rate_opts" => parse_rate(given.unwrap_or_default()).map_err(|e| e.message).map(|rate| {
@@ -46,18 +62,17 @@ pub(super) fn run(operation: &str, vector: &Value) -> Outcome {
             })
         }),
         "agg" => aggregate(op),
-        // Downsamplers and rates need the bounds of a scan, which queries have.
-        "aggiter" if op["is_rate"] != json!(true) && !has_downsample(op) => merge(op),
+        "aggiter" => series::merge(op),
         "filter" => filter(op),
-        "get_filter" if !matches!(text(op, "filter"), "*" | "a|b") => {
-            Filter::from_value(text(op, "tagk"), text(op, "filter"), false)
-                .map_err(|error| error.to_string())
-                .map(|filter| json!({"type": filter.kind.name(), "filter": filter.text}))
-        }
+        "get_filter" => Filter::from_value(text(op, "tagk"), text(op, "filter"), false)
+            .map_err(|error| error.to_string())
+            // What the original keeps as a plain literal or group-by has no filter of its own there.
+            .map(|filter| match vector["expect"].is_null() {
+                true if matches!(text(op, "filter"), "*" | "a|b") => Value::Null,
+                _ => json!({"type": filter.kind.name(), "filter": filter.text}),
+            }),
         "prev_interval" => previous(op),
-        "looks_integer" if !matches!(given, Some("" | "hello")) => {
-            Ok(json!(number::looks_integer(given.unwrap_or_default().as_bytes())))
-        }
+        "looks_integer" => Ok(json!(number::looks_integer(given.unwrap_or_default().as_bytes()))),
         _ => return Outcome::Skipped,
     };
     match (got, vector.get("expect"), vector.get("expect_error")) {
@@ -130,13 +145,13 @@ fn previous(op: &Value) -> Result<Value, String> {
 }
 
 /// A recorded value: an integer, a float, or the text of one that JSON has no number for.
-#[derive(Clone, Copy)]
-enum Sample {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Sample {
     Integer(i64),
     Float(f64),
 }
 
-fn sample(value: &Value, float: bool) -> Sample {
+pub(super) fn sample(value: &Value, float: bool) -> Sample {
     let text = match value {
         Value::String(text) => text.replace("Infinity", "inf"),
         other => other.to_string(),
@@ -155,23 +170,19 @@ fn aggregate(op: &Value) -> Result<Value, String> {
     Ok(points.first().map_or(Value::Null, |point| point[1].clone()))
 }
 
-fn has_downsample(op: &Value) -> bool {
-    array(op, "series").iter().any(|series| !series["downsample"].is_null())
+fn number_or_nan(value: f64) -> Value {
+    if value.is_nan() { json!("NaN") } else { json!(value) }
 }
 
-fn merge(op: &Value) -> Result<Value, String> {
-    let time = |key: &str| op[key].as_i64().unwrap_or_default();
-    let (start, end) = (time("start"), time("end"));
-    let series = array(op, "series").iter().map(|points| {
-        let points = array(points, "points").iter().map(|point| {
-            let float = point[1].to_string().contains(['.', 'e', 'E']);
-            (point[0].as_i64().unwrap_or_default(), sample(&point[1], float))
-        });
-        points.filter(|(at_ms, _)| *at_ms >= start).collect()
-    });
-    let points = merged(text(op, "agg"), series.collect())?;
-    let inside = |point: &Value| point[0].as_i64().is_some_and(|at_ms| at_ms <= end);
-    Ok(json!(points.into_iter().filter(inside).collect::<Vec<_>>()))
+fn interpolation(name: &str) -> Result<Value, String> {
+    let found = aggregator(name).ok_or_else(|| format!("no aggregator {name}"))?;
+    Ok(json!(match found.between {
+        Between::Linear => "LERP",
+        Between::Zero => "ZIM",
+        Between::Largest => "MAX",
+        Between::Smallest => "MIN",
+        Between::Previous => "PREV",
+    }))
 }
 
 fn merged(name: &str, series: Vec<Vec<(i64, Sample)>>) -> Result<Vec<Value>, String> {
@@ -211,7 +222,7 @@ fn merged(name: &str, series: Vec<Vec<(i64, Sample)>>) -> Result<Vec<Value>, Str
     }
 }
 
-fn shown(points: &Points) -> Vec<Value> {
+pub(super) fn shown(points: &Points) -> Vec<Value> {
     let pairs = points.timestamps.iter().zip(&points.values).enumerate();
     let shown =
         pairs.map(|(index, (at_ms, value))| match points.integers.get(index).copied().flatten() {

@@ -58,8 +58,8 @@ fn plan_of(state: &Arc<State>, params: &Params) -> Result<Plan, Response> {
             if params.get("start").is_none() {
                 pairs.push(("start".to_owned(), "1h-ago".to_owned()));
             }
-            pairs.push(("m".to_owned(), query.to_owned()));
-            crate::opentsdb::explain_plan(state, &pairs).map_err(|error| bad_data(&error.message))
+            crate::opentsdb::explain_plan(state, &pairs, query)
+                .map_err(|error| bad_data(&error.message))
         }
         other => {
             Err(bad_data(&format!("unknown lang {other:?}: known are promql, opentsdb, graphite")))

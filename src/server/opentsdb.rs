@@ -9,12 +9,19 @@
 
 mod dispatch;
 mod echo;
+mod echo_exp;
+mod explain;
 mod info;
 mod lookup;
 mod names;
 mod params;
 mod put;
 mod query;
+mod query_exp;
+mod query_gexp;
+mod query_last;
+mod query_names;
+mod query_old;
 mod reply;
 pub mod telnet;
 pub mod uids;
@@ -25,7 +32,7 @@ use axum::Router;
 use axum::extract::{Request, State as Extract};
 use axum::routing::any;
 
-pub use query::explain_plan;
+pub use explain::explain_plan;
 
 use crate::state::State;
 

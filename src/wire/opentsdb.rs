@@ -2,8 +2,9 @@
 //!
 //! `telnet` and `put_json` decode writes, each point straight into the batch; `point` holds the rules
 //! that both obey, `number` the spelling of values, `name` that of names. `json` reads texts,
-//! `query_json` writes answers.
+//! `query_json` and `exp_json` write answers.
 
+pub mod exp_json;
 pub mod json;
 pub mod name;
 pub mod number;

@@ -375,14 +375,14 @@ fn check_cycles(prepared: &Prepared) -> Result<(), OpenTsdbError> {
     for (index, expression) in prepared.expressions.iter().enumerate() {
         let id = &expression.id;
         if expression.operands.contains(&Source::Expression(index)) {
-            return Err(OpenTsdbError::bad(format!("Self referencing expression found: {id}")));
+            return Err(OpenTsdbError::invalid(format!("Self referencing expression found: {id}")));
         }
         let mut open = expression.operands.clone();
         let mut seen = BTreeSet::new();
         while let Some(source) = open.pop() {
             let Source::Expression(other) = source else { continue };
             if other == index {
-                return Err(OpenTsdbError::bad(format!("Circular reference found: {id}")));
+                return Err(OpenTsdbError::invalid(format!("Circular reference found: {id}")));
             }
             if seen.insert(other) {
                 open.extend(&prepared.expressions[other].operands);

@@ -159,7 +159,7 @@ pub fn lower_call(call: &Call, queries: &[Node]) -> Result<Node, OpenTsdbError> 
     let (function, inputs, parameters) = match call {
         Call::Query(index) => {
             let node = queries.get(*index).cloned();
-            return node.ok_or_else(|| OpenTsdbError::bad("Missing sub queries"));
+            return node.ok_or_else(|| OpenTsdbError::invalid("Missing sub queries"));
         }
         Call::Function { function, inputs, parameters } => (*function, inputs, parameters),
     };
@@ -173,7 +173,7 @@ pub fn lower_call(call: &Call, queries: &[Node]) -> Result<Node, OpenTsdbError> 
     let input = if nodes.len() == 1 {
         nodes.swap_remove(0)
     } else if nodes.is_empty() {
-        return Err(OpenTsdbError::bad("Missing query argument"));
+        return Err(OpenTsdbError::invalid("Missing query argument"));
     } else {
         Node::new(Op::Union(nodes))
     };
@@ -182,7 +182,7 @@ pub fn lower_call(call: &Call, queries: &[Node]) -> Result<Node, OpenTsdbError> 
 
 fn single(function: Function, input: Node, parameters: &[String]) -> Result<Node, OpenTsdbError> {
     let first = parameters.first().map(String::as_str).filter(|text| !text.is_empty());
-    let need = |what: &str| first.ok_or_else(|| OpenTsdbError::bad(format!("Missing {what}")));
+    let need = |what: &str| first.ok_or_else(|| OpenTsdbError::invalid(format!("Missing {what}")));
     Ok(match function {
         Function::Scale => scale(input, need("scaling factor")?)?,
         Function::Absolute => map(input, MapFunction::Abs, vec![]),
@@ -213,7 +213,7 @@ fn rows(input: Node, function: RowsFunction) -> Node {
 fn scale(input: Node, factor: &str) -> Result<Node, OpenTsdbError> {
     let plain = factor.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-'));
     let number: f64 = factor.parse().ok().filter(|_| plain).ok_or_else(|| {
-        OpenTsdbError::bad(format!("Invalid scaling factor: {factor} is not a number"))
+        OpenTsdbError::invalid(format!("Invalid scaling factor: {factor} is not a number"))
     })?;
     let op = BinaryOp::Multiply;
     let function = MapFunction::Binary { op, argument_left: false, return_bool: false };
@@ -237,7 +237,7 @@ fn first_difference(input: Node) -> Node {
 
 fn highest(input: Node, score: Reducer, count: &str) -> Result<Node, OpenTsdbError> {
     let wanted: i64 = count.parse().ok().filter(|count| *count > 0).ok_or_else(|| {
-        OpenTsdbError::bad(format!("Invalid parameter, must be greater than zero: {count}"))
+        OpenTsdbError::invalid(format!("Invalid parameter, must be greater than zero: {count}"))
     })?;
     let sorted = rows(input, RowsFunction::SortByScore { score, descending: true });
     Ok(rows(sorted, RowsFunction::First(wanted)))
@@ -250,12 +250,12 @@ fn window(text: &str) -> Result<MovingWindow, OpenTsdbError> {
     let points = text.parse().ok().filter(|points| *points > 0);
     points
         .map(MovingWindow::Points)
-        .ok_or_else(|| OpenTsdbError::bad(format!("Invalid moving window parameter: {text}")))
+        .ok_or_else(|| OpenTsdbError::invalid(format!("Invalid moving window parameter: {text}")))
 }
 
 /// `'2min'` in milliseconds.
 fn time(text: &str) -> Result<i64, OpenTsdbError> {
-    let wrong = |what: &str| OpenTsdbError::bad(format!("{what}={text}"));
+    let wrong = |what: &str| OpenTsdbError::invalid(format!("{what}={text}"));
     let inside = text.trim_matches(['\'', '"']);
     let digits = inside.bytes().take_while(u8::is_ascii_digit).count();
     let (count, unit) = inside.split_at(digits);
@@ -273,7 +273,7 @@ fn time(text: &str) -> Result<i64, OpenTsdbError> {
 
 fn combine(op: BinaryOp, nodes: Vec<Node>) -> Result<Node, OpenTsdbError> {
     if !OPERANDS.contains(&nodes.len()) {
-        return Err(OpenTsdbError::bad(format!(
+        return Err(OpenTsdbError::invalid(format!(
             "Must have {} to {} series, got {} instead",
             OPERANDS.start(),
             OPERANDS.end(),

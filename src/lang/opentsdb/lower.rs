@@ -37,6 +37,8 @@ const PHASED_EDGES_MAX: usize = 2_000_000;
 pub struct Resolution {
     /// With explicit tags: keys of tags that series of the metric have and no filter names.
     pub other_keys: Vec<String>,
+    /// With numeric names: what each of their series must satisfy.
+    pub series: Vec<Vec<Matcher>>,
 }
 
 /// The plan of one sub-query.
@@ -60,22 +62,45 @@ pub fn lower_rows(
 ) -> Result<Node, OpenTsdbError> {
     let interval = sub.downsample.as_ref().and_then(|downsample| downsample.interval);
     let hours = scanned_hours(query.range, interval)?;
+    let selections = match resolution.series.as_slice() {
+        [] => vec![matchers(sub, resolution)],
+        series => series.to_vec(),
+    };
+    lower_over(query, sub, selections, hours, tenant)
+}
+
+/// The rows of a sub-query over what any of the selections finds in these hours.
+pub fn lower_over(
+    query: &Query,
+    sub: &Checked,
+    selections: Vec<Vec<Matcher>>,
+    hours: TimeRange,
+    tenant: TenantId,
+) -> Result<Node, OpenTsdbError> {
     let folded = match &sub.downsample {
         Some(downsample) => Some(buckets(query, downsample, hours)?),
         None => None,
     };
     let range = folded.as_ref().map_or(hours, |(_, range)| *range);
-    let mut node = Node::new(Op::Scan(Scan {
-        matchers: matchers(sub, resolution),
-        range,
-        tenant,
-        sorted: true,
-        // Buckets hold floats, so the exact integers would be read in vain.
-        integers: sub.downsample.is_none(),
-        histograms: false,
-        starts: false,
-        title: None,
-    }));
+    let mut scans = selections.into_iter().map(|matchers| {
+        Node::new(Op::Scan(Scan {
+            matchers,
+            range,
+            tenant,
+            sorted: true,
+            // Buckets hold floats, so the exact integers would be read in vain.
+            integers: sub.downsample.is_none(),
+            histograms: false,
+            starts: false,
+            title: None,
+        }))
+    });
+    let mut node = match (scans.next(), scans.next()) {
+        (Some(only), None) => only,
+        (first, second) => {
+            Node::new(Op::Union(first.into_iter().chain(second).chain(scans).collect()))
+        }
+    };
     if let (Some((buckets, _)), Some(downsample)) = (folded, &sub.downsample) {
         node = fold(node, downsample, buckets);
     }

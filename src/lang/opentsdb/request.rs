@@ -96,23 +96,12 @@ impl Default for RateOptions {
 impl Request {
     /// Reads the parameters of a URL, names and values in order.
     pub fn from_params(params: &[(String, String)]) -> Result<Self, OpenTsdbError> {
-        let first = |name: &str| params.iter().find(|(key, _)| key == name).map(|(_, value)| value);
-        let given = |name: &str| first(name).is_some();
         let all = |name: &'static str| {
             params.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
         };
-        let start = first("start").filter(|text| !text.is_empty());
-        let start = start.ok_or_else(|| missing("start"))?;
-        let flags = Flags {
-            milliseconds: given("ms"),
-            arrays: given("arrays"),
-            show_tsuids: given("show_tsuids"),
-            show_query: given("show_query"),
-            show_stats: given("show_stats"),
-            show_summary: given("show_summary"),
-            no_annotations: given("no_annotations"),
-            global_annotations: given("global_annotations"),
-        };
+        if start_of(params).is_none() {
+            return Err(missing("start"));
+        }
         let mut queries: Vec<SubQuery> = Vec::new();
         for query in all("tsuid").map(parse_tsuid).chain(all("m").map(parse_m)) {
             let query = query?;
@@ -123,9 +112,30 @@ impl Request {
         if queries.is_empty() {
             return Err(OpenTsdbError::bad("Missing sub queries"));
         }
+        Self::around(params, queries)
+    }
+
+    /// The request of a URL around sub-queries that stand elsewhere in it.
+    pub fn around(
+        params: &[(String, String)],
+        queries: Vec<SubQuery>,
+    ) -> Result<Self, OpenTsdbError> {
+        let first = |name: &str| params.iter().find(|(key, _)| key == name).map(|(_, value)| value);
+        let given = |name: &str| first(name).is_some();
+        let start = Some(start_of(params).ok_or_else(|| missing("start"))?.to_owned());
+        let flags = Flags {
+            milliseconds: given("ms"),
+            arrays: given("arrays"),
+            show_tsuids: given("show_tsuids"),
+            show_query: given("show_query"),
+            show_stats: given("show_stats"),
+            show_summary: given("show_summary"),
+            no_annotations: given("no_annotations"),
+            global_annotations: given("global_annotations"),
+        };
         let delete =
             first("method_override").is_some_and(|text| text.eq_ignore_ascii_case("delete"));
-        let (start, end) = (Some(start.clone()), first("end").cloned());
+        let end = first("end").cloned();
         Ok(Self { start, end, flags, queries, delete, ..Self::default() })
     }
 
@@ -176,6 +186,11 @@ impl Request {
             delete: object.flag("delete")?,
         })
     }
+}
+
+fn start_of(params: &[(String, String)]) -> Option<&str> {
+    let start = params.iter().find(|(key, _)| key == "start");
+    start.map(|(_, value)| value.as_str()).filter(|text| !text.is_empty())
 }
 
 /// A required parameter is not there. The tags are part of the text.

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::params::Params;
 use super::reply::{Refusal, Reply};
-use super::{info, lookup, put, query};
+use super::{info, lookup, put, query, query_exp, query_gexp, query_last, query_old};
 use crate::state::State;
 
 /// Where a request came in.
@@ -74,6 +74,13 @@ async fn old_path(
             let headers = [(header::CONTENT_TYPE, "text/plain")];
             return (headers, info::version_lines()).into_response();
         }
+        ["q", ..] => {
+            let raw = request.uri().query().unwrap_or_default().to_owned();
+            match query_old::old_query(state, params, &raw).await {
+                Ok(response) => return response,
+                Err(refusal) => Err(refusal),
+            }
+        }
         ["version", ..] => info::version(&request),
         ["aggregators", ..] => info::aggregators(&request),
         ["suggest", ..] => lookup::suggest(state, request, params).await,
@@ -118,7 +125,9 @@ async fn handle(
         ["put", ..] => put::put(state, request, params).await,
         ["histogram", ..] => put::histogram(&request),
         ["rollup", ..] => put::rollup(&request),
-        ["query", "last" | "exp" | "gexp", ..] => Err(Refusal::no_endpoint()),
+        ["query", "last", ..] => query_last::last(state, request, params).await,
+        ["query", "exp", ..] => query_exp::exp(state, request).await,
+        ["query", "gexp", ..] => query_gexp::gexp(state, request, params).await,
         ["query", ..] => query::query(state, request, params).await,
         ["suggest", ..] => lookup::suggest(state, request, params).await,
         ["search", rest @ ..] => lookup::search(state, request, params, rest).await,

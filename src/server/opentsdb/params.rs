@@ -25,6 +25,11 @@ impl Params {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// All values of `name`, in order.
+    pub(super) fn all<'p>(&'p self, name: &'p str) -> impl Iterator<Item = &'p str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
     /// True if `name` is there, whatever its value.
     pub(super) fn has(&self, name: &str) -> bool {
         self.get(name).is_some()

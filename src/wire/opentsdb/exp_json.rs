@@ -94,7 +94,8 @@ mod tests {
                 values: values.to_vec(),
                 ..Points::default()
             },
-            ..ResultSeries::default()
+            title: None,
+            grid: None,
         };
         let metrics = ["m".to_owned()];
         let table = Table { id: "a", alias: Some("b"), metrics: &metrics, short_end: true };
