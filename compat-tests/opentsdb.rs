@@ -167,10 +167,8 @@ fn play(
     runtime: &tokio::runtime::Runtime,
 ) -> Outcome {
     let config = vector["config"].as_object().unwrap();
-    if !config.keys().all(|setting| SETTINGS.contains(&setting.as_str())) {
-        return Outcome::Skipped;
-    }
-    let server = Server::start(runtime);
+    let Some(settings) = settings(config) else { return Outcome::Skipped };
+    let server = Server::start(runtime, settings);
     let names: Vec<&str> = match &vector["dataset"] {
         Value::String(name) => vec![name],
         Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
@@ -192,6 +190,21 @@ fn play(
         }
     }
     outcome
+}
+
+/// What this server is told for the original's settings; `None` where it has no such setting.
+fn settings(config: &serde_json::Map<String, Value>) -> Option<::server::Settings> {
+    let mut settings = ::server::Settings::default();
+    for (name, value) in config {
+        let is_true = value == "true";
+        match name.as_str() {
+            "tsd.http.query.allow_delete" => settings.opentsdb_allow_delete = is_true,
+            "tsd.query.skip_unresolved_tagvs" => settings.opentsdb_skip_unresolved_tagvs = is_true,
+            name if SETTINGS.contains(&name) => {}
+            _ => return None,
+        }
+    }
+    Some(settings)
 }
 
 fn play_telnet(server: &Server, step: &Value) -> Outcome {
@@ -235,7 +248,7 @@ fn play_http(server: &Server, file: &str, vector: &Value, step: &Value) -> Outco
 #[test]
 fn opentsdb_leaves_prometheus_its_paths() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let server = Server::start(&runtime);
+    let server = Server::start(&runtime, ::server::Settings::default());
     let get = |port, uri: &str| http(port, &serde_json::json!({"method": "GET", "uri": uri}));
     let (own, shared) = (server.address(), server.shared());
     for uri in ["/api/aggregators", "/api/v1/aggregators", "/API/aggregators/", "/api/version"] {

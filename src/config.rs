@@ -240,11 +240,15 @@ impl Default for Graphite {
 pub(crate) struct OpenTsdb {
     /// Bytes of the number of a name, 3 to 8; greater numbers are wider.
     pub uid_width: usize,
+    /// Let queries delete what they find.
+    pub allow_delete: bool,
+    /// Take filters that name tag values which nobody ever wrote.
+    pub skip_unresolved_tagvs: bool,
 }
 
 impl Default for OpenTsdb {
     fn default() -> Self {
-        Self { uid_width: 3 }
+        Self { uid_width: 3, allow_delete: false, skip_unresolved_tagvs: false }
     }
 }
 

@@ -157,6 +157,8 @@ fn settings(config: &Config, graphite: GraphiteSettings) -> Settings {
         body_bytes_max: config.limits.body_bytes_max.0 as usize,
         graphite,
         prometheus_admin_api: config.prometheus.admin_api,
+        opentsdb_allow_delete: config.opentsdb.allow_delete,
+        opentsdb_skip_unresolved_tagvs: config.opentsdb.skip_unresolved_tagvs,
         uid_width: config.opentsdb.uid_width,
         config_text: config.to_toml(),
     }

@@ -31,7 +31,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts one.
-    pub(super) fn start(runtime: &Runtime) -> Self {
+    pub(super) fn start(runtime: &Runtime, settings: Settings) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("tributary-opentsdb-{}-{number}", std::process::id());
@@ -46,7 +46,6 @@ impl Server {
         let (clock, metrics) = (Arc::new(SystemClock), Arc::new(Metrics::default()));
         let engine = Engine::open(options, clock.clone(), metrics.clone()).unwrap();
         let engine = Arc::new(engine);
-        let settings = Settings::default();
         let figures = Arc::new(NoFigures);
         let state = Arc::new(State::new(engine.clone(), engine, figures, metrics, clock, settings));
         state.set_ready(true);

@@ -4,8 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::cancel::CancelToken;
-use model::{Points, ResultSeries};
+use model::{Labels, Points, ResultSeries};
 use plan::{Annotation, RowStyle};
+
+/// Numbers for names, kept outside of queries.
+pub trait Numbers: Send + Sync + std::fmt::Debug {
+    /// Bytes that sort as the numbers of the labels do, the metric's name left out.
+    fn key(&self, labels: &Labels) -> Vec<u8>;
+}
 
 /// The circumstances of one execution.
 #[derive(Clone, Debug, Default)]
@@ -14,17 +20,19 @@ pub struct Context {
     pub cancel: CancelToken,
     /// Measure every node. Costs two clock readings per row and node.
     pub analyze: bool,
+    /// See [`plan::semantics::SortOrder::Numbers`].
+    pub numbers: Option<Arc<dyn Numbers>>,
 }
 
 impl Context {
     /// A context that `cancel` stops.
     pub fn new(cancel: CancelToken) -> Self {
-        Self { cancel, analyze: false }
+        Self { cancel, ..Self::default() }
     }
 
     /// The same, with every node measured.
     pub fn analyzing(cancel: CancelToken) -> Self {
-        Self { cancel, analyze: true }
+        Self { cancel, analyze: true, ..Self::default() }
     }
 }
 

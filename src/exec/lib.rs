@@ -24,6 +24,6 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use context::{Context, Output, Profile, Value, sort_by_labels};
+pub use context::{Context, Numbers, Output, Profile, Value, sort_by_labels};
 pub use error::ExecError;
 pub use executor::execute;

@@ -21,6 +21,6 @@ pub mod time;
 pub mod validate;
 
 pub use error::{Fault, OpenTsdbError};
-pub use lower::{Resolution, lower, lower_over, lower_rows};
+pub use lower::{Resolution, lower, lower_members, lower_over, lower_rows};
 pub use request::{Flags, RateOptions, Request, SubQuery};
 pub use validate::{Checked, Query, validate};

@@ -10,6 +10,7 @@ pub mod display;
 pub mod failure;
 pub mod formula;
 pub mod node;
+pub mod order;
 pub mod rows;
 pub mod rules;
 pub mod semantics;

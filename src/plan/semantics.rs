@@ -8,6 +8,7 @@ use std::sync::Arc;
 use model::{Pattern, StepGrid, TimeRange};
 
 use crate::node::Number;
+pub use crate::order::SortOrder;
 use crate::slots::SlotRules;
 
 /// Windows of time and the instants their values stand at.
@@ -577,23 +578,4 @@ pub enum NodeKey {
     Index(i64),
     /// The value of this label.
     Label(String),
-}
-
-/// Orders of rows.
-#[derive(Clone, Debug, PartialEq)]
-pub enum SortOrder {
-    /// By value at the single instant, NaN last.
-    Value {
-        /// Largest first.
-        descending: bool,
-    },
-    /// By labels: the given ones first (natural order of numbers inside texts), then all.
-    Labels {
-        /// Compared first.
-        names: Vec<String>,
-        /// Largest first.
-        descending: bool,
-    },
-    /// By title.
-    Title,
 }

@@ -102,7 +102,8 @@ async fn run(
     let state_of_query = Arc::clone(state);
     state.metrics.queries_running.add(1);
     let outcome = tokio::task::spawn_blocking(move || {
-        let context = Context { cancel, analyze };
+        let numbers = Some(state_of_query.uids.numbers(model::TenantId::DEFAULT));
+        let context = Context { cancel, analyze, numbers };
         exec::execute(&plan, &*state_of_query.source, &context)
     })
     .await;

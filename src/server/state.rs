@@ -54,6 +54,10 @@ pub struct Settings {
     pub graphite: GraphiteSettings,
     /// Series may be deleted through the API.
     pub prometheus_admin_api: bool,
+    /// Queries of OpenTSDB may delete what they find.
+    pub opentsdb_allow_delete: bool,
+    /// Filters of OpenTSDB may name tag values that nobody ever wrote.
+    pub opentsdb_skip_unresolved_tagvs: bool,
     /// Bytes of a small number of an OpenTSDB name.
     pub uid_width: usize,
     /// Configuration as text, for the status page.
@@ -71,6 +75,8 @@ impl Default for Settings {
             body_bytes_max: base::limits::BODY_BYTES_MAX,
             graphite: GraphiteSettings::default(),
             prometheus_admin_api: false,
+            opentsdb_allow_delete: false,
+            opentsdb_skip_unresolved_tagvs: false,
             uid_width: 3,
             config_text: String::new(),
         }

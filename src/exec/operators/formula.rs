@@ -30,7 +30,7 @@ pub(crate) fn stream(
     let instants = instants(&inputs);
     let columns = formula.inputs.len() + 1;
     executor.budget.reserve(1, instants.len() * columns)?;
-    let outcome = tuples(formula, &mut inputs)
+    let outcome = tuples(executor, formula, &mut inputs)
         .and_then(|tuples| compute(executor, formula, &inputs, &instants, tuples, sink));
     executor.budget.release(1, instants.len() * columns);
     outcome
@@ -63,12 +63,16 @@ fn instants(inputs: &[Rows<'_>]) -> Vec<i64> {
 /// Index of the row of each operand, by key.
 type Tuples = BTreeMap<Vec<u8>, Vec<Option<usize>>>;
 
-fn tuples(formula: &Formula, inputs: &mut [Rows<'_>]) -> Result<Tuples, ExecError> {
+fn tuples(
+    executor: &Executor<'_>,
+    formula: &Formula,
+    inputs: &mut [Rows<'_>],
+) -> Result<Tuples, ExecError> {
     let count = inputs.len();
     let mut tuples = Tuples::new();
     for (place, (rows, operand)) in inputs.iter_mut().zip(&formula.inputs).enumerate() {
         for (index, (identity, _)) in rows.as_mut().iter_mut().enumerate() {
-            let key = key(identity, operand, formula.meeting);
+            let key = key(executor, identity, operand, formula.meeting);
             tuples.entry(key).or_insert_with(|| vec![None; count])[place] = Some(index);
         }
     }
@@ -82,19 +86,28 @@ fn tuples(formula: &Formula, inputs: &mut [Rows<'_>]) -> Result<Tuples, ExecErro
     Ok(tuples)
 }
 
-fn key(identity: &mut Identity<'_>, operand: &Operand, meeting: Meeting) -> Vec<u8> {
-    let mut key = Vec::new();
-    for (name, value) in identity.labels().iter() {
-        let wanted = match &operand.keys {
-            None => name != METRIC_NAME,
-            Some(names) => names.iter().any(|wanted| wanted == name),
-        };
-        if wanted {
-            key.extend_from_slice(name.as_bytes());
-            key.push(0);
-            key.extend_from_slice(value.as_bytes());
-            key.push(0);
-        }
+/// The labels of the key, in the order of the numbers of names where there are such.
+fn key(
+    executor: &Executor<'_>,
+    identity: &mut Identity<'_>,
+    operand: &Operand,
+    meeting: Meeting,
+) -> Vec<u8> {
+    let counts = |name: &str| {
+        let named = operand.keys.as_ref();
+        name != METRIC_NAME && named.is_none_or(|names| names.iter().any(|wanted| wanted == name))
+    };
+    let labels = LabelBuilder::from_labels(identity.labels().view()).retain(counts).build();
+    let mut key = match &executor.context.numbers {
+        Some(numbers) => numbers.key(&labels),
+        None => Vec::new(),
+    };
+    key.extend_from_slice(&[0, 0]);
+    for (name, value) in labels.iter() {
+        key.extend_from_slice(name.as_bytes());
+        key.push(0);
+        key.extend_from_slice(value.as_bytes());
+        key.push(0);
     }
     if let Some(disagreeing) = identity.disagreeing.as_ref().filter(|_| meeting.disagreeing) {
         for name in disagreeing.iter() {

@@ -3,6 +3,7 @@
 use model::Hints;
 use plan::Scan;
 
+use crate::context::Numbers;
 use crate::error::ExecError;
 use crate::executor::{Executor, Sink};
 use crate::operators::title;
@@ -17,20 +18,48 @@ pub(crate) fn stream(
     scan: &Scan,
     sink: &mut Sink<'_>,
 ) -> Result<(), ExecError> {
-    let hints = Hints {
+    in_order(executor, scan, &hints(scan), None, sink)
+}
+
+fn hints(scan: &Scan) -> Hints {
+    Hints {
         tenant: scan.tenant,
         sorted: scan.sorted,
         integers: scan.integers,
         histograms: scan.histograms,
         starts: scan.starts,
         labels_only: false,
-    };
+    }
+}
+
+/// As [`stream`], in the order of the numbers of names. Labels are looked at before samples are read,
+/// so that rows need not be kept for their order.
+pub(crate) fn numbered(
+    executor: &Executor<'_>,
+    scan: &Scan,
+    numbers: &dyn Numbers,
+    sink: &mut Sink<'_>,
+) -> Result<(), ExecError> {
+    in_order(executor, scan, &hints(scan), Some(numbers), sink)
+}
+
+fn in_order(
+    executor: &Executor<'_>,
+    scan: &Scan,
+    hints: &Hints,
+    numbers: Option<&dyn Numbers>,
+    sink: &mut Sink<'_>,
+) -> Result<(), ExecError> {
     executor.check()?;
-    let selection = executor.source.select(&scan.matchers, scan.range, &hints)?;
+    let selection = executor.source.select(&scan.matchers, scan.range, hints)?;
     executor.budget.series(selection.len())?;
+    let mut order: Vec<usize> = (0..selection.len()).collect();
+    if let Some(numbers) = numbers {
+        order.sort_by_cached_key(|index| numbers.key(&selection.labels(*index)));
+    }
     let mut row = Row::default();
-    for index in 0..selection.len() {
-        if index % SERIES_PER_CHECK == 0 {
+    for (read, index) in order.into_iter().enumerate() {
+        if read % SERIES_PER_CHECK == 0 {
             executor.check()?;
         }
         row.reset_to_list();

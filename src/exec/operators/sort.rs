@@ -2,9 +2,9 @@
 
 use std::cmp::Ordering;
 
-use model::Labels;
+use model::{LabelBuilder, Labels};
 use plan::semantics::SortOrder;
-use plan::{AnnotationKind, Node, Span};
+use plan::{AnnotationKind, Node, Op, Span};
 
 use crate::error::ExecError;
 use crate::executor::{Executor, Sink};
@@ -18,6 +18,9 @@ pub(crate) fn stream(
     span: Option<Span>,
     sink: &mut Sink<'_>,
 ) -> Result<(), ExecError> {
+    if let SortOrder::Numbers { names } = order {
+        return by_numbers(executor, input, names, sink);
+    }
     let mut rows = executor.collect(input)?;
     // Without rows only the plan tells whether there is a single instant.
     let asked = plan::check::grid(input).is_none_or(|grid| grid.len() <= 1);
@@ -40,8 +43,32 @@ pub(crate) fn stream(
         SortOrder::Title => {
             rows.as_mut().sort_by_cached_key(|(identity, _)| identity.duplicate().title_or_name());
         }
+        SortOrder::Numbers { .. } => {}
     }
     rows.as_mut().iter_mut().try_for_each(|(identity, row)| sink(identity, row))
+}
+
+fn by_numbers(
+    executor: &Executor<'_>,
+    input: &Node,
+    names: &[String],
+    sink: &mut Sink<'_>,
+) -> Result<(), ExecError> {
+    match (&executor.context.numbers, &input.op) {
+        (None, _) => executor.stream(input, sink),
+        (Some(numbers), Op::Scan(scan)) if names.is_empty() => {
+            super::scan::numbered(executor, scan, &**numbers, sink)
+        }
+        (Some(numbers), _) => {
+            let mut rows = executor.collect(input)?;
+            rows.as_mut().sort_by_cached_key(|(identity, _)| {
+                let labels = labels_of(identity);
+                let counts = |name: &str| names.is_empty() || names.iter().any(|n| n == name);
+                numbers.key(&LabelBuilder::from_labels(labels.view()).retain(counts).build())
+            });
+            rows.as_mut().iter_mut().try_for_each(|(identity, row)| sink(identity, row))
+        }
+    }
 }
 
 fn labels_of(identity: &Identity<'_>) -> Labels {

@@ -11,10 +11,11 @@ use model::{METRIC_NAME, Matcher, StepGrid, TenantId, TimeRange};
 use plan::node::Number;
 use plan::semantics::{
     Alignment, Buckets, DifferenceRule, Falls, Fill, FirstPoint, FoldFunction, Gaps, GroupLabels,
-    Grouping, MapFunction, SortOrder, Staleness,
+    Grouping, MapFunction, Reducer, SortOrder, Staleness,
 };
 use plan::{Aggregate, Fold, Map, Node, Op, Plan, QueryLimits, Scan};
 
+use super::aggregator::Aggregator;
 use super::calendar::Calendar;
 use super::downsample::{Downsample, FillPolicy};
 use super::error::OpenTsdbError;
@@ -37,8 +38,8 @@ const PHASED_EDGES_MAX: usize = 2_000_000;
 pub struct Resolution {
     /// With explicit tags: keys of tags that series of the metric have and no filter names.
     pub other_keys: Vec<String>,
-    /// With numeric names: what each of their series must satisfy.
-    pub series: Vec<Vec<Matcher>>,
+    /// With numeric names: what each of their series must satisfy, in the order of the names.
+    pub series: Option<Vec<Vec<Matcher>>>,
 }
 
 /// The plan of one sub-query.
@@ -62,11 +63,54 @@ pub fn lower_rows(
 ) -> Result<Node, OpenTsdbError> {
     let interval = sub.downsample.as_ref().and_then(|downsample| downsample.interval);
     let hours = scanned_hours(query.range, interval)?;
-    let selections = match resolution.series.as_slice() {
-        [] => vec![matchers(sub, resolution)],
-        series => series.to_vec(),
-    };
-    lower_over(query, sub, selections, hours, tenant)
+    lower_over(query, sub, selections(sub, resolution), hours, tenant)
+}
+
+/// The series that take part in a sub-query: a row of one point for each that has samples in the hours
+/// that are read.
+pub fn lower_members(
+    query: &Query,
+    sub: &Checked,
+    resolution: &Resolution,
+    tenant: TenantId,
+) -> Result<Node, OpenTsdbError> {
+    let interval = sub.downsample.as_ref().and_then(|downsample| downsample.interval);
+    let hours = scanned_hours(query.range, interval)?;
+    let scans = selections(sub, resolution)
+        .into_iter()
+        .map(|matchers| Node::new(Op::Scan(scan(matchers, hours, tenant, false))));
+    let input = Box::new(Node::new(Op::Union(scans.collect())));
+    let whole = TimeRange::new(hours.start_ms, hours.end_ms.saturating_add(1));
+    Ok(Node::new(Op::Fold(Fold {
+        input,
+        buckets: Buckets::Whole(whole),
+        function: FoldFunction::Present,
+        arguments: Vec::new(),
+        staleness: Staleness::Skipped,
+        fill: Fill::Absent,
+        drop_name: false,
+    })))
+}
+
+/// What each selection of a sub-query must satisfy; a series belongs to it if it passes one of them.
+pub fn selections(sub: &Checked, resolution: &Resolution) -> Vec<Vec<Matcher>> {
+    match &resolution.series {
+        None => vec![matchers(sub, resolution)],
+        Some(series) => series.clone(),
+    }
+}
+
+fn scan(matchers: Vec<Matcher>, range: TimeRange, tenant: TenantId, integers: bool) -> Scan {
+    Scan {
+        matchers,
+        range,
+        tenant,
+        sorted: true,
+        integers,
+        histograms: false,
+        starts: false,
+        title: None,
+    }
 }
 
 /// The rows of a sub-query over what any of the selections finds in these hours.
@@ -83,17 +127,14 @@ pub fn lower_over(
     };
     let range = folded.as_ref().map_or(hours, |(_, range)| *range);
     let mut scans = selections.into_iter().map(|matchers| {
-        Node::new(Op::Scan(Scan {
-            matchers,
-            range,
-            tenant,
-            sorted: true,
-            // Buckets hold floats, so the exact integers would be read in vain.
-            integers: sub.downsample.is_none(),
-            histograms: false,
-            starts: false,
-            title: None,
-        }))
+        // Buckets hold floats, so the exact integers would be read in vain.
+        let integers = sub.downsample.is_none();
+        let scan = Node::new(Op::Scan(scan(matchers, range, tenant, integers)));
+        if !follows_order(&sub.aggregator) {
+            return scan;
+        }
+        let order = SortOrder::Numbers { names: Vec::new() };
+        Node::new(Op::Sort { input: Box::new(scan), order })
     });
     let mut node = match (scans.next(), scans.next()) {
         (Some(only), None) => only,
@@ -300,8 +341,13 @@ fn aggregate(input: Node, sub: &Checked) -> Node {
     if none || keys.is_empty() {
         return node;
     }
-    let order = SortOrder::Labels { names: keys, descending: false };
-    Node::new(Op::Sort { input: Box::new(node), order })
+    Node::new(Op::Sort { input: Box::new(node), order: SortOrder::Numbers { names: keys } })
+}
+
+/// True where the order of the series shows in the answer.
+fn follows_order(aggregator: &Aggregator) -> bool {
+    aggregator.is_none
+        || matches!(aggregator.reducer, Reducer::First | Reducer::Last | Reducer::Difference)
 }
 
 #[cfg(test)]

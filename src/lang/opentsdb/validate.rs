@@ -27,7 +27,7 @@ pub struct Query {
 pub struct Checked {
     /// As it was given.
     pub query: SubQuery,
-    /// The metric.
+    /// The metric; empty where series are named by numbers.
     pub metric: String,
     /// The aggregator.
     pub aggregator: Aggregator,
@@ -66,6 +66,9 @@ impl Name {
 impl Checked {
     /// The names that must exist, in the order in which the original looks for them.
     pub fn names(&self) -> Result<Vec<Name>, OpenTsdbError> {
+        if !self.query.tsuids.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut names = vec![Name::Metric(self.metric.clone())];
         for filter in &self.query.filters {
             names.push(Name::Key(filter.tagk.clone()));
@@ -122,12 +125,12 @@ fn check(query: SubQuery, use_calendar: bool) -> Result<Checked, OpenTsdbError> 
     let name = name.ok_or_else(|| invalid("Missing the aggregation function"))?;
     let aggregator = aggregator(name)
         .ok_or_else(|| OpenTsdbError::invalid(format!("No such aggregation function: {name}")))?;
-    if !query.tsuids.is_empty() {
-        return Err(invalid("Queries by TSUID are not supported: name the metric"));
+    let by_number = !query.tsuids.is_empty();
+    let metric = query.metric.clone().filter(|metric| !by_number && !metric.is_empty());
+    if metric.is_none() && !by_number {
+        return Err(invalid("Missing the metric or tsuids, provide at least one"));
     }
-    let metric = query.metric.clone().filter(|metric| !metric.is_empty());
-    let metric =
-        metric.ok_or_else(|| invalid("Missing the metric or tsuids, provide at least one"))?;
+    let metric = metric.unwrap_or_default();
     let downsample = query.downsample.as_deref().map(parse_downsample).transpose();
     let mut downsample = downsample.map_err(|error| invalid(&error.to_string()))?;
     if let Some(downsample) = &mut downsample {

@@ -2,18 +2,27 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use lang::opentsdb::Checked;
 use model::ResultSeries;
-use wire::opentsdb::query_json::{push_double, push_integer, push_tags, push_text};
+use wire::opentsdb::query_json::{push_double, push_integer, push_tags, push_text, push_texts};
 
-/// The sub-query as the original prints it. Its numbers for names have no counterpart here.
-pub(super) fn sub_query(sub: &Checked, index: usize) -> Vec<u8> {
+/// The sub-query as the original prints it; `filter_keys` are the numbers of its filters' keys.
+pub(super) fn sub_query(sub: &Checked, index: usize, filter_keys: &[Vec<u8>]) -> Vec<u8> {
     let query = &sub.query;
     let mut out = b"{\"aggregator\":".to_vec();
     push_text(&mut out, query.aggregator.as_deref().unwrap_or_default());
     out.extend_from_slice(b",\"metric\":");
-    push_text(&mut out, &sub.metric);
-    out.extend_from_slice(b",\"tsuids\":null,\"downsample\":");
+    if query.tsuids.is_empty() {
+        push_text(&mut out, &sub.metric);
+        out.extend_from_slice(b",\"tsuids\":null");
+    } else {
+        out.extend_from_slice(b"null,\"tsuids\":");
+        push_texts(&mut out, query.tsuids.iter().map(String::as_str));
+    }
+    out.extend_from_slice(b",\"downsample\":");
     match &query.downsample {
         Some(downsample) => push_text(&mut out, downsample),
         None => out.extend_from_slice(b"null"),
@@ -35,7 +44,13 @@ pub(super) fn sub_query(sub: &Checked, index: usize) -> Vec<u8> {
             out.push(b'}');
         }
     }
-    out.extend_from_slice(b",\"filterTagKs\":null");
+    out.extend_from_slice(b",\"filterTagKs\":");
+    if filter_keys.is_empty() {
+        out.extend_from_slice(b"null");
+    } else {
+        let texts: Vec<String> = filter_keys.iter().map(|key| STANDARD.encode(key)).collect();
+        push_texts(&mut out, texts.iter().map(String::as_str));
+    }
     push_flag(&mut out, "explicitTags", query.explicit_tags);
     push_flag(&mut out, "useFuzzyFilter", true);
     push_flag(&mut out, "preAggregate", query.pre_aggregate);

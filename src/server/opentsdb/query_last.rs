@@ -9,16 +9,17 @@ use lang::opentsdb::OpenTsdbError;
 use lang::opentsdb::metric::parse_series;
 use lang::opentsdb::request::first_object;
 use lang::opentsdb::validate::Name;
-use model::{Hints, METRIC_NAME, Matcher, ResultSeries, Source, SourceError, TenantId, TimeRange};
+use model::{Hints, METRIC_NAME, Matcher, ResultSeries, TenantId, TimeRange};
 use plan::{Node, Op, Plan, Rows, RowsFunction, Scan};
 use serde_json::Value as Json;
 use wire::opentsdb::query_json::{push_double, push_integer, push_tags, push_text};
 
 use super::dispatch::allow;
-use super::names;
 use super::params::{Params, read_body};
 use super::query::begin_item;
+use super::query_names::{exclude_other_keys, first_unknown, series_matchers};
 use super::reply::{Refusal, Reply};
+use super::uids::{from_hex, to_hex};
 use crate::run_query::{run_lookup, run_query};
 use crate::state::State;
 
@@ -64,9 +65,16 @@ pub(super) async fn last(
     }
     let mut out = b"[".to_vec();
     for item in &asked.items {
-        let matchers = matchers(state, item, asked.back_scan > 0).await?;
-        for row in newest(state, matchers, asked.back_scan).await? {
-            write(&mut out, &row, asked.resolve);
+        let Some(matchers) = matchers(state, item, asked.back_scan > 0).await? else { continue };
+        let rows = newest(state, matchers, asked.back_scan).await?;
+        let space = state.uids.of(TenantId::DEFAULT);
+        // Series that came by another protocol get their numbers now, which writes to the disk.
+        let named = run_lookup(state, move |_| {
+            let tsuid = |row: &ResultSeries| space.tsuid(row.labels.view()).unwrap_or_default();
+            Ok(rows.into_iter().map(|row| (to_hex(&tsuid(&row)), row)).collect::<Vec<_>>())
+        });
+        for (tsuid, row) in named.await? {
+            write(&mut out, &tsuid, &row, asked.resolve);
         }
     }
     out.push(b']');
@@ -118,14 +126,17 @@ fn from_json(body: &[u8]) -> Result<Asked, Refusal> {
     Ok(asked)
 }
 
-/// What a series must satisfy; `exact` keeps out those that have further tags.
-async fn matchers(state: &Arc<State>, item: &Item, exact: bool) -> Result<Vec<Matcher>, Refusal> {
+/// What a series must satisfy; `exact` keeps out those that have further tags. `None` where no series
+/// can.
+async fn matchers(
+    state: &Arc<State>,
+    item: &Item,
+    exact: bool,
+) -> Result<Option<Vec<Matcher>>, Refusal> {
+    let space = state.uids.of(TenantId::DEFAULT);
     let (metric, tags) = match item {
         Item::Series(metric, tags) => (metric.clone(), tags.clone()),
-        Item::Tsuid(_) => {
-            let text = "TSUID must not be null and must have a metric and at least one tag pair";
-            return Err(OpenTsdbError::invalid(text).into());
-        }
+        Item::Tsuid(text) => return by_number(state, text).await,
     };
     if exact && tags.is_empty() {
         let text = "Tags cannot be null or empty when getting a TSUID";
@@ -137,31 +148,31 @@ async fn matchers(state: &Arc<State>, item: &Item, exact: bool) -> Result<Vec<Ma
             wanted.push(Name::Key(key.clone()));
             wanted.push(Name::Value { key: key.clone(), value: value.clone() });
         }
-        if let Some(unknown) = names::first_unknown(source, wanted)? {
+        if let Some(unknown) = first_unknown(source, &space, wanted)? {
             return Ok(Err(unknown));
         }
         let mut matchers = vec![Matcher::equal(METRIC_NAME, metric.as_str())];
         let pairs = tags.iter().map(|(key, value)| Matcher::equal(key.as_str(), value.as_str()));
         matchers.extend(pairs);
         if exact {
-            exclude_other_keys(source, &mut matchers, &tags)?;
+            exclude_other_keys(source, &mut matchers)?;
         }
-        Ok(Ok(matchers))
+        Ok(Ok(Some(matchers)))
     });
     Ok(found.await?.map_err(|unknown| unknown.unknown())?)
 }
 
-fn exclude_other_keys(
-    source: &dyn Source,
-    matchers: &mut Vec<Matcher>,
-    tags: &[(String, String)],
-) -> Result<(), SourceError> {
-    let names = source.label_names(TenantId::DEFAULT, matchers, TimeRange::ALL)?;
-    let others = names
-        .into_iter()
-        .filter(|name| name != METRIC_NAME && !tags.iter().any(|(key, _)| key == name));
-    matchers.extend(others.map(|name| Matcher::equal(name.as_str(), "")));
-    Ok(())
+async fn by_number(state: &Arc<State>, text: &str) -> Result<Option<Vec<Matcher>>, Refusal> {
+    let short = || {
+        let text = "TSUID must not be null and must have a metric and at least one tag pair";
+        Refusal::from(OpenTsdbError::invalid(text))
+    };
+    let space = state.uids.of(TenantId::DEFAULT);
+    let tsuid = from_hex(text).ok_or_else(short)?;
+    if space.split(&tsuid).is_none_or(|series| series.tags.is_empty()) {
+        return Err(short());
+    }
+    Ok(run_lookup(state, move |source| series_matchers(source, &space, &tsuid)).await?)
 }
 
 /// The newest point of every series; those without one are left out.
@@ -217,7 +228,7 @@ async fn newest_since(
     Ok(rows)
 }
 
-fn write(out: &mut Vec<u8>, row: &ResultSeries, resolve: bool) {
+fn write(out: &mut Vec<u8>, tsuid: &str, row: &ResultSeries, resolve: bool) {
     let (Some(at_ms), Some(value)) = (row.points.timestamps.last(), row.points.values.last())
     else {
         return;
@@ -241,6 +252,8 @@ fn write(out: &mut Vec<u8>, row: &ResultSeries, resolve: bool) {
         out.extend_from_slice(b",\"tags\":");
         push_tags(out, row.labels.iter().filter(|(name, _)| *name != METRIC_NAME));
     }
+    out.extend_from_slice(b",\"tsuid\":");
+    push_text(out, tsuid);
     out.push(b'}');
 }
 

@@ -37,7 +37,7 @@ pub(super) async fn old_query(
     }
     let mut out = Vec::new();
     rows.iter().flatten().for_each(|row| push_lines(&mut out, row));
-    Ok(([(header::CONTENT_TYPE, "text/plain; charset=UTF-8")], out).into_response())
+    Ok(([(header::CONTENT_TYPE, "text/plain")], out).into_response())
 }
 
 /// The page that sends a browser to the front page with the question behind the `#`.
@@ -46,7 +46,10 @@ fn redirect(raw: &str) -> Response {
     let page = format!(
         "<html></head><meta http-equiv=\"refresh\" content=\"0; url=/#{raw}\"></head></html>"
     );
-    (StatusCode::OK, [(header::CONTENT_TYPE, "text/html; charset=UTF-8")], page).into_response()
+    let kind = (header::CONTENT_TYPE, "text/html; charset=UTF-8".to_owned());
+    // The original gives the place twice, and answers 200 all the same.
+    let headers = [kind, (header::LOCATION, format!("/#{raw}"))];
+    (StatusCode::OK, headers, page).into_response()
 }
 
 /// The rows of every sub-query over all hours that were read, as the original shows them.
