@@ -1,5 +1,6 @@
 //! Graphite: the HTTP API and carbon's listeners.
 
+mod draw;
 mod find;
 mod functions;
 mod params;

@@ -1,5 +1,6 @@
 //! Graphite on the wire: carbon's line and pickle protocols in, the render and find answers out.
 
+pub mod chart;
 pub mod find;
 pub mod json;
 pub mod line;

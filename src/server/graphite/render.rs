@@ -1,6 +1,6 @@
 //! `/render`: targets to series, as data in seven formats or drawn.
 
-mod request;
+pub(super) mod request;
 
 use std::sync::Arc;
 
@@ -18,6 +18,7 @@ use wire::graphite::pack::{MsgPack, Pickle};
 use wire::graphite::render::{self as encode, RenderSeries};
 
 use self::request::{Caching, Format, Request};
+use super::draw;
 use super::params::Params;
 use super::reply::{failure, json, style, typed};
 use crate::run_query::run_query;
@@ -32,7 +33,10 @@ pub(super) async fn render(
     let plan = request.plan(&params)?;
     let output =
         run_query(&state, plan, None, "graphite").await.map_err(|error| failure(&error))?;
-    let response = data(&params, &request, &series(output));
+    let response = match request.format {
+        Format::Png | Format::Svg => draw::answer(&params, &request, output).await?,
+        _ => data(&params, &request, &series(output)),
+    };
     Ok(cached(response, request.caching, state.now_ms()))
 }
 

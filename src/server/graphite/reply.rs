@@ -31,6 +31,11 @@ pub(super) fn typed(content_type: &'static str, body: impl IntoResponse) -> Resp
     response
 }
 
+/// 500, for a mistake of this program.
+pub(super) fn failure_text(error: &dyn std::fmt::Display) -> Response {
+    text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+}
+
 /// Plain text.
 pub(super) fn text(status: StatusCode, body: String) -> Response {
     (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response()

@@ -5,6 +5,7 @@ use lang::graphite::{LowerOptions, lower};
 use model::TenantId;
 use plan::Plan;
 
+use crate::graphite::draw;
 use crate::graphite::params::Params;
 use crate::graphite::reply::{failure, invalid};
 use crate::state::State;
@@ -105,11 +106,9 @@ fn format(params: &Params) -> Result<Format, Response> {
         "rickshaw" => Format::Rickshaw,
         "pickle" => Format::Pickle,
         "msgpack" => Format::MsgPack,
-        _ => {
-            return Err(invalid(&format!(
-                "format {asked:?} is not drawn here; use json, raw or csv"
-            )));
-        }
+        "svg" => Format::Svg,
+        "pdf" => return Err(invalid("format pdf is not written here; use svg or png")),
+        _ => Format::Png,
     })
 }
 
@@ -131,7 +130,10 @@ pub(super) fn options(
     // Digits only; anything else, and 0, counts as not given.
     let points =
         params.get("maxDataPoints").filter(|text| format == Format::Json && !text.is_empty());
-    let max_data_points = points.and_then(|text| text.parse().ok()).filter(|points| *points > 0);
+    let max_data_points = match format {
+        Format::Png | Format::Svg => Some(draw::width(params)?),
+        _ => points.and_then(|text| text.parse().ok()).filter(|points| *points > 0),
+    };
     Ok(LowerOptions {
         from_s,
         until_s,
