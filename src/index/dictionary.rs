@@ -10,6 +10,8 @@
 //! runs over the front-coded table, where each term costs only the bytes in which it differs from
 //! the one before it.
 
+mod nodes;
+
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
 

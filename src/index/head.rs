@@ -5,9 +5,10 @@
 //! pair is in the tail of its name or in exactly one frozen dictionary.
 //!
 //! One lock guards the state and nothing long happens under it: dictionaries are frozen, merged and
-//! searched aside, and large unions take it in steps. Lock order: `maintenance` before `state`.
+//! searched aside, and large unions take it in steps. Lock order: `maintenance` before `state` before `sorted_tail`.
 
 mod maintain;
+mod nodes;
 mod query;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,8 @@ pub struct HeadIndex {
     state: RwLock<State>,
     /// Held while dictionaries are rebuilt or pair numbers are freed.
     maintenance: Mutex<()>,
+    /// See `nodes`; taken with `state` held for reading.
+    sorted_tail: Mutex<Option<Arc<nodes::SortedTail>>>,
 }
 
 #[derive(Debug)]
@@ -52,6 +55,8 @@ struct State {
     tail_len: usize,
     /// How often pair numbers were freed; a search that sees it change begins again.
     purges: u64,
+    /// How often tails were moved into dictionaries.
+    freezes: u64,
     /// True once a series was dropped: postings may then name series that are gone.
     dropped: bool,
     /// The pair numbers of the series being created; kept to save the allocation.
@@ -85,10 +90,15 @@ impl HeadIndex {
             frozen: Vec::new(),
             tail_len: 0,
             purges: 0,
+            freezes: 0,
             dropped: false,
             scratch: PairLists::default(),
         };
-        Self { state: RwLock::new(state), maintenance: Mutex::new(()) }
+        Self {
+            state: RwLock::new(state),
+            maintenance: Mutex::new(()),
+            sorted_tail: Mutex::new(None),
+        }
     }
 
     /// The series with this hash of its packed labels.

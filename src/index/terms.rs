@@ -82,6 +82,38 @@ impl FrozenTerms {
         self.open()?.matching(name, values, &mut |ordinal| out.push(self.pair(ordinal)))
     }
 
+    /// Calls `found` with the nodes of [`Dictionary::nodes`], at most `limit`, whose pairs are `alive`;
+    /// without `check` all are.
+    pub(crate) fn nodes(
+        &self,
+        name: &str,
+        prefix: &str,
+        limit: usize,
+        check: bool,
+        alive: &dyn Fn(u32) -> bool,
+        found: &mut dyn FnMut(&[u8], bool, bool),
+    ) -> Result<(), IndexError> {
+        let dictionary = self.open()?;
+        let (mut count, mut outcome) = (0, Ok(()));
+        dictionary.nodes(name.as_bytes(), prefix.as_bytes(), &mut |text, leaf, branch| {
+            let leaf = leaf.is_some_and(|ordinal| !check || alive(self.pair(ordinal)));
+            let mut branch = branch;
+            if branch && check {
+                let below = [prefix.as_bytes(), text, b"."].concat();
+                match dictionary.values_from(name.as_bytes(), &below, false) {
+                    Ok(mut range) => branch = range.any(|ordinal| alive(self.pair(ordinal))),
+                    Err(error) => outcome = Err(error),
+                }
+            }
+            if leaf || branch {
+                found(text, leaf, branch);
+                count += 1;
+            }
+            count < limit && outcome.is_ok()
+        });
+        outcome
+    }
+
     /// Bytes of memory.
     pub(crate) fn heap_bytes(&self) -> usize {
         self.fst.capacity() + self.table.capacity() + 4 * self.pairs.capacity()

@@ -71,27 +71,31 @@ pub trait Source: Send + Sync {
         limit: usize,
     ) -> Result<Vec<ValueNode>, SourceError> {
         let values = self.label_values(tenant, name, &[], range, prefix, 0)?;
-        let mut nodes: std::collections::BTreeMap<&str, (bool, bool)> = Default::default();
-        for value in &values {
-            let rest = value.strip_prefix(prefix).unwrap_or_default();
-            let (text, branch) = match rest.split_once('.') {
-                Some((text, _)) => (text, true),
-                None => (rest, false),
-            };
-            if limit > 0 && nodes.len() >= limit && !nodes.contains_key(text) {
-                break;
-            }
-            let node = nodes.entry(text).or_default();
-            node.0 |= !branch;
-            node.1 |= branch;
-        }
-        let node = |(text, (leaf, branch)): (&str, (bool, bool))| ValueNode {
-            text: text.to_owned(),
-            leaf,
-            branch,
-        };
-        Ok(nodes.into_iter().map(node).collect())
+        Ok(nodes_of_values(&values, prefix, limit))
     }
+}
+
+/// The nodes of [`Source::value_nodes`] of ascending values that start with `prefix`.
+pub fn nodes_of_values(values: &[String], prefix: &str, limit: usize) -> Vec<ValueNode> {
+    let mut nodes: std::collections::BTreeMap<&str, (bool, bool)> = Default::default();
+    for value in values {
+        let rest = value.strip_prefix(prefix).unwrap_or_default();
+        let (text, branch) = match rest.split_once('.') {
+            Some((text, _)) => (text, true),
+            None => (rest, false),
+        };
+        let node = nodes.entry(text).or_default();
+        node.0 |= !branch;
+        node.1 |= branch;
+    }
+    let node = |(text, (leaf, branch)): (&str, (bool, bool))| ValueNode {
+        text: text.to_owned(),
+        leaf,
+        branch,
+    };
+    // Whether a node branches may show behind values that sort after other nodes.
+    let limit = if limit == 0 { usize::MAX } else { limit };
+    nodes.into_iter().map(node).take(limit).collect()
 }
 
 /// A node of the tree behind [`Source::value_nodes`].

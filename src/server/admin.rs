@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State as Extract;
+use axum::extract::{Request, State as Extract};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -33,7 +33,11 @@ async fn ready(Extract(state): Extract<Arc<State>>) -> Response {
     }
 }
 
-async fn metrics(Extract(state): Extract<Arc<State>>) -> Response {
+/// The page of own metrics; with a `query` the look-up that Graphite serves at the same place.
+async fn metrics(Extract(state): Extract<Arc<State>>, request: Request) -> Response {
+    if request.uri().query().is_some_and(|query| query.contains("query=")) {
+        return crate::graphite::find_at_metrics(state, request).await;
+    }
     let figures = state.status.status();
     state.metrics.series_active.set(figures.series as i64);
     state.metrics.head_samples.set(figures.head_samples as i64);

@@ -103,6 +103,8 @@ pub struct State {
     pub settings: Settings,
     /// Spellings of label sets that remote write has seen.
     pub known_keys: RwLock<KnownKeys>,
+    /// Held while an event of Graphite's gets its number.
+    pub(crate) events_lock: parking_lot::Mutex<()>,
     /// One permit per running query.
     pub query_permits: Semaphore,
     /// When the process started, in milliseconds.
@@ -135,6 +137,7 @@ impl State {
             clock,
             settings,
             known_keys: RwLock::default(),
+            events_lock: parking_lot::Mutex::new(()),
             query_permits,
             started_ms,
             ready,

@@ -16,7 +16,7 @@ use futures::channel::oneshot;
 use futures::future::BoxFuture;
 use model::{
     AppendError, AppendReport, Appender, DeleteError, Documents, Hints, Matcher, Selection,
-    SeriesHasher, Source, SourceError, TenantId, TimeRange, WriteBatch,
+    SeriesHasher, Source, SourceError, TenantId, TimeRange, ValueNode, WriteBatch,
 };
 use parking_lot::{Condvar, Mutex};
 
@@ -343,6 +343,18 @@ impl Source for Engine {
     ) -> Result<Vec<String>, SourceError> {
         self.scope(tenant, range)
             .map_or(Ok(Vec::new()), |scope| scope.label_values(name, matchers, prefix, limit))
+    }
+
+    fn value_nodes(
+        &self,
+        tenant: TenantId,
+        name: &str,
+        range: TimeRange,
+        prefix: &str,
+        limit: usize,
+    ) -> Result<Vec<ValueNode>, SourceError> {
+        self.scope(tenant, range)
+            .map_or(Ok(Vec::new()), |scope| scope.value_nodes(name, prefix, limit))
     }
 }
 

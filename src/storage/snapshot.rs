@@ -4,6 +4,7 @@
 //! several places have a sample of one series at one instant, blocks come before partitions and
 //! older before newer, and the last one wins.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base::metrics::Metrics;
@@ -11,7 +12,7 @@ use hashbrown::HashMap;
 use index::{HeadIndex, SeriesId};
 use model::{
     Hints, Labels, LabelsRef, Matcher, Samples, Selection, SeriesHasher, SourceError, TenantId,
-    TimeRange,
+    TimeRange, ValueNode,
 };
 use roaring::RoaringBitmap;
 
@@ -157,6 +158,34 @@ impl Scope {
             values.truncate(limit);
         }
         Ok(values)
+    }
+
+    /// See [`model::Source::value_nodes`].
+    pub(crate) fn value_nodes(
+        &self,
+        name: &str,
+        prefix: &str,
+        limit: usize,
+    ) -> Result<Vec<ValueNode>, SourceError> {
+        let mut parts = Vec::new();
+        if !self.partitions.is_empty() {
+            let nodes = self.index.value_nodes(name, prefix, limit);
+            parts.push(nodes.map_err(|error| select_error(HEAD_INDEX, error))?);
+        }
+        for block in &self.blocks {
+            parts.push(block.value_nodes(name, prefix, limit)?);
+        }
+        if parts.len() < 2 {
+            return Ok(parts.pop().unwrap_or_default());
+        }
+        let mut nodes: BTreeMap<String, (bool, bool)> = BTreeMap::new();
+        for ValueNode { text, leaf, branch } in parts.into_iter().flatten() {
+            let node = nodes.entry(text).or_default();
+            *node = (node.0 | leaf, node.1 | branch);
+        }
+        let node = |(text, (leaf, branch))| ValueNode { text, leaf, branch };
+        let limit = if limit == 0 { usize::MAX } else { limit };
+        Ok(nodes.into_iter().map(node).take(limit).collect())
     }
 
     fn labels_packed(&self, place: &Place<'_>, out: &mut Vec<u8>) -> Result<(), StorageError> {

@@ -71,6 +71,7 @@ impl HeadIndex {
             name.tail.shrink_to_fit();
         }
         state.tail_len -= count;
+        state.freezes += 1;
         state.frozen.push(frozen);
         Ok(())
     }

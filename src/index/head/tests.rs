@@ -3,11 +3,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use base::rng::Rng;
-use model::label::{LabelError, Labels, LabelsRef, SeriesHasher};
+use model::label::{LabelError, Labels, LabelsRef, METRIC_NAME, SeriesHasher};
 use model::matcher::{Matcher, Pattern, ValueTest};
+use model::nodes_of_values;
 use roaring::RoaringBitmap;
 
 use super::{HeadIndex, SeriesId};
+use crate::SegmentReader;
+use crate::equivalence::segment;
 
 fn labels(index: u64) -> Labels {
     let (host, rack) = (format!("host-{}", index % 3000), format!("r{}", index % 7));
@@ -100,4 +103,43 @@ fn look_ups_find_what_was_created() {
     assert_eq!((packed.as_slice(), ends), (labels(4).as_packed(), vec![packed.len(); 2]));
     assert_eq!(head.largest_values("rack", 1), [("r0".into(), 72)]);
     assert_eq!(head.cardinality().labels[0].name, "host");
+}
+
+#[test]
+fn one_level_of_paths_is_the_same_everywhere() {
+    let (mut rng, hasher) = (Rng::new(23), SeriesHasher::with_seed(1));
+    for round in 0..20 {
+        let head = HeadIndex::new();
+        let mut all: Vec<Labels> = Vec::new();
+        for number in 0..rng.below(200) {
+            let depth = rng.below(4) + 1;
+            let element =
+                |rng: &mut Rng| ["a", "b", "ab", "a-b", "", "\u{e9}", "b0"][rng.below(7) as usize];
+            let path: Vec<&str> = (0..depth).map(|_| element(&mut rng)).collect();
+            let labels = Labels::from_pairs([(METRIC_NAME, path.join(".").as_str())]);
+            head.insert(hasher.hash(labels.as_packed()), labels.view()).unwrap();
+            all.push(labels);
+            if number == 100 {
+                head.freeze_all().unwrap();
+            }
+        }
+        if round % 2 == 1 && !all.is_empty() {
+            // Half of the series go, and some of their pairs with them.
+            let keep: RoaringBitmap = (0..head.series_end()).filter(|id| id % 2 == 0).collect();
+            head.retain(&keep).unwrap();
+        }
+        let sorted: std::collections::BTreeSet<Labels> = all.iter().cloned().collect();
+        let bytes = segment(&sorted);
+        let segment = SegmentReader::open(&bytes[..]).unwrap();
+        for prefix in ["", "a", "a.", "a.b", "b.", ".", "ab.a.", "x"] {
+            let values = head.label_values(METRIC_NAME, &[], prefix, 0).unwrap();
+            for limit in [0, 1, 3] {
+                let got = head.value_nodes(METRIC_NAME, prefix, limit).unwrap();
+                assert_eq!(got, nodes_of_values(&values, prefix, limit), "{prefix} {limit}");
+                let values = segment.label_values(METRIC_NAME, &[], prefix, 0).unwrap();
+                let got = segment.value_nodes(METRIC_NAME, prefix, limit).unwrap();
+                assert_eq!(got, nodes_of_values(&values, prefix, limit), "{prefix} {limit}");
+            }
+        }
+    }
 }

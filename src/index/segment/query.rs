@@ -1,6 +1,7 @@
 //! Reading a segment by matchers.
 
 use hashbrown::HashSet;
+use model::ValueNode;
 use model::label::METRIC_NAME;
 use model::matcher::Matcher;
 use roaring::RoaringBitmap;
@@ -70,6 +71,24 @@ impl<B: AsRef<[u8]> + Send + Sync> SegmentReader<B> {
         values.sort_unstable();
         values.truncate(limit);
         Ok(values)
+    }
+
+    /// One level of the tree that the values of `name` form, as in [`model::Source::value_nodes`].
+    pub fn value_nodes(
+        &self,
+        name: &str,
+        prefix: &str,
+        limit: usize,
+    ) -> Result<Vec<ValueNode>, IndexError> {
+        let mut nodes = Vec::new();
+        let visit = &mut |text: &[u8], leaf: Option<u32>, branch| {
+            if let Ok(text) = std::str::from_utf8(text) {
+                nodes.push(ValueNode { text: text.to_owned(), leaf: leaf.is_some(), branch });
+            }
+            limit == 0 || nodes.len() < limit
+        };
+        self.dictionary()?.nodes(name.as_bytes(), prefix.as_bytes(), visit);
+        Ok(nodes)
     }
 
     fn values_of_terms(

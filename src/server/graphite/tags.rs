@@ -1,25 +1,22 @@
-//! The tag endpoints. The index is that of all series, so nothing has to be registered; registering
-//! answers the canonical path and stores nothing.
+//! The tag endpoints. The index is that of all series, so nothing has to be registered; what is
+//! registered all the same is kept until it has samples.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Path, State as Extract};
 use axum::http::StatusCode;
 use axum::response::Response;
 use lang::graphite::tagspec::{self, label_of, prefix_pattern, tag_of};
-use model::identity::flat_name;
-use model::{Hints, Matcher, Pattern, Source, SourceError, TenantId, TimeRange, ValueTest};
+use model::{Matcher, Pattern, SourceError, TenantId, TimeRange};
 use wire::graphite::json::Writer;
 use wire::graphite::path::canonical;
 
 use super::params::Params;
-use super::reply::{json, json_error, json_failure, style};
+use super::registered::{self, Directory};
+use super::reply::{failure_text, json, json_error, json_failure, style};
 use crate::run_query::{QueryError, run_lookup};
 use crate::state::State;
 
-/// Series that one answer may list or count.
-const SERIES_MAX: usize = 1_000_000;
 /// Completions where the request names no limit.
 const COMPLETIONS: usize = 100;
 
@@ -52,9 +49,12 @@ fn matchers(params: &Params) -> Result<Vec<Matcher>, Response> {
 
 async fn look<T: Send + 'static>(
     state: &Arc<State>,
-    lookup: impl FnOnce(&dyn Source) -> Result<T, SourceError> + Send + 'static,
+    lookup: impl FnOnce(&Directory<'_>) -> Result<T, SourceError> + Send + 'static,
 ) -> Result<T, Response> {
-    run_lookup(state, lookup).await.map_err(|error: QueryError| json_failure(&error))
+    let documents = Arc::clone(&state.documents);
+    run_lookup(state, move |source| lookup(&Directory::new(source, &*documents)))
+        .await
+        .map_err(|error: QueryError| json_failure(&error))
 }
 
 fn texts(params: &Params, items: &[String]) -> Response {
@@ -65,8 +65,8 @@ fn texts(params: &Params, items: &[String]) -> Response {
 }
 
 /// Names of all tags on series that pass; sorted as tags.
-fn tag_names(source: &dyn Source, matchers: &[Matcher]) -> Result<Vec<String>, SourceError> {
-    let labels = source.label_names(TenantId::DEFAULT, matchers, TimeRange::ALL)?;
+fn tag_names(directory: &Directory<'_>, matchers: &[Matcher]) -> Result<Vec<String>, SourceError> {
+    let labels = directory.names(matchers)?;
     let mut tags: Vec<String> = labels.iter().map(|label| tag_of(label).to_owned()).collect();
     tags.sort_unstable();
     Ok(tags)
@@ -75,7 +75,7 @@ fn tag_names(source: &dyn Source, matchers: &[Matcher]) -> Result<Vec<String>, S
 /// `/tags`
 pub(super) async fn names(Extract(state): Extract<Arc<State>>, params: Params) -> Answer {
     let (filter, limit) = (filter(&params)?, limit(&params, usize::MAX)?);
-    let mut tags = look(&state, |source| tag_names(source, &[])).await?;
+    let mut tags = look(&state, |directory| tag_names(directory, &[])).await?;
     tags.retain(|tag| filter.as_ref().is_none_or(|filter| filter.is_match(tag)));
     tags.truncate(limit);
     let style = style(&params);
@@ -99,7 +99,7 @@ pub(super) async fn values(
 ) -> Answer {
     let (filter, limit) = (filter(&params)?, limit(&params, usize::MAX)?);
     let label = label_of(&tag).to_owned();
-    let counts = look(&state, move |source| count_values(source, &label)).await?;
+    let counts = look(&state, move |directory| directory.counts(&label)).await?;
     let style = style(&params);
     let mut body = Writer::new(style);
     if counts.is_empty() {
@@ -125,44 +125,14 @@ pub(super) async fn values(
     Ok(json(&params, style, body.finish()))
 }
 
-fn count_values(source: &dyn Source, label: &str) -> Result<BTreeMap<String, i64>, SourceError> {
-    let there = [Matcher::new(label, ValueTest::NotEqual(String::new()))];
-    let mut counts = BTreeMap::new();
-    let hints = Hints { labels_only: true, ..Hints::default() };
-    let selection = source.select(&there, TimeRange::ALL, &hints)?;
-    check_count(selection.len())?;
-    for index in 0..selection.len() {
-        if let Some(value) = selection.labels(index).get(label) {
-            *counts.entry(value.to_owned()).or_insert(0) += 1;
-        }
-    }
-    Ok(counts)
-}
-
-fn check_count(series: usize) -> Result<(), SourceError> {
-    if series <= SERIES_MAX {
-        return Ok(());
-    }
-    let message = format!("{series} series match, at most {SERIES_MAX} are listed");
-    Err(SourceError::TooLarge { message })
-}
-
 /// `/tags/findSeries`
 pub(super) async fn find_series(Extract(state): Extract<Arc<State>>, params: Params) -> Answer {
     if params.all("expr").is_empty() {
         return Err(bad_request("no tag expressions specified"));
     }
     let matchers = matchers(&params)?;
-    let names = look(&state, move |source| {
-        let hints = Hints { labels_only: true, ..Hints::default() };
-        let selection = source.select(&matchers, TimeRange::ALL, &hints)?;
-        check_count(selection.len())?;
-        let name = |index| flat_name(&selection.labels(index));
-        let mut names: Vec<String> = (0..selection.len()).map(name).collect();
-        names.sort_unstable();
-        Ok(names)
-    })
-    .await?;
+    let names = look(&state, move |directory| directory.series(&matchers)).await?;
+    let names: Vec<String> = names.into_iter().collect();
     Ok(texts(&params, &names))
 }
 
@@ -174,7 +144,7 @@ pub(super) async fn complete_names(Extract(state): Extract<Arc<State>>, params: 
     let used: Vec<String> =
         matchers.iter().map(|matcher| tag_of(&matcher.name).to_owned()).collect();
     let prefix = params.get("tagPrefix").unwrap_or_default().to_owned();
-    let mut tags = look(&state, move |source| tag_names(source, &matchers)).await?;
+    let mut tags = look(&state, move |directory| tag_names(directory, &matchers)).await?;
     tags.retain(|tag| tag.starts_with(&prefix) && !used.contains(tag));
     tags.truncate(limit);
     Ok(texts(&params, &tags))
@@ -193,33 +163,74 @@ pub(super) async fn complete_values(Extract(state): Extract<Arc<State>>, params:
     if limit == 0 {
         return Ok(texts(&params, &[]));
     }
-    let values = look(&state, move |source| {
-        let wanted = if limit == usize::MAX { 0 } else { limit };
-        let all = TimeRange::ALL;
-        source.label_values(TenantId::DEFAULT, &label, &matchers, all, &prefix, wanted)
-    })
-    .await?;
+    let wanted = if limit == usize::MAX { 0 } else { limit };
+    let values =
+        look(&state, move |directory| directory.values(&label, &matchers, &prefix, wanted));
+    let values = values.await?;
     Ok(texts(&params, &values))
 }
 
+/// The canonical spellings of paths.
+fn canonical_all(paths: Vec<&str>) -> Result<Vec<String>, Response> {
+    let canonical =
+        |path: &str| canonical(path).map_err(|error| bad_request(&format!("{path}: {error}")));
+    paths.into_iter().map(canonical).collect()
+}
+
+async fn register(state: &Arc<State>, paths: &[String]) -> Result<(), Response> {
+    let (documents, paths) = (Arc::clone(&state.documents), paths.to_vec());
+    let kept = run_lookup(state, move |source| registered::register(source, &*documents, &paths));
+    let kept = kept.await.map_err(|error| json_failure(&error))?;
+    kept.map_err(|error| json_failure(&error))
+}
+
 /// `/tags/tagSeries`: the canonical path.
-pub(super) async fn tag_series(params: Params) -> Answer {
+pub(super) async fn tag_series(Extract(state): Extract<Arc<State>>, params: Params) -> Answer {
     let path = params.get("path").ok_or_else(|| bad_request("no path specified"))?;
-    let path = canonical(path).map_err(|error| bad_request(&format!("{path}: {error}")))?;
+    let paths = canonical_all(vec![path])?;
+    register(&state, &paths).await?;
     let style = style(&params);
     let mut body = Writer::new(style);
-    body.text(&path);
+    paths.iter().for_each(|path| body.text(path));
     Ok(json(&params, style, body.finish()))
 }
 
 /// `/tags/tagMultiSeries`: the canonical paths, in order.
-pub(super) async fn tag_multi_series(params: Params) -> Answer {
+pub(super) async fn tag_multi_series(
+    Extract(state): Extract<Arc<State>>,
+    params: Params,
+) -> Answer {
     let paths = params.all("path");
     if paths.is_empty() {
         return Err(bad_request("no paths specified"));
     }
-    let canonical =
-        |path: &str| canonical(path).map_err(|error| bad_request(&format!("{path}: {error}")));
-    let paths: Vec<String> = paths.into_iter().map(canonical).collect::<Result<_, _>>()?;
+    let paths = canonical_all(paths)?;
+    register(&state, &paths).await?;
     Ok(texts(&params, &paths))
+}
+
+/// `/tags/delSeries`: series are gone, announced ones and stored ones with their samples.
+pub(super) async fn delete_series(Extract(state): Extract<Arc<State>>, params: Params) -> Answer {
+    let paths = params.all("path");
+    if paths.is_empty() {
+        return Err(bad_request("no path specified"));
+    }
+    let paths = canonical_all(paths)?;
+    let deleted = tokio::task::spawn_blocking(move || delete(&state, &paths)).await;
+    deleted.map_err(|error| failure_text(&error))??;
+    let style = style(&params);
+    Ok(json(&params, style, "true".to_owned()))
+}
+
+fn delete(state: &State, paths: &[String]) -> Result<(), Response> {
+    registered::forget(&*state.documents, paths).map_err(|error| json_failure(&error))?;
+    for path in paths {
+        let stored = registered::stored(&*state.source, path);
+        if let Some(matchers) = stored.map_err(|error| json_failure(&error))? {
+            let tenant = TenantId::DEFAULT;
+            let deleted = state.appender.delete(tenant, &matchers, TimeRange::ALL);
+            deleted.map_err(|error| json_failure(&error))?;
+        }
+    }
+    Ok(())
 }

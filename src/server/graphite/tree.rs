@@ -1,7 +1,7 @@
 //! The tree of paths, walked element by element, so that only the branches asked for are touched.
 
 use lang::graphite::glob::{element_regex, is_literal};
-use model::{METRIC_NAME, Matcher, Pattern, Source, SourceError, TenantId, TimeRange};
+use model::{METRIC_NAME, Pattern, Source, SourceError, TenantId, TimeRange};
 use wire::graphite::find::FoundNode;
 
 /// Nodes that one walk may visit.
@@ -85,14 +85,11 @@ impl Walk<'_> {
     /// The node of exactly this name.
     fn exactly(&self, prefix: &str, name: &str) -> Result<Child, SourceError> {
         let path = format!("{prefix}{name}");
-        let any = |matchers: &[Matcher], prefix: &str| -> Result<bool, SourceError> {
-            let tenant = TenantId::DEFAULT;
-            let values =
-                self.source.label_values(tenant, METRIC_NAME, matchers, self.range, prefix, 1)?;
-            Ok(!values.is_empty())
-        };
-        let leaf = any(&[Matcher::equal(METRIC_NAME, &path)], &path)?;
-        let branch = any(&[], &format!("{path}."))?;
+        let nodes =
+            self.source.value_nodes(TenantId::DEFAULT, METRIC_NAME, self.range, &path, 1)?;
+        // The first one is the shortest: the path itself, if it is there.
+        let node = nodes.first().filter(|node| node.text.is_empty());
+        let (leaf, branch) = node.map_or((false, false), |node| (node.leaf, node.branch));
         Ok((name.to_owned(), leaf, branch))
     }
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use base::frame::checksum;
 use index::{SegmentReader, SeriesCursor};
-use model::{LabelsRef, Matcher, SourceError, TenantId, TimeRange};
+use model::{LabelsRef, Matcher, SourceError, TenantId, TimeRange, ValueNode, nodes_of_values};
 use roaring::RoaringBitmap;
 
 use crate::block::meta::BlockMeta;
@@ -203,6 +203,21 @@ impl Block {
         index
             .label_values(name, matchers, prefix, limit)
             .map_err(|error| select_error(index_name, error))
+    }
+
+    /// One level of the tree of a label's values, as in [`model::Source::value_nodes`].
+    pub(crate) fn value_nodes(
+        &self,
+        name: &str,
+        prefix: &str,
+        limit: usize,
+    ) -> Result<Vec<ValueNode>, SourceError> {
+        if self.whole_deletes().next().is_some() {
+            let values = self.label_values(name, &[], prefix, 0)?;
+            return Ok(nodes_of_values(&values, prefix, limit));
+        }
+        let Parts { index, index_name, .. } = self.parts()?;
+        index.value_nodes(name, prefix, limit).map_err(|error| select_error(index_name, error))
     }
 
     /// Goes over all series in label order.
