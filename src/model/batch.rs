@@ -38,8 +38,9 @@ pub struct Row {
     pub is_raw: bool,
 }
 
-/// Turns the sender's spelling of a label set, known to be a valid one, into packed labels.
-pub type UnpackKey = fn(raw: &[u8], packed: &mut Vec<u8>);
+/// Turns the sender's spelling of a label set, known to be a valid one, into packed labels; `shared`
+/// is what the decoder put into [`WriteBatch::shared_mut`].
+pub type UnpackKey = fn(raw: &[u8], shared: &[u8], packed: &mut Vec<u8>);
 
 /// Rows of samples on their way into the store.
 #[derive(Clone, Debug)]
@@ -59,6 +60,8 @@ pub struct WriteBatch {
     sorted: bool,
     scratch: Vec<u8>,
     unpack: Option<UnpackKey>,
+    /// What the spellings of all raw rows refer to.
+    shared: Vec<u8>,
 }
 
 impl WriteBatch {
@@ -77,6 +80,7 @@ impl WriteBatch {
             sorted: true,
             scratch: Vec::new(),
             unpack: None,
+            shared: Vec::new(),
         }
     }
 
@@ -88,6 +92,7 @@ impl WriteBatch {
         self.values.clear();
         self.blobs.clear();
         self.starts.clear();
+        self.shared.clear();
         self.pairs.clear();
         self.sorted = true;
     }
@@ -115,7 +120,7 @@ impl WriteBatch {
     /// Estimated bytes of the batch's content.
     pub fn bytes(&self) -> usize {
         let samples = (self.timestamps.len() * 2 + self.starts.len()) * 8 + self.blobs.len();
-        self.keys.len() + samples + self.rows.len() * size_of::<Row>()
+        self.keys.len() + self.shared.len() + samples + self.rows.len() * size_of::<Row>()
     }
 
     /// The hasher of label sets, and of whatever else a decoder wants to recognise.
@@ -185,6 +190,12 @@ impl WriteBatch {
         }
     }
 
+    /// What the spellings of raw rows refer to, in a form of the decoder's own: empty, to be filled.
+    pub fn shared_mut(&mut self) -> &mut Vec<u8> {
+        self.shared.clear();
+        &mut self.shared
+    }
+
     /// Makes labels of the key of row `index`, where it is raw.
     pub fn unpack(&mut self, index: usize) {
         let Some((row, unpack)) = self.rows.get_mut(index).zip(self.unpack) else {
@@ -195,7 +206,8 @@ impl WriteBatch {
         }
         let start = row.key_offset as usize;
         self.scratch.clear();
-        unpack(&self.keys[start..start + row.key_bytes as usize], &mut self.scratch);
+        let raw = &self.keys[start..start + row.key_bytes as usize];
+        unpack(raw, &self.shared, &mut self.scratch);
         row.key_offset = self.keys.len() as u32;
         row.key_bytes = self.scratch.len() as u32;
         row.is_raw = false;
@@ -333,7 +345,11 @@ impl WriteBatch {
 
     /// Drops the open row with its labels and samples.
     pub fn abandon_row(&mut self) {
-        if let Some(row) = self.rows.pop() {
+        if let Some(mut row) = self.rows.pop() {
+            // Samples of several kinds are several rows of one key.
+            while let Some(same) = self.rows.pop_if(|same| same.key_offset == row.key_offset) {
+                row = same;
+            }
             self.keys.truncate(row.key_offset as usize);
             self.timestamps.truncate(row.first_sample as usize);
             self.values.truncate(row.first_sample as usize);

@@ -9,11 +9,14 @@ use std::sync::Arc;
 
 mod bytes;
 mod check;
+mod layout;
 mod reset;
+mod resolution;
 pub mod testing;
 
 pub use bytes::{BadHistogram, decode, encode, hint_of, set_hint};
 pub use check::{BUCKETS_MAX, HistogramError};
+pub use layout::Bucket;
 
 /// The schema of buckets whose bounds are listed in [`Histogram::bounds`].
 pub const CUSTOM_SCHEMA: i32 = -53;

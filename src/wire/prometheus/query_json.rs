@@ -1,6 +1,6 @@
 //! Bodies of the query API: the envelope, vectors, matrices, scalars, lists of names.
 
-use model::{Labels, Points, ResultSeries};
+use model::{Histogram, Labels, Points, ResultSeries};
 
 use super::number::{write_timestamp, write_value};
 
@@ -64,6 +64,38 @@ fn write_point(out: &mut Vec<u8>, timestamp_ms: i64, value: f64) {
     out.extend_from_slice(b"\"]");
 }
 
+fn write_histogram_point(out: &mut Vec<u8>, timestamp_ms: i64, histogram: &Histogram) {
+    out.push(b'[');
+    write_timestamp(out, timestamp_ms);
+    out.extend_from_slice(b",{\"count\":\"");
+    write_value(out, histogram.count);
+    out.extend_from_slice(b"\",\"sum\":\"");
+    write_value(out, histogram.sum);
+    out.push(b'"');
+    let mut is_first = true;
+    for bucket in histogram.all_buckets().iter().filter(|bucket| bucket.count != 0.0) {
+        out.extend_from_slice(if is_first { b",\"buckets\":[[" } else { b",[" });
+        is_first = false;
+        // 0 is (], 1 is [), 2 is (), 3 is [].
+        out.push(match (bucket.lower_inclusive, bucket.upper_inclusive) {
+            (false, true) => b'0',
+            (true, false) => b'1',
+            (false, false) => b'2',
+            (true, true) => b'3',
+        });
+        for value in [bucket.lower, bucket.upper, bucket.count] {
+            out.extend_from_slice(b",\"");
+            write_value(out, value);
+            out.push(b'"');
+        }
+        out.push(b']');
+    }
+    if !is_first {
+        out.push(b']');
+    }
+    out.extend_from_slice(b"}]");
+}
+
 /// The `data` of a vector: the single point of each series.
 pub fn vector(series: &[ResultSeries]) -> Vec<u8> {
     let mut out = Vec::with_capacity(64 + series.len() * 160);
@@ -71,8 +103,14 @@ pub fn vector(series: &[ResultSeries]) -> Vec<u8> {
     write_list(&mut out, series, |out, one| {
         out.extend_from_slice(b"{\"metric\":");
         write_labels(out, &one.labels);
-        out.extend_from_slice(b",\"value\":");
         let points = &one.points;
+        if let Some((at, histogram)) = histograms(points).next() {
+            out.extend_from_slice(b",\"histogram\":");
+            write_histogram_point(out, at, histogram);
+            out.push(b'}');
+            return;
+        }
+        out.extend_from_slice(b",\"value\":");
         match (points.timestamps.first(), points.values.first()) {
             (Some(&at), Some(&value)) => write_point(out, at, value),
             _ => out.extend_from_slice(b"[]"),
@@ -83,6 +121,12 @@ pub fn vector(series: &[ResultSeries]) -> Vec<u8> {
     out
 }
 
+/// The points that are histograms.
+fn histograms(points: &Points) -> impl Iterator<Item = (i64, &Histogram)> {
+    let all = points.timestamps.iter().zip(&points.histograms);
+    all.filter_map(|(at, histogram)| histogram.as_deref().map(|histogram| (*at, histogram)))
+}
+
 /// The `data` of a matrix: all points of each series.
 pub fn matrix(series: &[ResultSeries]) -> Vec<u8> {
     let points: usize = series.iter().map(|one| one.points.values.len()).sum();
@@ -91,15 +135,29 @@ pub fn matrix(series: &[ResultSeries]) -> Vec<u8> {
     write_list(&mut out, series, |out, one| {
         out.extend_from_slice(b"{\"metric\":");
         write_labels(out, &one.labels);
-        out.extend_from_slice(b",\"values\":[");
         let points = &one.points;
+        let is_number = |index| points.histograms.get(index).is_none_or(Option::is_none);
+        let mut separator: &[u8] = b",\"values\":[";
         for (index, (&at, &value)) in points.timestamps.iter().zip(&points.values).enumerate() {
-            if index > 0 {
-                out.push(b',');
+            if is_number(index) {
+                out.extend_from_slice(separator);
+                write_point(out, at, value);
+                separator = b",";
             }
-            write_point(out, at, value);
         }
-        out.extend_from_slice(b"]}");
+        if separator == b"," {
+            out.push(b']');
+        }
+        separator = b",\"histograms\":[";
+        for (at, histogram) in histograms(points) {
+            out.extend_from_slice(separator);
+            write_histogram_point(out, at, histogram);
+            separator = b",";
+        }
+        if separator == b"," {
+            out.push(b']');
+        }
+        out.push(b'}');
     });
     out.push(b'}');
     out
@@ -192,6 +250,8 @@ pub fn failure(error_type: &str, error: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use model::{BucketSpan, HistogramBuckets};
+
     use super::*;
 
     fn series() -> ResultSeries {
@@ -207,6 +267,46 @@ mod tests {
                 histograms: vec![],
             },
         }
+    }
+
+    #[test]
+    fn histograms_have_prometheus_shapes() {
+        let buckets = |offset, counts: &[f64]| HistogramBuckets {
+            spans: vec![BucketSpan { offset, length: counts.len() as u32 }],
+            counts: counts.to_vec(),
+        };
+        let histogram = Histogram {
+            zero_threshold: 0.001,
+            zero_count: 2.0,
+            count: 10.0,
+            sum: 18.4,
+            positive: buckets(0, &[1.0, 0.0, 3.0]),
+            negative: buckets(1, &[4.0]),
+            ..Histogram::default()
+        };
+        let custom = Histogram {
+            schema: -53,
+            count: 3.0,
+            positive: buckets(0, &[1.0, 2.0]),
+            bounds: [5.0].into(),
+            ..Histogram::default()
+        };
+        let shown = |histogram: Histogram| {
+            let mut one = series();
+            one.points.histograms = vec![None, Some(histogram.into())];
+            let text = String::from_utf8(matrix(&[one])).unwrap();
+            let start = text.find("\"values\"").unwrap();
+            text[start..].to_owned()
+        };
+        // Shapes of the specification's section "Result data".
+        assert_eq!(
+            shown(histogram),
+            r#""values":[[1435781451.781,"1"]],"histograms":[[1435781466.781,{"count":"10","sum":"18.4","buckets":[[1,"-2","-1","4"],[3,"-0.001","0.001","2"],[0,"0.5","1","1"],[0,"2","4","3"]]}]]}]}"#
+        );
+        assert_eq!(
+            shown(custom),
+            r#""values":[[1435781451.781,"1"]],"histograms":[[1435781466.781,{"count":"3","sum":"0","buckets":[[3,"-Inf","5","1"],[0,"5","+Inf","2"]]}]]}]}"#
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Remote write 1.0: a snappy block of protobuf to a [`WriteBatch`].
+//! Remote write 1.0: a snappy block of protobuf to a [`WriteBatch`]. `v2` is the other version.
 //!
 //! The decoder walks the message on borrowed bytes. A sender spells a series alike every time, so the
 //! bytes of its labels as a whole are looked up in a [`KnownKeys`] first: a known series costs one hash
@@ -12,9 +12,16 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::io::Read as _;
 
 use base::limits::{REMOTE_WRITE_BYTES_MAX, SAMPLES_PER_REQUEST_MAX};
-use model::{LabelsRef, SeriesHasher, TenantId, WriteBatch};
+use model::{LabelsRef, SampleKind, SeriesHasher, TenantId, WriteBatch};
+
+pub mod histogram;
+pub mod v2;
+
+use self::histogram::TimedHistogram;
+use super::protobuf::{BadMessage, FIXED_64, LENGTH_DELIMITED, Reader, VARINT};
 
 /// A request that cannot be taken as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,21 +37,22 @@ pub enum RemoteWriteError {
         /// [`REMOTE_WRITE_BYTES_MAX`].
         max: usize,
     },
+    /// The body is not a zstd frame.
+    #[error("cannot decompress the body: {0}")]
+    Zstd(String),
     /// The message is cut off or not protobuf.
-    #[error("cannot decode the message: {what} at byte {offset}")]
-    Protobuf {
-        /// What was being read.
-        what: &'static str,
-        /// Where, in the decompressed body.
-        offset: usize,
-    },
+    #[error(transparent)]
+    Protobuf(#[from] BadMessage),
+    /// The first symbol must be the empty text, and there must be one.
+    #[error("symbols must start with the empty one")]
+    Symbols,
     /// More samples than [`SAMPLES_PER_REQUEST_MAX`].
     #[error("request has more than {SAMPLES_PER_REQUEST_MAX} samples")]
     TooManySamples,
 }
 
 /// What a request held beside the rows that are now in the batch.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Decoded {
     /// Samples put into the batch.
     pub samples: usize,
@@ -52,10 +60,63 @@ pub struct Decoded {
     pub dropped_series: usize,
     /// Why the first of them was left out.
     pub first_drop: Option<String>,
-    /// Native histograms, which this version does not store.
+    /// Native histograms among the samples.
     pub histograms: usize,
+    /// What the sender has to hear of: histograms that break a rule and, in version 2, series that
+    /// do. Of many the first [`FAULTS_MAX`].
+    pub faults: Vec<String>,
+    /// How many there are in all.
+    pub fault_count: usize,
+    /// Exemplars with the packed labels of their series.
+    pub exemplars: Vec<SeriesExemplar>,
+    /// What was said of metric families.
+    pub metadata: Vec<Metadata>,
     /// For [`KnownKeys::learn`].
     pub learned: Vec<(u128, u128)>,
+}
+
+/// Faults that are told one by one.
+pub const FAULTS_MAX: usize = 10;
+
+impl Decoded {
+    fn count(&mut self, batch: &WriteBatch) {
+        self.samples = batch.sample_count();
+        let histograms = batch.rows().iter().filter(|row| row.kind == SampleKind::Histogram);
+        self.histograms = histograms.map(|row| row.sample_count as usize).sum();
+    }
+
+    fn fault(&mut self, text: impl FnOnce() -> String) {
+        self.fault_count += 1;
+        if self.faults.len() < FAULTS_MAX {
+            self.faults.push(text());
+        }
+    }
+}
+
+/// An exemplar and the series it belongs to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeriesExemplar {
+    /// Packed labels of the series, which nobody has validated yet.
+    pub series: Vec<u8>,
+    /// Packed labels of the exemplar, likewise.
+    pub labels: Vec<u8>,
+    /// Its value.
+    pub value: f64,
+    /// When it was taken, in milliseconds.
+    pub timestamp_ms: i64,
+}
+
+/// What a sender says of a metric family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    /// Name of the family.
+    pub family: String,
+    /// The number of its type in the protocol, 0 to 7.
+    pub kind: u8,
+    /// What it means.
+    pub help: String,
+    /// Its unit.
+    pub unit: String,
 }
 
 /// Label sets that were seen before: the hash of their spelling in a message to the hash of the set.
@@ -95,11 +156,11 @@ impl Hasher for AlreadyHashed {
 }
 
 /// Packs a run of label fields that decoded before.
-fn unpack_labels(raw: &[u8], packed: &mut Vec<u8>) {
+fn unpack_labels(raw: &[u8], _shared: &[u8], packed: &mut Vec<u8>) {
     let mut batch = WriteBatch::new(TenantId::DEFAULT, SeriesHasher::with_seed(0));
     batch.begin_row();
     let (mut named, mut problem) = (false, None);
-    let mut reader = Reader { bytes: raw, position: 0 };
+    let mut reader = Reader::new(raw);
     while let Ok(Some((1, LENGTH_DELIMITED))) = reader.tag("a label") {
         let Ok(field) = reader.nested("a label") else {
             break;
@@ -131,6 +192,17 @@ pub fn decompress(body: &[u8], out: &mut Vec<u8>) -> Result<(), RemoteWriteError
     Ok(())
 }
 
+/// Decompresses a zstd frame into `out`, refusing what is too large while it inflates.
+pub fn decompress_zstd(body: &[u8], out: &mut Vec<u8>) -> Result<(), RemoteWriteError> {
+    let zstd = |error: std::io::Error| RemoteWriteError::Zstd(error.to_string());
+    let decoder = zstd::stream::read::Decoder::new(body).map_err(zstd)?;
+    let read = decoder.take(REMOTE_WRITE_BYTES_MAX as u64 + 1).read_to_end(out).map_err(zstd)?;
+    if read > REMOTE_WRITE_BYTES_MAX {
+        return Err(RemoteWriteError::TooLarge { got: read, max: REMOTE_WRITE_BYTES_MAX });
+    }
+    Ok(())
+}
+
 /// Appends the series of a decompressed `WriteRequest` to `batch`. On `Err` the batch holds a part
 /// of the request and must not be stored.
 pub fn decode(
@@ -139,12 +211,16 @@ pub fn decode(
     batch: &mut WriteBatch,
 ) -> Result<Decoded, RemoteWriteError> {
     let mut decoded = Decoded::default();
-    let mut reader = Reader { bytes: message, position: 0 };
+    let mut reader = Reader::new(message);
     while let Some((field, wire)) = reader.tag("a field of the request")? {
         match (field, wire) {
             (1, LENGTH_DELIMITED) => {
                 let series = reader.nested("a time series")?;
                 time_series(series, known, batch, &mut decoded)?;
+            }
+            (3, LENGTH_DELIMITED) => {
+                let metadata = metadata(reader.nested("metadata")?)?;
+                decoded.metadata.extend(metadata);
             }
             _ => reader.skip(wire, "a field of the request")?,
         }
@@ -152,7 +228,7 @@ pub fn decode(
             return Err(RemoteWriteError::TooManySamples);
         }
     }
-    decoded.samples = batch.sample_count();
+    decoded.count(batch);
     Ok(decoded)
 }
 
@@ -169,10 +245,14 @@ fn time_series(
     {
         batch.begin_known_row(raw, *hash, unpack_labels);
         let samples = Reader { bytes: reader.bytes, position: raw.len() };
-        if known_series(samples, batch, decoded)? {
+        let (exemplars, faults) = (decoded.exemplars.len(), decoded.fault_count);
+        if known_series(samples, raw, batch, decoded)? {
             return Ok(());
         }
         batch.abandon_row();
+        decoded.exemplars.truncate(exemplars);
+        decoded.faults.truncate(faults);
+        decoded.fault_count = faults;
     }
     let rows = batch.rows().len();
     new_series(reader, batch, decoded)?;
@@ -202,6 +282,7 @@ fn leading_labels<'a>(reader: &Reader<'a>) -> &'a [u8] {
 #[inline]
 fn known_series(
     mut reader: Reader<'_>,
+    raw: &[u8],
     batch: &mut WriteBatch,
     decoded: &mut Decoded,
 ) -> Result<bool, RemoteWriteError> {
@@ -214,9 +295,12 @@ fn known_series(
                 batch.push_float(timestamp_ms, value);
                 has_samples = true;
             }
+            (3, LENGTH_DELIMITED) => {
+                let exemplar = reader.nested("an exemplar")?;
+                push_exemplar(raw, exemplar, decoded)?;
+            }
             (4, LENGTH_DELIMITED) => {
-                reader.nested("a histogram")?;
-                decoded.histograms += 1;
+                has_samples |= push_histogram(reader.nested("a histogram")?, batch, decoded)?;
             }
             _ => reader.skip(wire, "a field of a time series")?,
         }
@@ -225,79 +309,122 @@ fn known_series(
     Ok(true)
 }
 
+/// A series that has to be read whole: its labels first, wherever they stand, then its samples.
 fn new_series(
     mut reader: Reader<'_>,
     batch: &mut WriteBatch,
     decoded: &mut Decoded,
 ) -> Result<(), RemoteWriteError> {
     batch.begin_row();
-    // Senders put labels first; a series that does not is read twice.
-    let mut labels_done = false;
-    let mut drop_reason = None;
-    let mut named = false;
-    let restart = reader.clone();
-    while let Some((field, wire)) = reader.tag("a field of a time series")? {
-        match (field, wire) {
-            (1, LENGTH_DELIMITED) if !labels_done => {
-                label(reader.nested("a label")?, batch, &mut named, &mut drop_reason)?;
-            }
-            (1, LENGTH_DELIMITED) => {
-                batch.abandon_row();
-                return interleaved_series(restart, batch, decoded);
-            }
-            (2, LENGTH_DELIMITED) => {
-                if !labels_done {
-                    close_labels(batch, named, &mut drop_reason);
-                    labels_done = true;
-                }
-                let (timestamp_ms, value) = sample(reader.nested("a sample")?)?;
-                batch.push_float(timestamp_ms, value);
-            }
-            (4, LENGTH_DELIMITED) => {
-                reader.nested("a histogram")?;
-                decoded.histograms += 1;
-            }
-            _ => reader.skip(wire, "a field of a time series")?,
-        }
-    }
-    finish_series(batch, labels_done, drop_reason, decoded);
-    Ok(())
-}
-
-/// A series whose labels do not all stand before its samples: labels first, then samples.
-fn interleaved_series(
-    mut reader: Reader<'_>,
-    batch: &mut WriteBatch,
-    decoded: &mut Decoded,
-) -> Result<(), RemoteWriteError> {
-    batch.begin_row();
     let (mut named, mut drop_reason) = (false, None);
-    let samples = reader.clone();
-    while let Some((field, wire)) = reader.tag("a field of a time series")? {
+    let mut fields = reader.clone();
+    while let Some((field, wire)) = fields.tag("a field of a time series")? {
         match (field, wire) {
             (1, LENGTH_DELIMITED) => {
-                label(reader.nested("a label")?, batch, &mut named, &mut drop_reason)?;
+                label(fields.nested("a label")?, batch, &mut named, &mut drop_reason)?;
             }
-            _ => reader.skip(wire, "a field of a time series")?,
+            _ => fields.skip(wire, "a field of a time series")?,
         }
     }
     close_labels(batch, named, &mut drop_reason);
-    let mut reader = samples;
+    let mut has_samples = false;
     while let Some((field, wire)) = reader.tag("a field of a time series")? {
         match (field, wire) {
             (2, LENGTH_DELIMITED) => {
                 let (timestamp_ms, value) = sample(reader.nested("a sample")?)?;
                 batch.push_float(timestamp_ms, value);
+                has_samples = true;
             }
-            (4, _) => {
-                decoded.histograms += 1;
-                reader.skip(wire, "a histogram")?;
+            (3, LENGTH_DELIMITED) if drop_reason.is_none() => {
+                let exemplar = reader.nested("an exemplar")?;
+                let start = decoded.exemplars.len();
+                push_exemplar(&[], exemplar, decoded)?;
+                let row = batch.rows().last().copied();
+                if let (Some(row), Some(exemplar)) = (row, decoded.exemplars.get_mut(start)) {
+                    exemplar.series.extend_from_slice(batch.labels(&row).as_packed());
+                }
+            }
+            (4, LENGTH_DELIMITED) => {
+                let histogram = reader.nested("a histogram")?;
+                has_samples |= drop_reason.is_none() && push_histogram(histogram, batch, decoded)?;
             }
             _ => reader.skip(wire, "a field of a time series")?,
         }
     }
-    finish_series(batch, true, drop_reason, decoded);
+    finish_series(batch, has_samples, drop_reason, decoded);
     Ok(())
+}
+
+/// Puts a histogram into the open row; false, and a fault is noted, when it breaks a rule.
+fn push_histogram(
+    reader: Reader<'_>,
+    batch: &mut WriteBatch,
+    decoded: &mut Decoded,
+) -> Result<bool, RemoteWriteError> {
+    let TimedHistogram { timestamp_ms, start_ms, histogram } = histogram::histogram(reader)?;
+    match batch.push_histogram(timestamp_ms, &histogram) {
+        Ok(()) => {
+            batch.set_start(start_ms);
+            Ok(true)
+        }
+        Err(error) => {
+            decoded.fault(|| error.to_string());
+            Ok(false)
+        }
+    }
+}
+
+/// Keeps an exemplar of the series whose labels are spelled `raw`.
+fn push_exemplar(
+    raw: &[u8],
+    mut reader: Reader<'_>,
+    decoded: &mut Decoded,
+) -> Result<(), RemoteWriteError> {
+    const WHAT: &str = "a field of an exemplar";
+    let mut batch = WriteBatch::new(TenantId::DEFAULT, SeriesHasher::with_seed(0));
+    batch.begin_row();
+    let (mut value, mut timestamp_ms) = (0.0, 0);
+    let (mut named, mut drop_reason) = (false, None);
+    while let Some((field, wire)) = reader.tag(WHAT)? {
+        match (field, wire) {
+            (1, LENGTH_DELIMITED) => {
+                label(reader.nested(WHAT)?, &mut batch, &mut named, &mut drop_reason)?;
+            }
+            (2, FIXED_64) => value = reader.double(WHAT)?,
+            (3, VARINT) => timestamp_ms = reader.varint(WHAT)? as i64,
+            _ => reader.skip(wire, WHAT)?,
+        }
+    }
+    if batch.end_labels().is_err() || drop_reason.is_some() {
+        return Ok(());
+    }
+    let (mut series, mut labels) = (Vec::new(), Vec::new());
+    unpack_labels(raw, &[], &mut series);
+    if let Some(row) = batch.rows().first() {
+        labels.extend_from_slice(batch.labels(row).as_packed());
+    }
+    decoded.exemplars.push(SeriesExemplar { series, labels, value, timestamp_ms });
+    Ok(())
+}
+
+/// What a request says of a metric family; `None` without its name.
+fn metadata(mut reader: Reader<'_>) -> Result<Option<Metadata>, RemoteWriteError> {
+    const WHAT: &str = "a field of metadata";
+    let text = |reader: Reader<'_>| String::from_utf8_lossy(reader.bytes).into_owned();
+    let (mut family, mut help, mut unit) = Default::default();
+    let mut kind = 0;
+    while let Some((field, wire)) = reader.tag(WHAT)? {
+        match (field, wire) {
+            (1, VARINT) => kind = reader.varint(WHAT)?,
+            (2, LENGTH_DELIMITED) => family = text(reader.nested(WHAT)?),
+            (4, LENGTH_DELIMITED) => help = text(reader.nested(WHAT)?),
+            (5, LENGTH_DELIMITED) => unit = text(reader.nested(WHAT)?),
+            _ => reader.skip(wire, WHAT)?,
+        }
+    }
+    let kind = u8::try_from(kind).unwrap_or(0);
+    let is_named = |metadata: &Metadata| !metadata.family.is_empty();
+    Ok(Some(Metadata { family, kind, help, unit }).filter(is_named))
 }
 
 fn close_labels(batch: &mut WriteBatch, named: bool, drop_reason: &mut Option<String>) {
@@ -350,99 +477,12 @@ fn sample(mut reader: Reader<'_>) -> Result<(i64, f64), RemoteWriteError> {
     let (mut timestamp_ms, mut value) = (0, 0.0);
     while let Some((field, wire)) = reader.tag("a field of a sample")? {
         match (field, wire) {
-            (1, FIXED_64) => value = f64::from_bits(reader.fixed_64("a sample value")?),
+            (1, FIXED_64) => value = reader.double("a sample value")?,
             (2, VARINT) => timestamp_ms = reader.varint("a sample timestamp")? as i64,
             _ => reader.skip(wire, "a field of a sample")?,
         }
     }
     Ok((timestamp_ms, value))
-}
-
-const VARINT: u8 = 0;
-const FIXED_64: u8 = 1;
-const LENGTH_DELIMITED: u8 = 2;
-const FIXED_32: u8 = 5;
-
-/// A walk over one protobuf message. Offsets in errors are those inside the innermost message.
-#[derive(Clone)]
-struct Reader<'a> {
-    bytes: &'a [u8],
-    position: usize,
-}
-
-impl<'a> Reader<'a> {
-    fn error(&self, what: &'static str) -> RemoteWriteError {
-        RemoteWriteError::Protobuf { what, offset: self.position }
-    }
-
-    /// Field number and wire type of the next field; `None` at the end of the message.
-    #[inline]
-    fn tag(&mut self, what: &'static str) -> Result<Option<(u64, u8)>, RemoteWriteError> {
-        if self.position == self.bytes.len() {
-            return Ok(None);
-        }
-        let key = self.varint(what)?;
-        if key >> 3 == 0 {
-            return Err(self.error(what));
-        }
-        Ok(Some((key >> 3, (key & 7) as u8)))
-    }
-
-    #[inline]
-    fn varint(&mut self, what: &'static str) -> Result<u64, RemoteWriteError> {
-        if let Some(&byte) = self.bytes.get(self.position)
-            && byte < 0x80
-        {
-            self.position += 1;
-            return Ok(u64::from(byte));
-        }
-        self.long_varint(what)
-    }
-
-    fn long_varint(&mut self, what: &'static str) -> Result<u64, RemoteWriteError> {
-        let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
-            let Some(&byte) = self.bytes.get(self.position) else {
-                return Err(self.error(what));
-            };
-            self.position += 1;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Ok(value);
-            }
-        }
-        Err(self.error(what))
-    }
-
-    #[inline]
-    fn take(&mut self, count: u64, what: &'static str) -> Result<&'a [u8], RemoteWriteError> {
-        let count = usize::try_from(count).map_err(|_| self.error(what))?;
-        let taken = self.bytes[self.position..].get(..count).ok_or_else(|| self.error(what))?;
-        self.position += count;
-        Ok(taken)
-    }
-
-    #[inline]
-    fn nested(&mut self, what: &'static str) -> Result<Reader<'a>, RemoteWriteError> {
-        let length = self.varint(what)?;
-        Ok(Reader { bytes: self.take(length, what)?, position: 0 })
-    }
-
-    #[inline]
-    fn fixed_64(&mut self, what: &'static str) -> Result<u64, RemoteWriteError> {
-        let bytes = self.take(8, what)?;
-        Ok(bytes.try_into().map(u64::from_le_bytes).unwrap_or_default())
-    }
-
-    fn skip(&mut self, wire: u8, what: &'static str) -> Result<(), RemoteWriteError> {
-        match wire {
-            VARINT => self.varint(what).map(drop),
-            FIXED_64 => self.take(8, what).map(drop),
-            LENGTH_DELIMITED => self.nested(what).map(drop),
-            FIXED_32 => self.take(4, what).map(drop),
-            _ => Err(self.error(what)),
-        }
-    }
 }
 
 #[cfg(test)]
