@@ -202,11 +202,19 @@ impl Default for Query {
 }
 
 /// `[prometheus]`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Prometheus {
     /// Let clients delete series through `/api/v1/admin/tsdb/`.
     pub admin_api: bool,
+    /// Exemplars that are kept; the oldest go.
+    pub exemplars_max: usize,
+}
+
+impl Default for Prometheus {
+    fn default() -> Self {
+        Self { admin_api: false, exemplars_max: 100_000 }
+    }
 }
 
 /// `[graphite]`

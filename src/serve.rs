@@ -159,6 +159,7 @@ fn settings(config: &Config, graphite: GraphiteSettings) -> Settings {
         prometheus_admin_api: config.prometheus.admin_api,
         opentsdb_allow_delete: config.opentsdb.allow_delete,
         opentsdb_skip_unresolved_tagvs: config.opentsdb.skip_unresolved_tagvs,
+        exemplars_max: config.prometheus.exemplars_max,
         uid_width: config.opentsdb.uid_width,
         config_text: config.to_toml(),
     }

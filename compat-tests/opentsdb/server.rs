@@ -38,7 +38,7 @@ impl Server {
         let folder = std::env::temp_dir().join(name);
         let options = EngineOptions {
             wal_sync: WalSync::Interval(3_600_000),
-            partition_ms: 20 * 86_400_000,
+            partition_ms: 12 * 86_400_000,
             partitions_max: 1_000_000,
             background: false,
             ..EngineOptions::new(&folder)

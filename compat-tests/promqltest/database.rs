@@ -46,7 +46,7 @@ impl Database {
         let options = EngineOptions {
             wal_sync: WalSync::Interval(3_600_000),
             // Some scripts span years in a handful of samples.
-            partition_ms: 20 * 86_400_000,
+            partition_ms: 12 * 86_400_000,
             partitions_max: 1_000_000,
             background: false,
             ..EngineOptions::new(&folder)

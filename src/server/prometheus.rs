@@ -4,8 +4,10 @@
 //! itself. `admin`: deletes. `write`: remote write. `params` and `reply` are what they share.
 
 pub mod admin;
+pub mod exemplars;
 pub mod federate;
 pub mod labels;
+pub mod metadata;
 pub mod params;
 pub mod query;
 pub mod reply;
@@ -28,7 +30,7 @@ pub fn router() -> Router<Arc<State>> {
         .route("/series", get(labels::series).post(labels::series))
         .route("/labels", get(labels::names).post(labels::names))
         .route("/label/{name}/values", get(labels::values))
-        .route("/metadata", get(status::metadata))
+        .route("/metadata", get(metadata::metadata))
         .route("/rules", get(status::rules))
         .route("/alerts", get(status::alerts))
         .route("/targets", get(status::targets))

@@ -13,6 +13,7 @@ use wire::prometheus::remote_write::KnownKeys;
 
 use crate::graphite::GraphiteSettings;
 use crate::opentsdb::uids::Uids;
+use crate::prometheus::exemplars::Exemplars;
 
 /// Figures about the store for status pages; implemented by whoever owns the store.
 pub trait StoreStatus: Send + Sync {
@@ -58,6 +59,8 @@ pub struct Settings {
     pub opentsdb_allow_delete: bool,
     /// Filters of OpenTSDB may name tag values that nobody ever wrote.
     pub opentsdb_skip_unresolved_tagvs: bool,
+    /// Exemplars that are kept; the oldest go.
+    pub exemplars_max: usize,
     /// Bytes of a small number of an OpenTSDB name.
     pub uid_width: usize,
     /// Configuration as text, for the status page.
@@ -77,6 +80,7 @@ impl Default for Settings {
             prometheus_admin_api: false,
             opentsdb_allow_delete: false,
             opentsdb_skip_unresolved_tagvs: false,
+            exemplars_max: 100_000,
             uid_width: 3,
             config_text: String::new(),
         }
@@ -97,6 +101,8 @@ pub struct State {
     pub metrics: Arc<Metrics>,
     /// Numbers of OpenTSDB's names.
     pub uids: Uids,
+    /// Exemplars of remote write.
+    pub exemplars: Exemplars,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// What the user set.
@@ -127,6 +133,7 @@ impl State {
         let ready = AtomicBool::new(false);
         let documents: Arc<dyn Documents> = Arc::new(MemoryDocuments::default());
         let uids = Uids::new(documents.clone(), settings.uid_width);
+        let exemplars = Exemplars::new(documents.clone(), settings.exemplars_max);
         Self {
             appender,
             source,
@@ -134,6 +141,7 @@ impl State {
             status,
             metrics,
             uids,
+            exemplars,
             clock,
             settings,
             known_keys: RwLock::default(),
@@ -147,6 +155,7 @@ impl State {
     /// With documents that last.
     pub fn with_documents(mut self, documents: Arc<dyn Documents>) -> Self {
         self.uids = Uids::new(documents.clone(), self.settings.uid_width);
+        self.exemplars = Exemplars::new(documents.clone(), self.settings.exemplars_max);
         self.documents = documents;
         self
     }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::State as Extract;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use base::error::ErrorKind;
 use exec::{Output, Value};
 use lang::promql::{Expr, LowerOptions, ValueType};
-use model::{ResultSeries, StepGrid};
+use model::{ResultSeries, StepGrid, TenantId, TimeRange};
 use plan::{Annotation, Level, Plan};
 use wire::prometheus::query_json;
 
@@ -220,11 +220,36 @@ fn notes(annotations: &[Annotation], query: &str) -> Notes {
     notes
 }
 
-/// `/query_exemplars`: exemplars are not stored, so the answer is empty once the parameters are right.
-pub async fn exemplars(params: Params) -> Result<Response, Response> {
-    params.time_or("start", 0)?;
-    params.time_or("end", 0)?;
-    let query = params.get("query").unwrap_or_default();
-    parse(query)?;
-    Ok(success(b"[]", &Notes::default()))
+/// `/query_exemplars`: the exemplars of all series that the expression selects.
+pub async fn exemplars(
+    Extract(state): Extract<Arc<State>>,
+    params: Params,
+) -> Result<Response, Response> {
+    let range = TimeRange::new(
+        params.time_or("start", i64::MIN / 4)?,
+        params.time_or("end", i64::MAX / 4)?,
+    );
+    if range.end_ms < range.start_ms {
+        return Err(bad_data("end timestamp must not be before start timestamp"));
+    }
+    let expr = parse(params.get("query").unwrap_or_default())?;
+    let selectors = lang::promql::selectors(&expr);
+    if selectors.is_empty() {
+        return Ok(axum::http::StatusCode::NO_CONTENT.into_response());
+    }
+    let select = move || state.exemplars.select(TenantId::DEFAULT, &selectors, range);
+    let found = tokio::task::spawn_blocking(select)
+        .await
+        .map_err(|panic| failure(ErrorKind::Internal, &panic.to_string()))?;
+    let mut data = Vec::new();
+    query_json::write_list(&mut data, &found, |out, (labels, exemplars)| {
+        out.extend_from_slice(b"{\"seriesLabels\":");
+        query_json::write_labels(out, labels);
+        out.extend_from_slice(b",\"exemplars\":");
+        query_json::write_list(out, exemplars, |out, one| {
+            query_json::write_exemplar(out, &one.labels, one.value, one.timestamp_ms);
+        });
+        out.push(b'}');
+    });
+    Ok(success(&data, &Notes::default()))
 }

@@ -11,23 +11,13 @@ use model::{TenantId, TimeRange};
 use serde_json::{Value, json};
 
 use super::params::{Params, invalid};
-use super::reply::{bad_data, query_failure};
+use super::reply::query_failure;
 use crate::admin::PROMETHEUS_VERSION;
 use crate::run_query::run_lookup;
 use crate::state::State;
 
 fn data(value: &Value) -> Response {
     Json(json!({"status": "success", "data": value})).into_response()
-}
-
-/// `/metadata`: none is stored.
-pub async fn metadata(params: Params) -> Result<Response, Response> {
-    for name in ["limit", "limit_per_metric"] {
-        if params.get(name).is_some_and(|text| text.parse::<i64>().is_err()) {
-            return Err(bad_data(&format!("{name} must be a number")));
-        }
-    }
-    Ok(data(&json!({})))
 }
 
 /// `/rules`

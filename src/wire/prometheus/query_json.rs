@@ -31,7 +31,7 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
 }
 
 /// Appends the items with commas between them.
-fn write_list<T>(out: &mut Vec<u8>, items: &[T], mut write: impl FnMut(&mut Vec<u8>, &T)) {
+pub fn write_list<T>(out: &mut Vec<u8>, items: &[T], mut write: impl FnMut(&mut Vec<u8>, &T)) {
     out.push(b'[');
     for (index, item) in items.iter().enumerate() {
         if index > 0 {
@@ -119,6 +119,17 @@ pub fn vector(series: &[ResultSeries]) -> Vec<u8> {
     });
     out.push(b'}');
     out
+}
+
+/// Appends an exemplar.
+pub fn write_exemplar(out: &mut Vec<u8>, labels: &Labels, value: f64, timestamp_ms: i64) {
+    out.extend_from_slice(b"{\"labels\":");
+    write_labels(out, labels);
+    out.extend_from_slice(b",\"value\":\"");
+    write_value(out, value);
+    out.extend_from_slice(b"\",\"timestamp\":");
+    write_timestamp(out, timestamp_ms);
+    out.push(b'}');
 }
 
 /// The points that are histograms.

@@ -85,7 +85,8 @@ impl Decoded {
         self.histograms = histograms.map(|row| row.sample_count as usize).sum();
     }
 
-    fn fault(&mut self, text: impl FnOnce() -> String) {
+    /// Notes a fault.
+    pub fn fault(&mut self, text: impl FnOnce() -> String) {
         self.fault_count += 1;
         if self.faults.len() < FAULTS_MAX {
             self.faults.push(text());

@@ -122,3 +122,55 @@ fn damaged_messages_never_panic() {
         let _ = decompress(&damaged, &mut out);
     }
 }
+
+#[test]
+fn histograms_exemplars_and_metadata_are_taken() {
+    use crate::prometheus::generated::{
+        BucketSpan, Exemplar, Histogram, MetricMetadata, histogram::Count,
+    };
+    let histogram = Histogram {
+        count: Some(Count::CountInt(3)),
+        sum: 4.5,
+        schema: 3,
+        positive_spans: vec![BucketSpan { offset: 2, length: 2 }],
+        positive_deltas: vec![2, -1],
+        timestamp: 7,
+        ..Histogram::default()
+    };
+    let wrong = Histogram { count: Some(Count::CountInt(4)), ..histogram.clone() };
+    let trace = vec![Label { name: "trace_id".into(), value: "x".into() }];
+    let exemplar = Exemplar { labels: trace, value: 2.0, timestamp: 7 };
+    let with = |histograms: Vec<Histogram>, exemplars: Vec<Exemplar>| TimeSeries {
+        histograms,
+        exemplars,
+        ..series(&[("__name__", "h")], &[])
+    };
+    let request = WriteRequest {
+        timeseries: vec![
+            with(vec![histogram], vec![exemplar.clone()]),
+            with(vec![wrong], vec![]),
+            // Prometheus sends exemplars as series of their own.
+            with(vec![], vec![exemplar]),
+        ],
+        metadata: vec![MetricMetadata {
+            r#type: 3,
+            metric_family_name: "h".into(),
+            help: "Helps.".into(),
+            unit: String::new(),
+        }],
+    };
+    let mut known = KnownKeys::default();
+    // Once unknown, once known.
+    for round in 0..2 {
+        let mut batch = batch();
+        let decoded = decode(&request.encode_to_vec(), &known, &mut batch).unwrap();
+        assert_eq!((decoded.samples, decoded.histograms), (1, 1), "{round}");
+        assert_eq!(decoded.fault_count, 1);
+        assert_eq!(decoded.metadata[0].help, "Helps.");
+        let named = Labels::from_pairs([("__name__", "h")]);
+        let of_series = |exemplar: &SeriesExemplar| exemplar.series == named.as_packed();
+        assert_eq!(decoded.exemplars.len(), 2);
+        assert!(decoded.exemplars.iter().all(of_series), "{round}");
+        known.learn(&decoded.learned);
+    }
+}

@@ -396,3 +396,6 @@ fn family(name: &str, kind: u8) -> &str {
     let suffixes = ["_bucket", "_count", "_sum"];
     suffixes.iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name)
 }
+
+#[cfg(test)]
+mod tests;
