@@ -1,50 +1,37 @@
 //! Coarser resolutions of exponential histograms.
 
-use super::{BucketSpan, Histogram, HistogramBuckets};
+use super::layout::coarser_index;
+use super::{Histogram, HistogramBuckets};
 
 impl Histogram {
     /// Merges the buckets of an exponential histogram down to the coarser `schema`.
     pub fn reduce_schema(&mut self, schema: i32) {
-        let steps = self.schema - schema;
-        if steps <= 0 || self.is_custom() {
+        if self.schema <= schema || self.is_custom() {
             return;
         }
-        let steps = steps.min(31) as u32;
+        self.positive = merged(&self.positive, self.schema, schema);
+        self.negative = merged(&self.negative, self.schema, schema);
         self.schema = schema;
-        self.positive = merged(&self.positive, steps);
-        self.negative = merged(&self.negative, steps);
     }
 }
 
-/// Joins `2^steps` neighbouring buckets each.
-fn merged(buckets: &HistogramBuckets, steps: u32) -> HistogramBuckets {
-    let mut out = HistogramBuckets::default();
-    // Index behind the last bucket of `out`.
-    let mut next = 0i32;
-    let mut last = None;
+/// Joins the buckets that are one at the schema `to`.
+fn merged(buckets: &HistogramBuckets, from: i32, to: i32) -> HistogramBuckets {
+    let mut counts: Vec<(i32, f64)> = Vec::with_capacity(buckets.counts.len());
     for (index, count) in buckets.iter() {
-        // Bucket i ends at base^i, so 1 and 2 become 1, 3 and 4 become 2.
-        let index = (index.wrapping_sub(1) >> steps).wrapping_add(1);
-        if last == Some(index) {
-            if let Some(merged) = out.counts.last_mut() {
-                *merged += count;
-            }
-            continue;
+        let index = coarser_index(index, from, to);
+        match counts.last_mut() {
+            Some((last, sum)) if *last == index => *sum += count,
+            _ => counts.push((index, count)),
         }
-        match out.spans.last_mut() {
-            Some(span) if index == next => span.length += 1,
-            _ => out.spans.push(BucketSpan { offset: index.wrapping_sub(next), length: 1 }),
-        }
-        out.counts.push(count);
-        next = index.wrapping_add(1);
-        last = Some(index);
     }
-    out
+    HistogramBuckets::from_counts(counts)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::histogram::BucketSpan;
 
     #[test]
     fn neighbours_are_joined() {
