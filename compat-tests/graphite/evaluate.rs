@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base::cancel::CancelToken;
 use exec::testing::MemorySource;
 use exec::{Context, Value as Answer, execute};
-use lang::graphite::{LowerOptions, StepRules, lower};
+use lang::graphite::{LowerOptions, Probe, ProbeError, StepRules, lower_probing};
 use model::{LabelBuilder, Labels, METRIC_NAME, ResultSeries, TenantId};
 use plan::QueryLimits;
 use serde_json::Value;
@@ -68,12 +68,33 @@ fn run<'t>(
     options: &LowerOptions,
     source: &MemorySource,
 ) -> Result<Vec<Shown>, String> {
-    let plan = lower(targets, options).map_err(|error| error.to_string())?;
+    let plan = lower_probing(targets, options, &InMemory(source)).map_err(|e| e.to_string())?;
     let context = Context::new(CancelToken::new());
     let output = execute(&plan, source, &context).map_err(|error| error.to_string())?;
     match output.value {
         Answer::Vector(rows) => Ok(rows.iter().map(shown).collect()),
         other => Err(format!("no series: {other:?}")),
+    }
+}
+
+/// Computes what planning has to know.
+struct InMemory<'s>(&'s MemorySource);
+
+impl Probe for InMemory<'_> {
+    fn rows(&self, plan: &plan::Plan) -> Result<Option<Vec<ResultSeries>>, ProbeError> {
+        let context = Context::new(CancelToken::new());
+        let output = execute(plan, self.0, &context).map_err(|error| ProbeError {
+            kind: base::error::Classify::kind(&error),
+            message: error.to_string(),
+        })?;
+        match output.value {
+            Answer::Vector(rows) => Ok(Some(rows)),
+            _ => Ok(Some(Vec::new())),
+        }
+    }
+
+    fn events(&self, _: &[&str], _: i64, _: i64) -> Result<Vec<i64>, ProbeError> {
+        Ok(Vec::new())
     }
 }
 

@@ -91,6 +91,7 @@ fn tree(expr: &Expr) -> Value {
         ExprKind::None => json!({"none": true}),
         ExprKind::Infinity => json!({"inf": true}),
         ExprKind::Text(text) => json!({ "string": text }),
+        ExprKind::Given(number) => json!({ "given": number }),
     }
 }
 

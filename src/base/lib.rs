@@ -10,4 +10,5 @@ pub mod error;
 pub mod frame;
 pub mod limits;
 pub mod metrics;
+pub mod printf;
 pub mod rng;

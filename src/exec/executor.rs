@@ -15,6 +15,7 @@ use crate::budget::Budget;
 use crate::context::{Context, Output, Profile, Value};
 use crate::error::ExecError;
 use crate::operators;
+use crate::operators::each::Group;
 use crate::row::{Identity, Row, Rows};
 
 /// Takes the rows of a node, one after the other. It may change what it is given.
@@ -101,6 +102,8 @@ pub(crate) struct Executor<'e> {
     /// See [`Output::styles`].
     styles: Mutex<Vec<Option<Arc<RowStyle>>>>,
     shared: Mutex<HashMap<usize, Shared<'e>>>,
+    /// The current group of every running [`Op::Each`].
+    groups: Mutex<HashMap<usize, Arc<Group>>>,
     measures: Mutex<HashMap<usize, Measure>>,
 }
 
@@ -122,6 +125,7 @@ impl<'e> Executor<'e> {
             annotations: Mutex::default(),
             styles: Mutex::default(),
             shared: Mutex::default(),
+            groups: Mutex::default(),
             measures: Mutex::default(),
         }
     }
@@ -129,6 +133,20 @@ impl<'e> Executor<'e> {
     /// `Err` once the query should stop.
     pub(crate) fn check(&self) -> Result<(), ExecError> {
         Ok(self.context.cancel.check()?)
+    }
+
+    /// Sets the current group of an [`Op::Each`], or takes it away.
+    pub(crate) fn bind(&self, each: usize, group: Option<Arc<Group>>) {
+        let mut groups = self.groups.lock();
+        match group {
+            Some(group) => drop(groups.insert(each, group)),
+            None => drop(groups.remove(&each)),
+        }
+    }
+
+    /// The current group of an [`Op::Each`].
+    pub(crate) fn bound(&self, each: usize) -> Option<Arc<Group>> {
+        self.groups.lock().get(&each).cloned()
     }
 
     /// Notes something remarkable, once.
@@ -184,6 +202,8 @@ impl<'e> Executor<'e> {
             }
             Op::Union(inputs) => inputs.iter().try_for_each(|input| self.stream(input, sink)),
             Op::Rows(rows) => operators::rows::stream(self, rows, sink),
+            Op::Each(each) => operators::each::stream(self, each, sink),
+            Op::Given { each, input } => operators::each::given(self, *each, *input, sink),
             Op::Absent { input, labels } => operators::absent::stream(self, input, labels, sink),
             Op::Relabel(relabel) => operators::relabel::stream(self, relabel, sink),
             Op::Sort { input, order } => {

@@ -10,6 +10,7 @@ pub(crate) mod condense;
 pub(crate) mod count_values;
 pub(crate) mod difference;
 pub(crate) mod distinct;
+pub(crate) mod each;
 pub(crate) mod fold;
 pub(crate) mod formula;
 pub(crate) mod group_labels;

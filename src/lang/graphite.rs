@@ -13,11 +13,13 @@ pub mod glob;
 pub mod lower;
 pub mod number;
 pub mod parser;
+pub mod probe;
 pub mod schemas;
 pub mod tagspec;
 pub mod template;
 pub mod time;
 
 pub use error::GraphiteError;
-pub use lower::{LowerOptions, lower};
+pub use lower::{LowerOptions, lower, lower_probing};
+pub use probe::{NoProbe, Probe, ProbeError};
 pub use schemas::StepRules;

@@ -110,6 +110,8 @@ pub fn grid(node: &Node) -> Option<StepGrid> {
         | Op::Scan(_)
         | Op::Rows(_)
         | Op::Formula(_)
+        | Op::Each(_)
+        | Op::Given { .. }
         | Op::Clip { .. }
         | Op::Condense { .. } => None,
         Op::Fold(Fold { buckets, .. }) => match buckets {

@@ -61,6 +61,8 @@ pub fn name(node: &Node) -> &'static str {
         Op::Buckets { .. } => "Buckets",
         Op::Union(_) => "Union",
         Op::Rows(_) => "Rows",
+        Op::Each(_) => "Each",
+        Op::Given { .. } => "Given",
         Op::Absent { .. } => "Absent",
         Op::Relabel(_) => "Relabel",
         Op::Sort { .. } => "Sort",
@@ -96,6 +98,8 @@ fn parameters(node: &Node) -> String {
         Op::Absent { labels, .. } => labels.to_string(),
         Op::Relabel(relabel) => format!("{:?}", relabel.rule),
         Op::Rows(rows) => format!("{:?}", rows.function),
+        Op::Each(each) => each_text(each),
+        Op::Given { each, input } => format!("input {input} of #{each}"),
         Op::Sort { order, .. } => format!("{order:?}"),
         Op::Clip { range, .. } => format!("{}..={} ms", range.start_ms, range.end_ms),
         Op::Condense { points_max, function, .. } => format!("to {points_max} by {function:?}"),
@@ -103,6 +107,17 @@ fn parameters(node: &Node) -> String {
         Op::Shared { id, .. } => format!("#{id}"),
         Op::Union(_) | Op::ToScalar(_) | Op::ToVector(_) => String::new(),
     }
+}
+
+fn each_text(each: &crate::node::Each) -> String {
+    let mut text = format!("#{} by {:?}", each.id, each.deal);
+    if each.last_only {
+        text.push_str(", last rows");
+    }
+    if each.titled {
+        text.push_str(", one row a group");
+    }
+    text
 }
 
 fn nameless(drop_name: bool) -> &'static str {

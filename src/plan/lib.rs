@@ -15,13 +15,15 @@ pub mod rows;
 pub mod rules;
 pub mod semantics;
 pub mod slots;
+pub mod titles;
 
 pub use failure::{Annotation, AnnotationKind, EvalError, Level};
 pub use formula::{Expression, Formula, Meeting, Operand};
 pub use node::{
-    Aggregate, Fold, Join, Map, Node, Op, Plan, QueryLimits, Rank, RankKind, Relabel, Scan, Span,
-    ValueType,
+    Aggregate, Deal, Each, Fold, Join, Map, Node, Op, Plan, QueryLimits, Rank, RankKind, Relabel,
+    Scan, Span, ValueType,
 };
 pub use rows::{
-    Drawing, ExpressionRule, LabelRule, MovingWindow, Presentation, RowStyle, Rows, RowsFunction,
+    Drawing, ExpressionRule, FieldWidth, LabelRule, Missing, MovingWindow, NumberFormat, Pairing,
+    Presentation, Ratio, RowStyle, Rows, RowsFunction, TitleField, TitlePart, UnitSystem,
 };

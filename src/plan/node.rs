@@ -80,7 +80,10 @@ impl Node {
     /// The nodes below, inputs first, then scalar arguments.
     pub fn children(&self) -> Vec<&Node> {
         match &self.op {
-            Op::Constant(..) | Op::Text(_) | Op::Time(_) | Op::Scan(_) => vec![],
+            Op::Constant(..) | Op::Text(_) | Op::Time(_) | Op::Scan(_) | Op::Given { .. } => {
+                vec![]
+            }
+            Op::Each(each) => each.inputs.iter().chain(std::iter::once(&*each.body)).collect(),
             Op::Fold(fold) => std::iter::once(&*fold.input).chain(&fold.arguments).collect(),
             Op::Map(map) => std::iter::once(&*map.input).chain(&map.arguments).collect(),
             Op::Aggregate(aggregate) => {
@@ -167,6 +170,15 @@ pub enum Op {
     Union(Vec<Node>),
     /// A function of whole rows.
     Rows(crate::rows::Rows),
+    /// A sub-plan once for every group of rows.
+    Each(Box<Each>),
+    /// The rows of the current group of an [`Each`] above.
+    Given {
+        /// Which one: its `id`.
+        each: usize,
+        /// Which of its inputs.
+        input: usize,
+    },
     /// 1 where no input row is present, under the given labels.
     Absent {
         /// The rows to look for.
@@ -312,6 +324,37 @@ pub struct Aggregate {
     pub alignment: Alignment,
     /// Labels of the resulting row.
     pub labels: GroupLabels,
+}
+
+/// A sub-plan computed once for every group of its inputs' rows, groups in order of appearance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Each {
+    /// What [`Op::Given`] nodes of the body name it by; unique in a plan.
+    pub id: usize,
+    /// The rows.
+    pub inputs: Vec<Node>,
+    /// Which rows are a group.
+    pub deal: Deal,
+    /// A group holds only the last row of each input that falls into it.
+    pub last_only: bool,
+    /// Groups without a row of every input are left out.
+    pub complete: bool,
+    /// The sub-plan.
+    pub body: Box<Node>,
+    /// Of a group's result only the first row stays, and is called as the group is.
+    pub titled: bool,
+}
+
+/// Which rows make a group.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Deal {
+    /// Those at the same place of every input; the inputs must have equally many.
+    Position {
+        /// Said when they do not.
+        mismatch: String,
+    },
+    /// Those that the rule gives the same title, which is also the group's.
+    Title(crate::semantics::TitleRule),
 }
 
 /// The best rows of each group, unchanged.

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use model::Pattern;
+use base::printf::Spec;
+use model::{Pattern, StepGrid};
 
 use crate::node::{Node, Number, Scan};
 use crate::semantics::{BinaryOp, Buckets, Reducer, TitleRule};
@@ -73,7 +74,7 @@ impl Drawing {
 #[derive(Clone, Debug, PartialEq)]
 pub enum RowsFunction {
     /// Title, style and labels changed, values untouched.
-    Present(Presentation),
+    Present(Box<Presentation>),
     /// Runs of at most `limit` absent points (any length without) take the value before them.
     KeepLast {
         /// Longest run that is filled.
@@ -152,10 +153,15 @@ pub enum RowsFunction {
     FromLowest,
     /// Values scaled to 0 … 1 between the row's smallest and largest; all 0 where they are equal.
     Normalise,
-    /// The row's grid moved so that its first instant is its first step behind `after_ms`.
+    /// The row's grid moved by so much; if that is no whole number of its steps, to its first step
+    /// behind `after_ms`.
     Restart {
+        /// Milliseconds.
+        by_ms: i64,
         /// An instant; excluded.
         after_ms: i64,
+        /// The last instant is the first step behind this one; `None` keeps all.
+        until_ms: Option<i64>,
     },
     /// Points that are not finite numbers become absent.
     Finite,
@@ -182,8 +188,140 @@ pub enum RowsFunction {
         reducer: Reducer,
         /// Share of points that must be present; without, the row's own.
         present_min: Option<Number>,
-        /// Points up to this instant only lead up to the first window.
-        after_ms: i64,
+        /// The first instants, this long in all, only lead up to the first window.
+        lead_ms: i64,
+    },
+    /// Exponentially weighted mean, to six decimals, beginning with the mean of the lead. A point
+    /// weighs `2 / (n + 1)`, where `n` is the window's points or seconds.
+    ExponentialMean {
+        /// How slowly the mean follows.
+        window: MovingWindow,
+        /// The first instants, this long in all, only give the first mean.
+        lead_ms: i64,
+    },
+    /// Standard deviation of the last points, as far as there are any.
+    TrailingDeviation {
+        /// Points looked at; at least 1.
+        points: usize,
+        /// Share of them that must be present.
+        present_min: Number,
+    },
+    /// One number of the row at every instant of the grid, or of its own.
+    Level {
+        /// The number.
+        number: Reducer,
+        /// The instants; `None` keeps the row's.
+        grid: Option<StepGrid>,
+    },
+    /// What triple exponential smoothing (Holt and Winters) predicts for every point.
+    Seasonal {
+        /// Length of a season in milliseconds; at least 1.
+        season_ms: i64,
+        /// The first instants, this long in all, only train.
+        lead_ms: i64,
+        /// So many deviations are added; absent without a deviation. `None` = the prediction alone.
+        deviations: Option<Number>,
+    },
+    /// How far each row of the first input lies below the row at the same place in the second, or
+    /// above that in the third; 0 in between and where anything is absent.
+    Beyond,
+    /// The straight line through each row of the second input by least squares, at the instants of
+    /// the row at the same place in the first. Rows with fewer than two points have no line.
+    Trend,
+    /// Points above (below) the row's own percentile become absent.
+    BoundByPercentile {
+        /// The percentile as a share of 1.
+        quantile: Number,
+        /// Take away what lies above.
+        above: bool,
+    },
+    /// Only rows whose number does not lie strictly between two percentiles of all rows' numbers;
+    /// without `score`, rows with any point that lies so among the points at its place.
+    Outside {
+        /// The upper percentile, in [50, 100]; the lower one is as far below 50.
+        percent: Number,
+        /// The number of a row.
+        score: Option<Reducer>,
+    },
+    /// Every row of the last input on top of all rows before it, in this input and the others; absent
+    /// points add nothing and stay absent.
+    Stack,
+    /// Exactly two rows as the lower and the upper edge of an area, both called
+    /// `function(<expression of the second>)`.
+    Area {
+        /// Name of the call.
+        function: String,
+    },
+    /// Every row of the first input with one of the second, on their least common step; called
+    /// `function(<title>,<title>)`.
+    Ratio(Box<Ratio>),
+    /// The row of the first input if it is the only one, else the rows of the second.
+    Sole,
+    /// The rows of the second input if the first has any, else those of the third.
+    IfAny,
+    /// The first rows of all inputs, then the second ones, and so on.
+    Interleave,
+    /// Absent points get this value where any row of the second input has a point at the same place.
+    FillWhere(Number),
+    /// Rates per second become hits in buckets of this width, of which the last ends with the row.
+    SpreadHits {
+        /// Width of a bucket in milliseconds; at least 1.
+        interval_ms: i64,
+        /// The first bucket begins with the row, and the last one is whole.
+        from_first: bool,
+    },
+    /// Running sum that begins anew whenever a whole number of intervals has passed since the origin;
+    /// an absent point shows the sum.
+    IntegralByInterval {
+        /// Length of an interval in milliseconds; at least 1.
+        interval_ms: i64,
+        /// Start of an interval.
+        origin_ms: i64,
+    },
+    /// A row with a point at every n-th instant only is brought to that wider step.
+    CompressGaps,
+    /// Points whose instant, counted in the row's steps from `origin_ms`, lies outside become absent.
+    Slice {
+        /// Taken for the first instant.
+        origin_ms: i64,
+        /// First instant that stays.
+        from_ms: i64,
+        /// Last instant that stays.
+        until_ms: i64,
+    },
+    /// Values become a walk that starts at 0 and moves by up to a half each step.
+    RandomWalk {
+        /// Equal walks for equal seeds.
+        seed: u64,
+    },
+    /// How many of these instants (ascending, in milliseconds) fall into each slot; absent for none.
+    CountInstants(Arc<[i64]>),
+    /// Numbers of the values put into the title.
+    TitleNumbers(Vec<TitleField>),
+    /// A number of the values as a label, spelled like a Python float.
+    MarkNumber {
+        /// The label.
+        label: String,
+        /// The number; absent ones give `None`.
+        number: Reducer,
+    },
+    /// Rows of the first input called after the last value of the first row of the further input at
+    /// the same place; an input without one is an error.
+    TitleFromLast {
+        /// Before the number.
+        before: String,
+        /// How it is spelled.
+        format: Spec,
+        /// Behind it.
+        after: String,
+    },
+    /// Rows of the first input called `function(<expressions>, …<after>)`: for each further input its
+    /// distinct expressions in order of the alphabet, joined by commas.
+    TitleCall {
+        /// Name of the call.
+        function: String,
+        /// Behind the expressions.
+        after: String,
     },
     /// The mean of the numbers of the window that ends with a point; 0 until the row is as long as the
     /// window. Points are those that are present, wherever they stand; in milliseconds, the window
@@ -243,6 +381,103 @@ pub enum ExpressionRule {
     Text(String),
     /// The row's title, after it was changed.
     Title,
+}
+
+/// Pairs of rows to single ones.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ratio {
+    /// Name of the call.
+    pub function: String,
+    /// What is computed of the two values; of divisions by 0 there is none.
+    pub op: BinaryOp,
+    /// The result is multiplied by this.
+    pub factor: Number,
+    /// Which row of the second input belongs to one of the first.
+    pub pairing: Pairing,
+    /// What becomes of a side without the other.
+    pub missing: Missing,
+    /// Said when the numbers of rows do not fit.
+    pub mismatch: String,
+}
+
+/// Which row of the second input belongs to one of the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pairing {
+    /// The only one; more are an error.
+    One,
+    /// The only one, or, of as many, the one at the same place once both sides are sorted by title.
+    /// Another number is an error.
+    OneOrSorted,
+}
+
+/// What becomes of rows that have nothing to be paired with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// They are left out.
+    Dropped,
+    /// Rows of the first input stay without points, paired with `MISSING`.
+    Left,
+    /// Rows of either input do.
+    Both,
+}
+
+/// A part of a title.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TitleField {
+    /// What it shows.
+    pub part: TitlePart,
+    /// How wide it is; filled on the right.
+    pub width: FieldWidth,
+}
+
+/// What a part of a title shows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TitlePart {
+    /// The row's title so far.
+    Title,
+    /// A fixed text.
+    Text(String),
+    /// A number of the row.
+    Number {
+        /// The number.
+        number: Reducer,
+        /// How it is spelled.
+        format: NumberFormat,
+        /// Shown where there is none.
+        absent: String,
+    },
+}
+
+/// How wide a part of a title is, in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldWidth {
+    /// As wide as it comes.
+    Own,
+    /// At least this wide.
+    Fixed(usize),
+    /// As wide as that of the row with the longest one (numbers are cut to whole ones for this, and 0
+    /// or none counts as 3), and so much more.
+    Column(usize),
+}
+
+/// How a number is spelled.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NumberFormat {
+    /// The digits.
+    pub spec: Spec,
+    /// Large numbers are divided by a power, which is named behind them.
+    pub units: Option<UnitSystem>,
+    /// A unit behind a space and the power's name.
+    pub suffix: Option<String>,
+}
+
+/// Names of large numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnitSystem {
+    /// k M G T P, powers of 1000.
+    Decimal,
+    /// Ki Mi Gi Ti Pi, powers of 1024.
+    Binary,
 }
 
 /// Length of a moving window.

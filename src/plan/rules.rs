@@ -35,7 +35,8 @@ pub(crate) fn bottom_up(node: &mut Node, change: &mut dyn FnMut(&mut Node)) {
 /// The nodes below, in the order of [`Node::children`].
 pub(crate) fn children_mut(node: &mut Node) -> Vec<&mut Node> {
     match &mut node.op {
-        Op::Constant(..) | Op::Text(_) | Op::Time(_) | Op::Scan(_) => vec![],
+        Op::Constant(..) | Op::Text(_) | Op::Time(_) | Op::Scan(_) | Op::Given { .. } => vec![],
+        Op::Each(each) => each.inputs.iter_mut().chain(std::iter::once(&mut *each.body)).collect(),
         Op::Fold(fold) => std::iter::once(&mut *fold.input).chain(&mut fold.arguments).collect(),
         Op::Map(map) => std::iter::once(&mut *map.input).chain(&mut map.arguments).collect(),
         Op::Aggregate(aggregate) => std::iter::once(&mut *aggregate.input)

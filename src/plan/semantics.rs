@@ -10,6 +10,7 @@ use model::{Pattern, StepGrid, TimeRange};
 use crate::node::Number;
 pub use crate::order::SortOrder;
 use crate::slots::SlotRules;
+pub use crate::titles::{CallTitle, Called, NodeKey, TaggedName, TitleRule};
 
 /// Windows of time and the instants their values stand at.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,6 +109,8 @@ pub enum Reducer {
     },
     /// Product.
     Product(Arithmetic),
+    /// The first to the power of the second, that to the power of the third and so on.
+    Power,
     /// Last minus first.
     Difference,
     /// First minus all later ones.
@@ -143,6 +146,8 @@ pub enum Arithmetic {
 pub enum PercentileMethod {
     /// Position `q (n + 1)`, linear between neighbours.
     Legacy,
+    /// Position `q (n + 1)`, the next value where that lies between two.
+    Next,
     /// nearest rank, ties to even.
     R3,
     /// position `1 + (n - 1) q`, linear.
@@ -439,18 +444,9 @@ pub enum GroupLabels {
         mark: Option<(String, String)>,
     },
     /// Labels that all rows carry with one value. The row's expression is `function(…)` around the
-    /// distinct expressions of its rows in order of appearance; it is also the title, unless the
-    /// group's title is kept, and the name where the rows' names differ.
-    Called {
-        /// Name of the call.
-        function: String,
-        /// The title of the group (see [`Grouping::Title`]) stays.
-        keep_title: bool,
-        /// An extra label.
-        mark: Option<(String, String)>,
-        /// The style's smallest share of present points.
-        present_min: Number,
-    },
+    /// distinct expressions of its rows in order of appearance, or around the first one; it is also
+    /// the title, unless the rule says otherwise, and the name where the rows' names differ.
+    Called(Box<Called>),
 }
 
 /// How rows with different instants meet in an aggregate.
@@ -526,56 +522,4 @@ pub enum RelabelRule {
     Compose(String),
     /// The row gets a new title.
     Title(TitleRule),
-}
-
-/// How a row gets its title.
-#[derive(Clone, Debug, PartialEq)]
-pub enum TitleRule {
-    /// The canonical name of the stored series: its metric name, further labels as `;name=value`.
-    SeriesName,
-    /// A fixed text.
-    Text(String),
-    /// The title inside a call: `prefix + title + suffix`.
-    Wrap {
-        /// Before the title.
-        prefix: String,
-        /// Behind it.
-        suffix: String,
-    },
-    /// Dot-separated nodes of the path inside the title, or labels, joined by dots.
-    Nodes(Vec<NodeKey>),
-    /// The innermost path's last node.
-    LastNode,
-    /// `name;label=value…` with the given labels in the given order, missing ones with an empty value.
-    Tagged {
-        /// What stands before the labels.
-        name: TaggedName,
-        /// The labels.
-        labels: Vec<String>,
-    },
-    /// Every match of the pattern (anywhere in the title) replaced; `\1` and `\g<name>` refer to groups.
-    Substitute {
-        /// Searched, in regex-crate syntax.
-        search: String,
-        /// Put in.
-        replacement: String,
-    },
-}
-
-/// The name of a [`TitleRule::Tagged`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TaggedName {
-    /// Every row's own metric name.
-    Own,
-    /// The metric name if all rows share it, else this text.
-    CommonOr(String),
-}
-
-/// One part of a [`TitleRule::Nodes`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NodeKey {
-    /// The node at this place; negative counts from the end.
-    Index(i64),
-    /// The value of this label.
-    Label(String),
 }

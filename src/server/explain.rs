@@ -26,7 +26,7 @@ async fn explain(
     Extract(state): Extract<Arc<State>>,
     params: Params,
 ) -> Result<Response, Response> {
-    let plan = plan_of(&state, &params)?;
+    let plan = plan_of(&state, &params).await?;
     let text = if params.get("analyze").is_some_and(|value| value == "true" || value == "1") {
         let output = analyze_query(&state, plan, params.timeout()?)
             .await
@@ -42,7 +42,7 @@ async fn explain(
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
 }
 
-fn plan_of(state: &Arc<State>, params: &Params) -> Result<Plan, Response> {
+async fn plan_of(state: &Arc<State>, params: &Params) -> Result<Plan, Response> {
     let query = params.get("query").unwrap_or_default();
     match params.get("lang").unwrap_or("promql") {
         "promql" => {
@@ -52,7 +52,7 @@ fn plan_of(state: &Arc<State>, params: &Params) -> Result<Plan, Response> {
             let grid = StepGrid::new(start_ms, end_ms, step_ms);
             lower(&parse(query)?, &lower_options(state, grid, state.settings.lookback_ms))
         }
-        "graphite" => crate::graphite::explain_plan(state, params.pairs().to_vec(), query),
+        "graphite" => crate::graphite::explain_plan(state, params.pairs().to_vec(), query).await,
         "opentsdb" => {
             let mut pairs = params.pairs().to_vec();
             if params.get("start").is_none() {

@@ -5,6 +5,7 @@ mod events;
 mod find;
 mod functions;
 mod params;
+mod probe;
 pub mod receive;
 mod registered;
 mod render;

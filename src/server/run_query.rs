@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use base::cancel::{CancelOnDrop, CancelToken};
 use base::error::{Classify, ErrorKind};
 use exec::{Context, ExecError, Output};
-use plan::Plan;
+use plan::{EvalError, Plan};
 
 use crate::state::State;
 
@@ -56,6 +56,52 @@ pub async fn analyze_query(
     run_counted(state, plan, timeout, "other", true).await
 }
 
+/// Plans and runs a query under one permit: `plan` runs where it may block, and may ask the data.
+/// Fails inside with what `plan` fails with.
+pub async fn run_planned<E: Send + 'static>(
+    state: &Arc<State>,
+    language: &'static str,
+    plan: impl FnOnce(&Asking<'_>) -> Result<Plan, E> + Send + 'static,
+) -> Result<Result<Output, E>, QueryError> {
+    let refused = Arc::new(parking_lot::Mutex::new(None));
+    let refusal = Arc::clone(&refused);
+    let outcome = counted(state, None, language, false, move |state, context| {
+        let asking = Asking { state, cancel: context.cancel.clone() };
+        match plan(&asking) {
+            Ok(plan) => exec::execute(&plan, &*state.source, context),
+            Err(error) => {
+                *refusal.lock() = Some(error);
+                Err(EvalError::BadArgument("refused while it was planned".to_owned()).into())
+            }
+        }
+    })
+    .await;
+    match refused.lock().take() {
+        Some(error) => Ok(Err(error)),
+        None => outcome.map(Ok),
+    }
+}
+
+/// A query that is being planned, and stops when its client leaves.
+pub struct Asking<'s> {
+    /// The server.
+    pub state: &'s State,
+    cancel: CancelToken,
+}
+
+impl Asking<'_> {
+    /// Asks for as long as any query may take.
+    pub fn of(state: &State) -> Asking<'_> {
+        let timeout = Duration::from_millis(state.settings.query_timeout_ms);
+        Asking { state, cancel: CancelToken::with_deadline(Instant::now() + timeout) }
+    }
+
+    /// Runs a part of the query.
+    pub fn run(&self, plan: &Plan) -> Result<Output, ExecError> {
+        exec::execute(plan, &*self.state.source, &Context::new(self.cancel.clone()))
+    }
+}
+
 async fn run_counted(
     state: &Arc<State>,
     plan: Plan,
@@ -63,8 +109,21 @@ async fn run_counted(
     language: &'static str,
     analyze: bool,
 ) -> Result<Output, QueryError> {
+    counted(state, timeout, language, analyze, move |state, context| {
+        exec::execute(&plan, &*state.source, context)
+    })
+    .await
+}
+
+async fn counted(
+    state: &Arc<State>,
+    timeout: Option<Duration>,
+    language: &'static str,
+    analyze: bool,
+    work: impl FnOnce(&State, &Context) -> Result<Output, ExecError> + Send + 'static,
+) -> Result<Output, QueryError> {
     let started = Instant::now();
-    let outcome = run(state, plan, timeout, started, analyze).await;
+    let outcome = run(state, timeout, started, analyze, work).await;
     state.metrics.queries.with(language).inc();
     state.metrics.query_seconds.observe(started.elapsed());
     match &outcome {
@@ -86,10 +145,10 @@ fn failure_label(kind: ErrorKind) -> &'static str {
 
 async fn run(
     state: &Arc<State>,
-    plan: Plan,
     timeout: Option<Duration>,
     started: Instant,
     analyze: bool,
+    work: impl FnOnce(&State, &Context) -> Result<Output, ExecError> + Send + 'static,
 ) -> Result<Output, QueryError> {
     let cap = Duration::from_millis(state.settings.query_timeout_ms);
     let timeout = timeout.map_or(cap, |asked| asked.min(cap));
@@ -104,7 +163,7 @@ async fn run(
     let outcome = tokio::task::spawn_blocking(move || {
         let numbers = Some(state_of_query.uids.numbers(model::TenantId::DEFAULT));
         let context = Context { cancel, analyze, numbers };
-        exec::execute(&plan, &*state_of_query.source, &context)
+        work(&state_of_query, &context)
     })
     .await;
     state.metrics.queries_running.add(-1);

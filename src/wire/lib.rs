@@ -4,6 +4,5 @@
 
 pub mod graphite;
 pub mod import;
-pub mod known_keys;
 pub mod opentsdb;
 pub mod prometheus;

@@ -61,6 +61,7 @@ pub(crate) fn percentile(q: f64, method: PercentileMethod, values: &mut [f64]) -
     let count = values.len() as f64;
     let position = match method {
         PercentileMethod::Legacy => q * (count + 1.0),
+        PercentileMethod::Next => (q * (count + 1.0)).ceil(),
         PercentileMethod::R3 => (count * q).round_ties_even(),
         PercentileMethod::R7 => 1.0 + (count - 1.0) * q,
     };

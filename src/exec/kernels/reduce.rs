@@ -32,6 +32,10 @@ pub(crate) fn reduce(
             quantile(argument, scratch)
         }
         // The original ignores the estimate's name for floats.
+        Reducer::Percentile(q, PercentileMethod::Next) => {
+            copy_numbers(values, scratch);
+            percentile(q.0, PercentileMethod::Next, scratch)
+        }
         Reducer::Percentile(q, _) => {
             copy_numbers(values, scratch);
             percentile(q.0, PercentileMethod::Legacy, scratch)
@@ -42,6 +46,7 @@ pub(crate) fn reduce(
         }
         Reducer::Product(Arithmetic::SkipNaN) => skipping(values, |left, right| left * right),
         Reducer::Product(_) => values.iter().product(),
+        Reducer::Power => tower(values),
         Reducer::Difference => difference(values),
         Reducer::Subtract => fold_first(values, |left, right| left - right),
         Reducer::SumSquares(arithmetic) => {
@@ -58,6 +63,13 @@ pub(crate) fn reduce(
             fold_first(values, |left, right| if right.abs() < left.abs() { right } else { left })
         }
     }
+}
+
+/// Powers from left to right; absent once one is not defined or too large.
+fn tower(values: &[f64]) -> f64 {
+    let step = |base: f64, exponent: &f64| Some(base.powf(*exponent)).filter(|out| out.is_finite());
+    let Some((first, rest)) = values.split_first() else { return f64::NAN };
+    rest.iter().try_fold(*first, step).unwrap_or(crate::row::ABSENT)
 }
 
 fn numbers(values: &[f64]) -> impl Iterator<Item = f64> + '_ {
@@ -178,6 +190,7 @@ pub(crate) fn reduce_integers(reducer: &Reducer, values: &[i64]) -> Option<i64> 
         }
         Reducer::Range => values.iter().copied().max()?.wrapping_sub(values.iter().copied().min()?),
         Reducer::Quantile
+        | Reducer::Power
         | Reducer::AverageOfSlots
         | Reducer::LargestMagnitude
         | Reducer::SmallestMagnitude

@@ -4,17 +4,18 @@ use model::StepGrid;
 use plan::semantics::{Arithmetic, Reducer};
 
 use crate::kernels::reduce::reduce as reduce_values;
-use crate::row::{ABSENT, Row, Rows, is_absent};
+use crate::row::{ABSENT, Identity, Row, Rows, is_absent};
 
 /// Points that a common grid may have; the least common multiple of odd steps can be large, never
 /// small, so only hostile grids come near.
 const POINTS_MAX: usize = 1 << 26;
 
-/// One row for the group: starts are not aligned, each row is read from its own first value.
-pub(crate) fn reduce(reducer: &Reducer, present_min: f64, mut rows: Rows<'_>) -> Row {
+/// Brings rows to their least common step, each by its own consolidation; the grid for all of them.
+/// Starts are not aligned: place `i` of every row belongs to instant `i` of the grid.
+pub(crate) fn on_common_step(rows: &mut [(Identity<'static>, Row)]) -> Option<StepGrid> {
     let grids: Vec<StepGrid> = rows.iter().filter_map(|(_, row)| row.grid).collect();
-    let Some(common) = common_grid(&grids) else { return Row::default() };
-    for (identity, row) in rows.as_mut() {
+    let common = common_grid(&grids)?;
+    for (identity, row) in rows.iter_mut() {
         let Some(grid) = row.grid else { continue };
         let slots = usize::try_from(common.step_ms / grid.step_ms.max(1)).unwrap_or(1).max(1);
         if slots > 1 {
@@ -28,7 +29,12 @@ pub(crate) fn reduce(reducer: &Reducer, present_min: f64, mut rows: Rows<'_>) ->
     // A row that began later may reach the common end itself, which is otherwise excluded.
     let longest = rows.iter().map(|(_, row)| row.values().len()).max().unwrap_or_default();
     let extra_ms = if longest > common.len() { common.step_ms } else { 0 };
-    let common = StepGrid::new(common.start_ms, common.end_ms + extra_ms, common.step_ms);
+    Some(StepGrid::new(common.start_ms, common.end_ms + extra_ms, common.step_ms))
+}
+
+/// One row for the group.
+pub(crate) fn reduce(reducer: &Reducer, present_min: f64, mut rows: Rows<'_>) -> Row {
+    let Some(common) = on_common_step(rows.as_mut()) else { return Row::default() };
     let mut out = Row::default();
     out.reset_to_grid(common, common.len().min(POINTS_MAX));
     let mut column = Vec::new();
@@ -38,7 +44,8 @@ pub(crate) fn reduce(reducer: &Reducer, present_min: f64, mut rows: Rows<'_>) ->
         let values = rows.iter().filter_map(|(_, row)| row.values().get(index).copied());
         column.extend(values.filter(|value| !is_absent(*value)));
         let share = column.len() as f64 / rows.len() as f64;
-        let product_gap = matches!(reducer, Reducer::Product(_)) && column.len() < rows.len();
+        let product_gap =
+            matches!(reducer, Reducer::Product(_) | Reducer::Power) && column.len() < rows.len();
         let empty = column.is_empty() && !matches!(reducer, Reducer::Count);
         out.samples.values[index] = if empty || product_gap || share < present_min {
             ABSENT

@@ -32,7 +32,7 @@ pub(crate) fn may_collide_without_name(node: &Node) -> bool {
             RelabelRule::Title(_) => may_collide_without_name(&relabel.input),
             _ => true,
         },
-        Op::Union(_) | Op::Rows(_) | Op::Formula(_) => true,
+        Op::Union(_) | Op::Rows(_) | Op::Formula(_) | Op::Each(_) | Op::Given { .. } => true,
         Op::Sort { input, .. }
         | Op::Clip { input, .. }
         | Op::Condense { input, .. }

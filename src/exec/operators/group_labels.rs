@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::{LabelBuilder, Labels, METRIC_NAME};
 use plan::node::Text;
-use plan::semantics::{Arithmetic, GroupLabels, Reducer};
+use plan::semantics::{Arithmetic, CallTitle, Called, GroupLabels, Reducer};
 use plan::{Drawing, RowStyle};
 
 use crate::row::Identity;
@@ -18,12 +18,20 @@ pub(crate) struct GroupIdentity {
     disagreeing: Vec<String>,
     title: Option<Text>,
     expressions: Vec<Text>,
+    titles: Vec<Text>,
 }
 
 impl GroupIdentity {
     /// A group whose rows are still to come.
     pub(crate) fn new(group: Labels, title: Option<Text>) -> Self {
-        Self { group, agreed: Vec::new(), disagreeing: Vec::new(), title, expressions: Vec::new() }
+        Self {
+            group,
+            agreed: Vec::new(),
+            disagreeing: Vec::new(),
+            title,
+            expressions: Vec::new(),
+            titles: Vec::new(),
+        }
     }
 
     /// Notes a row; `first` for the group's first one.
@@ -32,8 +40,11 @@ impl GroupIdentity {
             GroupLabels::Group => {}
             GroupLabels::Agreeing => self.agree(identity.labels()),
             GroupLabels::Titled { .. } => self.intersect(identity.labels(), first),
-            GroupLabels::Called { .. } => {
+            GroupLabels::Called(called) => {
                 self.intersect(identity.labels(), first);
+                if called.title == CallTitle::Titles {
+                    self.titles.push(identity.title_or_name());
+                }
                 let expression = match &identity.style {
                     Some(style) => style.expression.clone(),
                     None => identity.title_or_name(),
@@ -96,15 +107,26 @@ impl GroupIdentity {
                 identity.title = title.as_deref().map(Text::from).or(self.title);
                 identity
             }
-            GroupLabels::Called { function, keep_title, mark, present_min } => {
-                let expression: Text = format!("{function}({})", self.expressions.join(",")).into();
+            GroupLabels::Called(called) => {
+                let Called { function, suffix, title, mark, present_min } = &**called;
+                if *title == CallTitle::FirstExpression {
+                    self.expressions.truncate(1);
+                }
+                let call = |names: &[Text]| -> Text {
+                    format!("{function}({}{suffix})", names.join(",")).into()
+                };
+                let expression = call(&self.expressions);
                 if !self.agreed.iter().any(|(name, _)| name == METRIC_NAME) {
                     builder.set(METRIC_NAME, &expression);
                 }
                 mark_with(&mut builder, mark.as_ref());
                 let mut identity = Identity::known(builder.build());
-                let kept = if *keep_title { self.title } else { None };
-                identity.title = Some(kept.unwrap_or_else(|| expression.clone()));
+                identity.title = match title {
+                    CallTitle::Titles => Some(call(&self.titles)),
+                    CallTitle::Group => self.title,
+                    CallTitle::Expressions | CallTitle::FirstExpression => None,
+                };
+                identity.title.get_or_insert_with(|| expression.clone());
                 identity.style = Some(Arc::new(RowStyle {
                     expression,
                     consolidation: Reducer::Average(Arithmetic::Plain),

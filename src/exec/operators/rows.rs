@@ -4,13 +4,18 @@
 //! respects each row's own grid.
 
 mod choose;
+mod many;
+mod numbers;
 mod present;
+mod ratio;
 mod shape;
+mod smooth;
+mod whole;
 
 use std::collections::HashSet;
 
 use model::{Hints, METRIC_NAME};
-use plan::semantics::{Buckets, GroupLabels};
+use plan::semantics::{Buckets, CallTitle, Called, GroupLabels};
 use plan::{Node, Rows, RowsFunction, Scan, node::Number};
 
 use crate::error::ExecError;
@@ -38,6 +43,35 @@ pub(crate) fn stream(
         | RowsFunction::FilterTitle { .. }
         | RowsFunction::NotEmpty { .. }
         | RowsFunction::DistinctTitles) => choose::filtered(executor, rows, function, sink),
+        RowsFunction::Ratio(ratio) => ratio::stream(executor, rows, ratio, sink),
+        _ => among(executor, rows, sink),
+    }
+}
+
+/// Functions of several inputs, and, last, those of one row.
+fn among(executor: &Executor<'_>, rows: &Rows, sink: &mut Sink<'_>) -> Result<(), ExecError> {
+    match &rows.function {
+        RowsFunction::Sole => many::sole(executor, rows, sink),
+        RowsFunction::IfAny => many::if_any(executor, rows, sink),
+        RowsFunction::Interleave => many::interleave(executor, rows, sink),
+        RowsFunction::FillWhere(number) => many::fill_where(executor, rows, number.0, sink),
+        RowsFunction::Stack => many::stack(executor, rows, sink),
+        RowsFunction::Area { function } => many::area(executor, rows, function, sink),
+        RowsFunction::Beyond => many::beyond(executor, rows, sink),
+        RowsFunction::Trend => many::trends(executor, rows, sink),
+        RowsFunction::Outside { percent, score } => {
+            many::outside(executor, rows, percent.0, score.as_ref(), sink)
+        }
+        RowsFunction::TitleNumbers(fields) => numbers::titles(executor, rows, fields, sink),
+        RowsFunction::MarkNumber { label, number } => {
+            numbers::mark(executor, rows, label, number, sink)
+        }
+        RowsFunction::TitleFromLast { before, format, after } => {
+            numbers::from_last(executor, rows, (before, format, after), sink)
+        }
+        RowsFunction::TitleCall { function, after } => {
+            numbers::call(executor, rows, (function, after), sink)
+        }
         function => each(executor, rows, sink, |identity, row| {
             shape::apply(function, identity, row);
             Ok(())
@@ -120,12 +154,13 @@ fn count(
     function: &str,
     sink: &mut Sink<'_>,
 ) -> Result<(), ExecError> {
-    let rule = GroupLabels::Called {
+    let rule = GroupLabels::Called(Box::new(Called {
         function: function.to_owned(),
-        keep_title: false,
+        suffix: String::new(),
+        title: CallTitle::Expressions,
         mark: None,
         present_min: Number(0.0),
-    };
+    }));
     let mut group = GroupIdentity::new(model::Labels::empty(), None);
     let mut grids = Vec::new();
     for input in &rows.inputs {

@@ -41,10 +41,14 @@ impl<'r> Compiled<'r> {
                 format!("{prefix}{}{suffix}", identity.title_or_name())
             }
             TitleRule::Nodes(keys) => nodes(keys, identity),
-            TitleRule::LastNode => {
+            TitleRule::Slice { start, stop } => slice(&identity.title_or_name(), *start, *stop),
+            TitleRule::WithoutNodes(places) => {
                 let title = identity.title_or_name();
-                path_inside(&title).rsplit('.').next().unwrap_or_default().to_owned()
+                let nodes = title.split('.').zip(0i64..);
+                let kept = nodes.filter(|(_, place)| !places.contains(place));
+                kept.map(|(node, _)| node).collect::<Vec<_>>().join(".")
             }
+            TitleRule::Case { upper, places } => in_case(&identity.title_or_name(), *upper, places),
             TitleRule::Tagged { name, labels } => {
                 let own = identity.labels().metric_name().unwrap_or_default().to_owned();
                 let name = match name {
@@ -68,6 +72,42 @@ impl<'r> Compiled<'r> {
         };
         identity.title = Some(Text::from(title));
     }
+}
+
+/// The place that `index` names in a list of `count`; negative counts from the end.
+fn place_of(index: i64, count: usize) -> i64 {
+    if index < 0 { index.saturating_add(count as i64) } else { index }
+}
+
+/// Nodes between the last `(` and the first `)`, up to the first comma.
+fn slice(title: &str, start: i64, stop: Option<i64>) -> String {
+    let left = title.rfind('(').map_or(0, |open| open + 1);
+    let right = title.find(')').unwrap_or(title.len());
+    let inside = title.get(left..right).unwrap_or_default();
+    let nodes: Vec<&str> = inside.split('.').collect();
+    let bound =
+        |index: i64| usize::try_from(place_of(index, nodes.len())).unwrap_or(0).min(nodes.len());
+    let (first, end) = (bound(start), stop.map_or(nodes.len(), bound));
+    let text = nodes.get(first..end).unwrap_or_default().join(".");
+    // A comma cuts its own line off, as a dot in a regular expression does.
+    text.split(',').next().unwrap_or_default().to_owned()
+}
+
+fn in_case(title: &str, upper: bool, places: &[i64]) -> String {
+    let changed = |character: char| -> String {
+        if upper { character.to_uppercase().collect() } else { character.to_lowercase().collect() }
+    };
+    let count = title.chars().count();
+    let chosen: Vec<i64> = places.iter().map(|place| place_of(*place, count)).collect();
+    let mut out = String::with_capacity(title.len());
+    for (character, place) in title.chars().zip(0i64..) {
+        if places.is_empty() || chosen.contains(&place) {
+            out.push_str(&changed(character));
+        } else {
+            out.push(character);
+        }
+    }
+    out
 }
 
 /// The rule with the metric's name in it that all rows share, if they do.
@@ -119,7 +159,10 @@ fn next_special(text: &str, open: bool) -> Option<usize> {
 
 fn nodes(keys: &[NodeKey], identity: &mut Identity<'_>) -> String {
     let title = identity.title_or_name();
-    let path = path_inside(&title).split(';').next().unwrap_or_default();
+    let inside = path_inside(&title);
+    // A call around a text has no path inside, and is looked at as it stands.
+    let path = if inside.starts_with(['"', '\'']) { &*title } else { inside };
+    let path = path.split(';').next().unwrap_or_default();
     let parts: Vec<&str> = path.split('.').collect();
     let labels = identity.labels();
     let label = |name: &str| {
@@ -211,7 +254,14 @@ mod tests {
         assert_eq!(of(rule(0), "a.b;dc=x.y"), "a");
         let mixed = TitleRule::Nodes(vec![NodeKey::Label("dc".into()), NodeKey::Index(0)]);
         assert_eq!(of(mixed, "a.b"), "x.a");
-        assert_eq!(of(TitleRule::LastNode, "f(a.b.c,2)"), "c");
+        let last = TitleRule::Slice { start: -1, stop: None };
+        assert_eq!(of(last, "f(a.b.c,2)"), "c");
+        let middle = TitleRule::Slice { start: 1, stop: Some(-1) };
+        assert_eq!(of(middle, "a.b.c.d"), "b.c");
+        assert_eq!(of(TitleRule::WithoutNodes(vec![1, 9]), "a.b.c"), "a.c");
+        let case = |places| TitleRule::Case { upper: true, places };
+        assert_eq!(of(case(vec![0, -1, 40]), "a.one"), "A.onE");
+        assert_eq!(of(case(vec![]), "a.one"), "A.ONE");
     }
 
     #[test]

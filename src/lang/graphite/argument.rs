@@ -3,12 +3,13 @@
 //! Strict where the original is lenient: a value of the wrong type is refused before anything is
 //! read. Numbers may come as texts that hold one, and truth as `true`, `"true"`, 1 or 0.
 
+use jiff::tz::TimeZone;
 use plan::semantics::NodeKey;
 
 use super::ast::{Call, Expr, ExprKind};
 use super::error::GraphiteError;
 use super::functions::{Function, Param};
-use super::time::parse_interval;
+use super::time::{parse_interval, parse_time};
 
 /// A call's arguments by parameter.
 #[derive(Debug)]
@@ -35,7 +36,8 @@ impl<'e> Arguments<'e> {
             values[slot].push(argument);
         }
         for (keyword, value) in &call.keywords {
-            let slot = function.params.iter().position(|param| param.name == keyword);
+            let named = |param: &Param| param.name.eq_ignore_ascii_case(keyword);
+            let slot = function.params.iter().position(named);
             match slot {
                 Some(slot) if values[slot].is_empty() => values[slot].push(value),
                 _ => return Err(unexpected(format!("{keyword:?}"))),
@@ -128,6 +130,32 @@ impl<'e> Arguments<'e> {
         self.integer(parameter)?.ok_or_else(|| self.bad(parameter, "a whole number"))
     }
 
+    /// All values as whole numbers.
+    pub fn integers(&self, parameter: &str) -> Result<Vec<i64>, GraphiteError> {
+        let number = |value: &&Expr| match &value.kind {
+            ExprKind::Integer(value) => Some(*value),
+            ExprKind::Text(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        let numbers: Option<Vec<i64>> = self.all(parameter).iter().map(number).collect();
+        numbers.ok_or_else(|| self.bad(parameter, "whole numbers"))
+    }
+
+    /// The epoch of a time, if given, in seconds.
+    pub fn date(
+        &self,
+        parameter: &str,
+        now_s: i64,
+        zone: &TimeZone,
+    ) -> Result<Option<i64>, GraphiteError> {
+        match self.get(parameter).map(|value| &value.kind) {
+            None => Ok(None),
+            Some(ExprKind::Text(text)) => parse_time(text, now_s, zone).map(Some),
+            Some(ExprKind::Integer(epoch)) => parse_time(&epoch.to_string(), now_s, zone).map(Some),
+            Some(_) => Err(self.bad(parameter, "a time in quotes")),
+        }
+    }
+
     /// True or false, if given.
     pub fn boolean(&self, parameter: &str) -> Result<Option<bool>, GraphiteError> {
         let value = match self.get(parameter).map(|value| &value.kind) {
@@ -171,6 +199,18 @@ impl<'e> Arguments<'e> {
     pub fn interval(&self, parameter: &str) -> Result<(i64, &'e str), GraphiteError> {
         let text = self.required_text(parameter)?;
         Ok((parse_interval(text)?, text))
+    }
+
+    /// The milliseconds of an interval longer than nothing, with its text, if given.
+    pub fn length_ms(&self, parameter: &str) -> Result<Option<(i64, &'e str)>, GraphiteError> {
+        if self.get(parameter).is_none() {
+            return Ok(None);
+        }
+        let (seconds, text) = self.interval(parameter)?;
+        if seconds <= 0 {
+            return Err(self.bad(parameter, "an interval longer than nothing"));
+        }
+        Ok(Some((seconds.saturating_mul(1000), text)))
     }
 
     /// Nodes by number and tags by name.

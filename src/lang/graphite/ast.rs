@@ -39,6 +39,8 @@ pub enum ExprKind {
     Infinity,
     /// A text between quotes, as it stands there.
     Text(String),
+    /// Series that are known already, by number; never written.
+    Given(usize),
 }
 
 /// A function with its arguments.

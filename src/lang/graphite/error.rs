@@ -76,6 +76,20 @@ pub enum GraphiteError {
     /// A pattern that cannot be used.
     #[error(transparent)]
     Pattern(#[from] model::matcher::PatternError),
+    /// More further targets than one request may have its functions look up.
+    #[error("functions of the target look up more than {max} further targets")]
+    TooManyTargets {
+        /// Allowed.
+        max: usize,
+    },
+    /// A part of the target had to be computed in order to plan the rest, and failed.
+    #[error("{message}")]
+    Probe {
+        /// Whose fault it is.
+        kind: ErrorKind,
+        /// What happened.
+        message: String,
+    },
     /// More steps than a query may have.
     #[error("query would have {got} points a series, at most {max} are allowed")]
     TooManySteps {
@@ -89,9 +103,11 @@ pub enum GraphiteError {
 impl Classify for GraphiteError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::TooLong { .. } | Self::TooDeep { .. } | Self::TooManySteps { .. } => {
-                ErrorKind::TooLarge
-            }
+            Self::TooLong { .. }
+            | Self::TooDeep { .. }
+            | Self::TooManyTargets { .. }
+            | Self::TooManySteps { .. } => ErrorKind::TooLarge,
+            Self::Probe { kind, .. } => *kind,
             _ => ErrorKind::Invalid,
         }
     }

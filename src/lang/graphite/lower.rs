@@ -6,8 +6,14 @@
 
 pub(super) mod alias;
 pub(super) mod combine;
+pub(super) mod groups;
+pub(super) mod legend;
 pub(super) mod moving;
+pub(super) mod percent;
+pub(super) mod season;
 pub(super) mod series;
+mod session;
+pub(super) mod shift;
 pub(super) mod special;
 pub(super) mod transform;
 
@@ -19,8 +25,8 @@ use plan::semantics::{
     Arithmetic, BinaryOp, Buckets, Fill, FoldFunction, MapFunction, Reducer, Staleness, TitleRule,
 };
 use plan::{
-    ExpressionRule, Fold, Map, Node, Op, Plan, Presentation, QueryLimits, Rows, RowsFunction, Scan,
-    node::Number,
+    ExpressionRule, Fold, LabelRule, Map, Node, Op, Plan, Presentation, QueryLimits, Rows,
+    RowsFunction, Scan, node::Number,
 };
 
 use super::argument::Arguments;
@@ -29,9 +35,11 @@ use super::error::GraphiteError;
 use super::functions;
 use super::glob::name_matcher;
 use super::parser::parse;
+use super::probe::{NoProbe, Probe};
 use super::schemas::{StepRules, search_pattern};
 use super::tagspec::label_of;
 use super::template::expand;
+use session::Session;
 
 /// Points that one series may have; a year at 15 s.
 const POINTS_MAX: i64 = 2_102_400;
@@ -66,21 +74,35 @@ pub struct LowerOptions {
     pub zone: TimeZone,
 }
 
-/// One plan for all targets: the rows of each in order.
+/// One plan for all targets: the rows of each in order. Functions that have to know the data in order
+/// to be planned are refused.
 pub fn lower<'t>(
     targets: impl IntoIterator<Item = &'t str>,
     options: &LowerOptions,
 ) -> Result<Plan, GraphiteError> {
+    lower_probing(targets, options, &NoProbe)
+}
+
+/// [`lower`] with `probe` to ask about the data.
+pub fn lower_probing<'t>(
+    targets: impl IntoIterator<Item = &'t str>,
+    options: &LowerOptions,
+    probe: &dyn Probe,
+) -> Result<Plan, GraphiteError> {
+    let session = Session::new(probe);
     let mut inputs = Vec::new();
     let mut x_files_factor = options.x_files_factor;
     for text in targets {
         let expr = expand(parse(text)?, &options.templates)?;
         let mut lowering = Lowering {
+            session: &session,
             options,
             text,
             from_s: options.from_s,
             until_s: options.until_s,
             x_files_factor,
+            depth: 0,
+            given: Vec::new(),
         };
         inputs.push(lowering.expression(&expr)?);
         x_files_factor = lowering.x_files_factor;
@@ -98,12 +120,17 @@ pub fn lower<'t>(
 
 /// The state of one target's lowering.
 pub(super) struct Lowering<'a> {
+    session: &'a Session<'a>,
     pub(super) options: &'a LowerOptions,
     text: &'a str,
     pub(super) from_s: i64,
     pub(super) until_s: i64,
     /// `setXFilesFactor` changes it for what follows, later targets included.
     pub(super) x_files_factor: f64,
+    /// Targets around this one that look it up.
+    depth: usize,
+    /// What [`ExprKind::Given`] stands for.
+    given: Vec<Node>,
 }
 
 impl Lowering<'_> {
@@ -112,6 +139,9 @@ impl Lowering<'_> {
         match &expr.kind {
             ExprKind::Path(path) => self.path(path),
             ExprKind::Call(call) => self.call(call, expr),
+            ExprKind::Given(number) if *number < self.given.len() => {
+                Ok(self.given[*number].clone())
+            }
             _ => Err(GraphiteError::Syntax {
                 position: self.text.get(..expr.span.start).map_or(0, |head| head.chars().count()),
                 expected: "a path or a function call",
@@ -166,7 +196,7 @@ impl Lowering<'_> {
         expr: &Expr,
     ) -> Result<Node, GraphiteError> {
         match &expr.kind {
-            ExprKind::Path(_) | ExprKind::Call(_) => self.expression(expr),
+            ExprKind::Path(_) | ExprKind::Call(_) | ExprKind::Given(_) => self.expression(expr),
             _ => Err(arguments.bad(parameter, "series")),
         }
     }
@@ -281,7 +311,7 @@ pub(super) fn rows(input: Node, function: RowsFunction) -> Node {
 
 /// New title, style and labels.
 pub(super) fn present(input: Node, presentation: Presentation) -> Node {
-    rows(input, RowsFunction::Present(presentation))
+    rows(input, RowsFunction::Present(Box::new(presentation)))
 }
 
 /// The title inside a call: `before + title + after`; the new title is also the new expression.
@@ -292,6 +322,20 @@ pub(super) fn wrapped(input: Node, before: &str, after: &str, mark: (&str, &str)
             title: Some(wrap(before, after)),
             expression: Some(ExpressionRule::Title),
             marks: vec![(mark.0.to_owned(), mark.1.to_owned())],
+            ..Presentation::default()
+        },
+    )
+}
+
+/// Series made anew: nothing but values, title and the share of points that a merged one needs.
+pub(super) fn anew(input: Node, present_min: f64) -> Node {
+    present(
+        input,
+        Presentation {
+            expression: Some(ExpressionRule::Title),
+            labels: Some(LabelRule::Name),
+            present_min: Some(Number(present_min)),
+            plain: true,
             ..Presentation::default()
         },
     )

@@ -411,6 +411,7 @@ mod tests {
             ExprKind::None => "none".into(),
             ExprKind::Infinity => "inf".into(),
             ExprKind::Text(text) => format!("{text:?}"),
+            ExprKind::Given(number) => format!("#{number}"),
         }
     }
 

@@ -38,24 +38,31 @@ fn find_repeated(root: &Node) -> Option<Node> {
     None
 }
 
-/// Collects the sub-plans that may be shared, with their sizes; the size of `node`, and whether it
-/// reads the store.
-fn gather<'n>(node: &'n Node, out: &mut Vec<(usize, &'n Node)>) -> (usize, bool) {
+/// Collects the sub-plans that may be shared, with their sizes; the size of `node`, whether it reads
+/// the store, and whose groups it depends on: what is computed of a group changes with the group.
+fn gather<'n>(node: &'n Node, out: &mut Vec<(usize, &'n Node)>) -> (usize, bool, Vec<usize>) {
     let mut size = 1;
     let mut reads = matches!(node.op, Op::Scan(_));
-    if let Op::Shared { .. } = node.op {
-        return (1, false);
+    let mut groups = Vec::new();
+    match node.op {
+        Op::Shared { .. } => return (1, false, groups),
+        Op::Given { each, .. } => groups.push(each),
+        _ => {}
     }
     for child in node.children() {
-        let (child_size, child_reads) = gather(child, out);
+        let (child_size, child_reads, child_groups) = gather(child, out);
         size += child_size;
         reads |= child_reads;
+        groups.extend(child_groups);
+    }
+    if let Op::Each(each) = &node.op {
+        groups.retain(|group| *group != each.id);
     }
     // Raw samples are the largest rows there are and are read from the store's own cache.
-    if reads && !matches!(node.op, Op::Scan(_)) {
+    if reads && groups.is_empty() && !matches!(node.op, Op::Scan(_)) {
         out.push((size, node));
     }
-    (size, reads)
+    (size, reads, groups)
 }
 
 fn replace(node: &mut Node, repeated: &Node, id: usize) {

@@ -233,7 +233,6 @@ pub(super) async fn one(
 }
 
 /// Times of the events in a range of seconds that have all `tags`; of all events for `*` alone.
-#[expect(dead_code, reason = "read by the function of the same name")]
 pub(super) fn times(documents: &dyn Documents, tags: &[&str], range: (i64, i64)) -> Vec<i64> {
     let has = |event: &Event, tag: &str| event.tags.iter().any(|known| known == tag);
     let passes = |event: &Event| tags == ["*"] || tags.iter().all(|tag| has(event, tag));

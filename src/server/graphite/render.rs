@@ -8,7 +8,7 @@ use axum::extract::State as Extract;
 use axum::http::header;
 use axum::response::Response;
 use exec::{Output, Value};
-use lang::graphite::lower;
+use lang::graphite::lower_probing;
 use lang::graphite::tagspec::tag_of;
 use lang::graphite::time::wall_clock;
 use model::ResultSeries;
@@ -21,7 +21,7 @@ use self::request::{Caching, Format, Request};
 use super::draw;
 use super::params::Params;
 use super::reply::{failure, json, style, typed};
-use crate::run_query::run_query;
+use crate::run_query::{Asking, run_planned};
 use crate::state::State;
 
 /// The handler.
@@ -30,9 +30,12 @@ pub(super) async fn render(
     params: Params,
 ) -> Result<Response, Response> {
     let request = Request::new(&state, &params)?;
-    let plan = request.plan(&params)?;
-    let output =
-        run_query(&state, plan, None, "graphite").await.map_err(|error| failure(&error))?;
+    let (targets, options) = (request.targets(&params), request.options.clone());
+    let output = run_planned(&state, "graphite", move |asking| {
+        lower_probing(targets.iter().map(String::as_str), &options, asking)
+    });
+    let output = output.await.map_err(|error| failure(&error))?;
+    let output = output.map_err(|error| failure(&error))?;
     let response = match request.format {
         Format::Png | Format::Svg => draw::answer(&params, &request, output).await?,
         _ => data(&params, &request, &series(output)),
@@ -41,13 +44,20 @@ pub(super) async fn render(
 }
 
 /// The plan of a render request with these parameters, for `explain`.
-pub(crate) fn explain_plan(
-    state: &State,
+pub(crate) async fn explain_plan(
+    state: &Arc<State>,
     params: Vec<(String, String)>,
     target: &str,
 ) -> Result<plan::Plan, Response> {
     let options = request::options(state, &Params::from_pairs(params), Format::Json)?;
-    lower([target], &options).map_err(|error| failure(&error))
+    let (state, target) = (Arc::clone(state), target.to_owned());
+    let planned = tokio::task::spawn_blocking(move || {
+        lower_probing([target.as_str()], &options, &Asking::of(&state))
+    });
+    match planned.await {
+        Ok(plan) => plan.map_err(|error| failure(&error)),
+        Err(panic) => Err(failure(&crate::run_query::QueryError::Panicked(panic.to_string()))),
+    }
 }
 
 fn data(params: &Params, request: &Request, series: &[RenderSeries]) -> Response {

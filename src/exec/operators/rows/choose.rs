@@ -115,7 +115,7 @@ pub(super) fn filtered(
 }
 
 /// One number of a row; `None` where it has none.
-fn score(reducer: &Reducer, row: &Row, scratch: &mut Vec<f64>) -> Option<f64> {
+pub(super) fn score(reducer: &Reducer, row: &Row, scratch: &mut Vec<f64>) -> Option<f64> {
     let values = row.values();
     let present: Vec<f64> = values.iter().copied().filter(|value| !is_absent(*value)).collect();
     let gaps = present.len() < values.len();

@@ -4,11 +4,12 @@ use model::StepGrid;
 use plan::semantics::Reducer;
 use plan::{MovingWindow, RowsFunction};
 
+use super::{smooth, whole};
 use crate::kernels::reduce::reduce;
 use crate::row::{ABSENT, Identity, Row, is_absent};
 
 /// Buckets that a row may be cut into; a finer interval than this is a mistake.
-const BUCKETS_MAX: usize = 1 << 22;
+pub(super) const BUCKETS_MAX: usize = 1 << 22;
 
 /// Changes the row in place. Functions of other kinds leave it alone.
 pub(super) fn apply(function: &RowsFunction, identity: &Identity<'_>, row: &mut Row) {
@@ -49,12 +50,8 @@ pub(super) fn apply(function: &RowsFunction, identity: &Identity<'_>, row: &mut 
             let span = high - low;
             present(values, |value| if span == 0.0 { 0.0 } else { (value - low) / span });
         }
-        RowsFunction::Restart { after_ms } => {
-            if let Some(grid) = &mut row.grid {
-                let start_ms = after_ms.div_euclid(step_ms) * step_ms + step_ms;
-                let moved_ms = start_ms - grid.start_ms;
-                *grid = StepGrid::new(start_ms, grid.end_ms + moved_ms, step_ms);
-            }
+        RowsFunction::Restart { by_ms, after_ms, until_ms } => {
+            restart(row, *by_ms, *after_ms, *until_ms);
         }
         RowsFunction::Trailing { window } => trailing(row, *window),
         RowsFunction::Interpolate { limit } => interpolate(values, *limit),
@@ -63,20 +60,66 @@ pub(super) fn apply(function: &RowsFunction, identity: &Identity<'_>, row: &mut 
         RowsFunction::Logit => present(values, |value| {
             if value > 0.0 && value < 1.0 { (value / (1.0 - value)).ln() } else { ABSENT }
         }),
-        RowsFunction::Moving { window, reducer, present_min, after_ms } => {
-            let style = identity.style.as_ref();
-            let share = present_min.or_else(|| style.map(|style| style.present_min));
-            let points = match window {
-                MovingWindow::Points(points) => *points,
-                MovingWindow::Milliseconds(ms) => usize::try_from(ms / step_ms).unwrap_or(0),
-            };
-            moving(row, points, reducer, share.map_or(0.0, |share| share.0), *after_ms);
-        }
         RowsFunction::Finite => {
             values.iter_mut().filter(|value| !value.is_finite()).for_each(|value| *value = ABSENT)
         }
+        _ => along(function, identity, row, step_ms),
+    }
+}
+
+/// The functions whose values depend on other points of the row.
+fn along(function: &RowsFunction, identity: &Identity<'_>, row: &mut Row, step_ms: i64) {
+    match function {
+        RowsFunction::Moving { window, reducer, present_min, lead_ms } => {
+            let style = identity.style.as_ref();
+            let share = present_min.or_else(|| style.map(|style| style.present_min));
+            let points = smooth::window_points(*window, step_ms);
+            let share_min = share.map_or(0.0, |share| share.0);
+            smooth::moving(row, points, reducer, share_min, *lead_ms);
+        }
+        RowsFunction::ExponentialMean { window, lead_ms } => {
+            smooth::exponential(row, *window, *lead_ms);
+        }
+        RowsFunction::TrailingDeviation { points, present_min } => {
+            smooth::deviation(&mut row.samples.values, *points, present_min.0);
+        }
+        RowsFunction::Seasonal { season_ms, lead_ms, deviations } => {
+            smooth::seasonal(row, *season_ms, *lead_ms, deviations.map(|many| many.0));
+        }
+        RowsFunction::Level { number, grid } => whole::level(row, number, *grid),
+        RowsFunction::BoundByPercentile { quantile, above } => {
+            whole::bound(&mut row.samples.values, quantile.0, *above);
+        }
+        RowsFunction::SpreadHits { interval_ms, from_first } => {
+            whole::hits(row, *interval_ms, *from_first);
+        }
+        RowsFunction::IntegralByInterval { interval_ms, origin_ms } => {
+            whole::integral(row, *interval_ms, *origin_ms);
+        }
+        RowsFunction::CompressGaps => whole::compress(row),
+        RowsFunction::Slice { origin_ms, from_ms, until_ms } => {
+            whole::slice(row, *origin_ms, *from_ms, *until_ms);
+        }
+        RowsFunction::RandomWalk { seed } => whole::walk(&mut row.samples.values, *seed),
+        RowsFunction::CountInstants(instants) => whole::count(row, instants),
         _ => {}
     }
+}
+
+/// Moves the row's grid; off its steps, to the first one behind `after_ms`.
+fn restart(row: &mut Row, by_ms: i64, after_ms: i64, until_ms: Option<i64>) {
+    let Some(grid) = row.grid else { return };
+    let next = |at_ms: i64| at_ms.div_euclid(grid.step_ms) * grid.step_ms + grid.step_ms;
+    let whole = by_ms.rem_euclid(grid.step_ms.max(1)) == 0;
+    let start_ms = if whole { grid.start_ms + by_ms } else { next(after_ms) };
+    let mut count = row.values().len();
+    if let Some(until_ms) = until_ms {
+        let slots = (next(until_ms) - start_ms).div_euclid(grid.step_ms) + 1;
+        count = count.min(usize::try_from(slots).unwrap_or(0));
+        row.samples.values.truncate(count);
+    }
+    let end_ms = start_ms + count as i64 * grid.step_ms - 1;
+    row.grid = Some(StepGrid::new(start_ms, end_ms, grid.step_ms));
 }
 
 /// Changes the present values.
@@ -132,34 +175,13 @@ fn interpolate(values: &mut [f64], limit: Option<u64>) {
 }
 
 /// The decimal text of a float is exact, so its rounding is that of the float itself.
-fn round_to(value: f64, decimals: i32) -> f64 {
+pub(super) fn round_to(value: f64, decimals: i32) -> f64 {
     if decimals >= 0 {
         let decimals = usize::try_from(decimals).unwrap_or(0).min(400);
         return format!("{value:.decimals$}").parse().unwrap_or(value);
     }
     let unit = 10f64.powi(-decimals);
     if unit.is_finite() { (value / unit).round_ties_even() * unit } else { 0.0 }
-}
-
-fn moving(row: &mut Row, points: usize, reducer: &Reducer, share_min: f64, after_ms: i64) {
-    let Some(grid) = row.grid else { return };
-    let count = row.values().len();
-    let first = (0..count).find(|index| grid.at(*index) > after_ms).unwrap_or(count);
-    let mut out = Row::default();
-    let start_ms = grid.at(first);
-    let new_grid = StepGrid::new(start_ms, grid.at(count) - 1, grid.step_ms);
-    out.reset_to_grid(new_grid, count - first);
-    let (mut column, mut scratch) = (Vec::new(), Vec::new());
-    for (value, end) in out.samples.values.iter_mut().zip(first + 1..=count) {
-        let window = &row.samples.values[end.saturating_sub(points)..end];
-        column.clear();
-        column.extend(window.iter().copied().filter(|value| !is_absent(*value)));
-        let share = column.len() as f64 / points.max(1) as f64;
-        if !column.is_empty() && share >= share_min {
-            *value = reduce(reducer, &column, f64::NAN, window.len(), &mut scratch);
-        }
-    }
-    *row = out;
 }
 
 fn changed(values: &mut [f64]) {
@@ -188,23 +210,35 @@ fn delay(values: &mut [f64], slots: i64) {
 
 fn summarize(row: &mut Row, interval_ms: i64, reducer: &Reducer, from_first: bool, share_min: f64) {
     let Some(grid) = row.grid else { return };
-    let count = row.values().len();
-    let (first_ms, end_ms) = (grid.start_ms, grid.at(count));
+    let (first_ms, end_ms) = (grid.start_ms, grid.at(row.values().len()));
     let floor = |at_ms: i64| at_ms - at_ms.rem_euclid(interval_ms);
-    let start_ms = if from_first { first_ms } else { floor(first_ms) };
-    let buckets = if from_first {
-        (end_ms - start_ms).div_euclid(interval_ms)
-            + i64::from((end_ms - start_ms).rem_euclid(interval_ms) > 0)
-    } else {
-        (floor(end_ms) + interval_ms - start_ms) / interval_ms
+    let range = match from_first {
+        true => (first_ms, end_ms),
+        false => (floor(first_ms), floor(end_ms) + interval_ms),
     };
+    summarize_from(row, range, interval_ms, reducer, share_min);
+}
+
+/// Points gathered in buckets from the first instant of `range` while they begin before its second.
+pub(super) fn summarize_from(
+    row: &mut Row,
+    (start_ms, end_ms): (i64, i64),
+    interval_ms: i64,
+    reducer: &Reducer,
+    share_min: f64,
+) {
+    let Some(grid) = row.grid else { return };
+    let count = row.values().len();
+    let length_ms = (end_ms - start_ms).max(0);
+    let buckets = length_ms.div_euclid(interval_ms) + i64::from(length_ms % interval_ms > 0);
     let buckets = usize::try_from(buckets).unwrap_or(0).min(BUCKETS_MAX);
     let slots = interval_ms as f64 / grid.step_ms as f64;
     let mut out = Row::default();
     let new_grid =
         StepGrid::new(start_ms, start_ms + interval_ms * buckets as i64 - 1, interval_ms);
     out.reset_to_grid(new_grid, buckets);
-    let (mut column, mut scratch, mut index) = (Vec::new(), Vec::new(), 0);
+    let (mut column, mut scratch) = (Vec::new(), Vec::new());
+    let mut index = (0..count).find(|index| grid.at(*index) >= start_ms).unwrap_or(count);
     for (bucket, value) in out.samples.values.iter_mut().enumerate() {
         let bucket_end_ms = new_grid.at(bucket) + interval_ms;
         column.clear();

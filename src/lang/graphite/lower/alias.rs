@@ -1,9 +1,9 @@
 //! Names and looks; values untouched.
 
 use plan::semantics::{Reducer, TitleRule};
-use plan::{Drawing, ExpressionRule, Node, Presentation, node::Number};
+use plan::{Drawing, ExpressionRule, Node, Op, Presentation, Rows, RowsFunction, node::Number};
 
-use super::{Lowering, present, reducer, wrap, wrapped};
+use super::{Lowering, present, reducer, rows, wrap, wrapped};
 use crate::graphite::argument::Arguments;
 use crate::graphite::error::GraphiteError;
 use crate::graphite::number::{general, python};
@@ -30,7 +30,21 @@ pub(in crate::graphite) fn alias_by_node_tags(c: Context<'_, '_>, a: &Arguments<
 }
 
 pub(in crate::graphite) fn alias_by_metric(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
-    titled(c, a, TitleRule::LastNode)
+    titled(c, a, TitleRule::Slice { start: -1, stop: None })
+}
+
+pub(in crate::graphite) fn substr(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    let start = a.integer("start")?.unwrap_or(0);
+    let stop = a.integer("stop")?.filter(|stop| *stop != 0);
+    titled(c, a, TitleRule::Slice { start, stop })
+}
+
+pub(in crate::graphite) fn upper(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    titled(c, a, TitleRule::Case { upper: true, places: a.integers("pos")? })
+}
+
+pub(in crate::graphite) fn lower(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    titled(c, a, TitleRule::Case { upper: false, places: a.integers("pos")? })
 }
 
 pub(in crate::graphite) fn alias_sub(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
@@ -96,6 +110,40 @@ pub(in crate::graphite) fn draw_as_infinite(c: Context<'_, '_>, a: &Arguments<'_
 pub(in crate::graphite) fn second_y_axis(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
     let drawing = Drawing { second_axis: true, ..Drawing::default() };
     marked(c, a, ("secondYAxis", ")", "1"), drawing)
+}
+
+pub(in crate::graphite) fn area_between(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    let input = c.series(a, "seriesList")?;
+    let area = rows(input, RowsFunction::Area { function: "areaBetween".to_owned() });
+    Ok(present(
+        area,
+        Presentation {
+            marks: vec![("areaBetween".to_owned(), "1".to_owned())],
+            ..Presentation::default()
+        },
+    ))
+}
+
+pub(in crate::graphite) fn stacked(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    const DEFAULT: &str = "__DEFAULT__";
+    let input = c.series(a, "seriesList")?;
+    let stack = a.text("stack")?.unwrap_or(DEFAULT);
+    let inputs = c.pile(stack, &input);
+    let piled = Node::new(Op::Rows(Rows { inputs, function: RowsFunction::Stack }));
+    let unnamed = stack == DEFAULT;
+    Ok(present(
+        piled,
+        Presentation {
+            title: unnamed.then(|| wrap("stacked(", ")")),
+            expression: Some(ExpressionRule::Title),
+            marks: match unnamed {
+                true => vec![("stacked".to_owned(), stack.to_owned())],
+                false => Vec::new(),
+            },
+            drawing: Some(Drawing { stacked: true, ..Drawing::default() }),
+            ..Presentation::default()
+        },
+    ))
 }
 
 pub(in crate::graphite) fn consolidate_by(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {

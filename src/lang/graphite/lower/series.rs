@@ -1,11 +1,14 @@
 //! Which series stay, and in which order.
 
-use plan::semantics::{BinaryOp, Reducer};
-use plan::{Node, RowsFunction, node::Number};
+use base::printf::{Conversion, Spec};
+use plan::semantics::{BinaryOp, PercentileMethod, Reducer};
+use plan::{Node, Presentation, RowsFunction, TitlePart, node::Number};
 
-use super::{AVERAGE, Lowering, reducer, rows, title_pattern};
+use super::legend::{self, text};
+use super::{AVERAGE, Lowering, anew, present, reducer, rows, title_pattern, wrapped};
 use crate::graphite::argument::Arguments;
 use crate::graphite::error::GraphiteError;
+use crate::graphite::number::{general, python};
 
 type Lowered = Result<Node, GraphiteError>;
 type Context<'l, 'a> = &'l mut Lowering<'a>;
@@ -152,4 +155,76 @@ pub(in crate::graphite) fn sort_by_minima(c: Context<'_, '_>, a: &Arguments<'_>)
         threshold: Number(0.0),
     };
     Ok(sorted(rows(input, positive), Reducer::Min, false))
+}
+
+pub(in crate::graphite) fn most_deviant(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    let input = c.series(a, "seriesList")?;
+    let known = rows(input, RowsFunction::NotEmpty { present_min: Number(0.0) });
+    let variance = Reducer::StdVar(plan::semantics::Arithmetic::Plain);
+    Ok(rows(sorted(known, variance, true), RowsFunction::First(a.required_integer("n")?)))
+}
+
+fn outside(c: Context<'_, '_>, a: &Arguments<'_>, score: Option<Reducer>) -> Lowered {
+    let input = c.series(a, "seriesList")?;
+    let percent = a.required_float("n")?;
+    let percent = Number(if percent < 50.0 { 100.0 - percent } else { percent });
+    Ok(rows(input, RowsFunction::Outside { percent, score }))
+}
+
+pub(in crate::graphite) fn average_outside(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    outside(c, a, Some(AVERAGE))
+}
+
+pub(in crate::graphite) fn remove_between(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    outside(c, a, None)
+}
+
+/// Points beyond the percentile of their own series taken away.
+fn bound(c: Context<'_, '_>, a: &Arguments<'_>, name: &str, above: bool) -> Lowered {
+    let input = c.series(a, "seriesList")?;
+    let percent = a.required_float("n")?;
+    if percent == 0.0 {
+        return Err(a.bad("n", "a percentile greater than 0"));
+    }
+    let quantile = Number(percent / 100.0);
+    let bounded = rows(input, RowsFunction::BoundByPercentile { quantile, above });
+    let after = format!(", {})", general(percent));
+    Ok(wrapped(bounded, &format!("{name}("), &after, ("nPercentile", &python(percent))))
+}
+
+pub(in crate::graphite) fn remove_above(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    bound(c, a, "removeAbovePercentile", true)
+}
+
+pub(in crate::graphite) fn remove_below(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    bound(c, a, "removeBelowPercentile", false)
+}
+
+pub(in crate::graphite) fn n_percentile(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    let input = c.series(a, "seriesList")?;
+    let percent = a.required_float("n")?;
+    if percent == 0.0 {
+        return Err(a.bad("n", "a percentile greater than 0"));
+    }
+    let number = Reducer::Percentile(Number(percent / 100.0), PercentileMethod::Next);
+    let known = rows(input, RowsFunction::NotEmpty { present_min: Number(0.0) });
+    let level = rows(known, RowsFunction::Level { number, grid: None });
+    let after = format!(", {})", general(percent));
+    Ok(wrapped(level, "nPercentile(", &after, ("nPercentile", &python(percent))))
+}
+
+pub(in crate::graphite) fn aggregate_line(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    let input = c.series(a, "seriesList")?;
+    let number = score(a)?;
+    let keep_step = a.boolean("keepStep")?.unwrap_or(false);
+    let grid = (!keep_step).then(|| super::special::thirds(c));
+    let shown = legend::number(number.clone(), Spec::plain(Conversion::General), "None");
+    let fields = [text("aggregateLine("), TitlePart::Title, text(", "), shown, text(")")];
+    let named = rows(input, RowsFunction::TitleNumbers(fields.map(legend::own).into()));
+    let level = rows(named, RowsFunction::Level { number, grid });
+    if !keep_step {
+        return Ok(anew(level, c.x_files_factor));
+    }
+    let expression = Some(plan::ExpressionRule::Title);
+    Ok(present(level, Presentation { expression, ..Presentation::default() }))
 }

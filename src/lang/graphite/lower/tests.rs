@@ -18,8 +18,24 @@ fn options() -> LowerOptions {
     }
 }
 
+/// A store without any series.
+struct Nothing;
+
+impl Probe for Nothing {
+    fn rows(
+        &self,
+        _: &Plan,
+    ) -> Result<Option<Vec<model::ResultSeries>>, crate::graphite::ProbeError> {
+        Ok(Some(Vec::new()))
+    }
+
+    fn events(&self, _: &[&str], _: i64, _: i64) -> Result<Vec<i64>, crate::graphite::ProbeError> {
+        Ok(Vec::new())
+    }
+}
+
 fn root(target: &str) -> Result<Node, GraphiteError> {
-    lower([target], &options()).map(|plan| plan.root)
+    lower_probing([target], &options(), &Nothing).map(|plan| plan.root)
 }
 
 #[test]
@@ -31,7 +47,12 @@ fn every_function_lowers_with_plain_arguments() {
             ParamKind::AggFunc | ParamKind::AggOrSeriesFunc => "'sum'",
             ParamKind::Interval => "'5min'",
             ParamKind::Boolean => "true",
+            ParamKind::Date => "'1699999500'",
+            ParamKind::SeriesLists => "map(a.*,1)",
             ParamKind::String => match param.name {
+                "newName" => "'%d'",
+                "reduceFunction" => "'sumSeries'",
+                "intervalUnit" => "'5min'",
                 "tagExpressions" => "'a=b'",
                 "operator" => "'>'",
                 "consolidationFunc" => "'max'",
@@ -91,4 +112,26 @@ fn mistakes_are_refused() {
     years.from_s = 0;
     assert!(lower(["time(\"x\",1)"], &years).is_err());
     assert!(lower(["a.b"], &years).is_err());
+}
+
+#[test]
+fn hostile_targets_are_refused() {
+    for target in [
+        "movingAverage(a,1000000000)",
+        "movingAverage(a,\"900000000d\")",
+        "timeStack(a,\"1d\",0,1000000)",
+        "holtWintersForecast(a,\"90000d\")",
+        "time(\"x\",-1)",
+        "stdev(a,0)",
+        "hitcount(a,\"-5min\")",
+        "smartSummarize(a,\"0s\")",
+        "reduceSeries(mapSeries(a.*,1),\"sumSeries\",1000000000,\"x\")",
+        "reduceSeries(mapSeries(a.*,1),\"nosuch\",1,\"x\")",
+        "aliasQuery(a,\"a\",\"b\",\"%99999999d\")",
+        "asPercent(a,100,1)",
+    ] {
+        assert!(root(target).is_err(), "{target}");
+    }
+    let deep = format!("{}a{}", "movingAverage(".repeat(10_000), ",3)".repeat(10_000));
+    assert!(root(&deep).is_err());
 }

@@ -1,10 +1,13 @@
 //! Functions of each series by itself.
 
+use jiff::Unit;
 use plan::semantics::{BinaryOp, DifferenceRule, Falls, FirstPoint, Gaps, MapFunction, Reducer};
-use plan::{ExpressionRule, Node, Presentation, RowsFunction, node::Number};
+use plan::{ExpressionRule, Node, Op, Presentation, Rows, RowsFunction, node::Number};
 
+use super::shift::{self, Begin};
 use super::{Lowering, binary, constant_node, map, present, reducer, rows, wrap, wrapped};
 use crate::graphite::argument::Arguments;
+use crate::graphite::ast::ExprKind;
 use crate::graphite::error::GraphiteError;
 use crate::graphite::number::{general, integer, python};
 
@@ -56,7 +59,11 @@ pub(in crate::graphite) fn offset(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowe
 }
 
 pub(in crate::graphite) fn offset_to_zero(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
-    simple(c, a, "offsetToZero", "1", |input| rows(input, RowsFunction::FromLowest))
+    let (label, number) = ("offsetToZero".to_owned(), Reducer::Min);
+    called_of(c, a, "offsetToZero", |input| {
+        let marked = rows(input, RowsFunction::MarkNumber { label, number });
+        rows(marked, RowsFunction::FromLowest)
+    })
 }
 
 pub(in crate::graphite) fn scale(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
@@ -167,9 +174,18 @@ pub(in crate::graphite) fn integral(c: Context<'_, '_>, a: &Arguments<'_>) -> Lo
 
 /// A title `<name>(n)` and no mark.
 fn called(c: Context<'_, '_>, a: &Arguments<'_>, name: &str, function: RowsFunction) -> Lowered {
+    called_of(c, a, name, |input| rows(input, function))
+}
+
+fn called_of(
+    c: Context<'_, '_>,
+    a: &Arguments<'_>,
+    name: &str,
+    change: impl FnOnce(Node) -> Node,
+) -> Lowered {
     let input = c.series(a, "seriesList")?;
     Ok(present(
-        rows(input, function),
+        change(input),
         Presentation {
             title: Some(wrap(&format!("{name}("), ")")),
             expression: Some(ExpressionRule::Title),
@@ -220,14 +236,102 @@ pub(in crate::graphite) fn logit(c: Context<'_, '_>, a: &Arguments<'_>) -> Lower
 }
 
 pub(in crate::graphite) fn transform_null(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
-    if a.get("referenceSeries").is_some() {
-        return Err(a.bad("referenceSeries", "nothing: reference series are not supported"));
-    }
     let input = c.series(a, "seriesList")?;
     let number = a.float("default")?.unwrap_or(0.0);
-    let after = format!(",{})", general(number));
-    let filled = rows(input, RowsFunction::FillAbsent(Number(number)));
-    Ok(wrapped(filled, "transformNull(", &after, ("transformNull", &python(number))))
+    let (shown, mark) = (general(number), python(number));
+    let all = rows(input.clone(), RowsFunction::FillAbsent(Number(number)));
+    let all = wrapped(all, "transformNull(", &format!(",{shown})"), ("transformNull", &mark));
+    if a.get("referenceSeries").is_none() {
+        return Ok(all);
+    }
+    let reference = c.series(a, "referenceSeries")?;
+    let inputs = vec![input, reference.clone()];
+    let function = RowsFunction::FillWhere(Number(number));
+    let some = present(
+        Node::new(Op::Rows(Rows { inputs, function })),
+        Presentation {
+            title: Some(wrap("transformNull(", &format!(",{shown},referenceSeries)"))),
+            expression: Some(ExpressionRule::Title),
+            marks: vec![
+                ("transformNull".to_owned(), mark),
+                ("referenceSeries".to_owned(), "1".to_owned()),
+            ],
+            ..Presentation::default()
+        },
+    );
+    // References that do not exist leave all gaps to be filled.
+    let inputs = vec![reference, some, all];
+    Ok(Node::new(Op::Rows(Rows { inputs, function: RowsFunction::IfAny })))
+}
+
+pub(in crate::graphite) fn compress_gaps(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    called(c, a, "compressPeriodicGaps", RowsFunction::CompressGaps)
+}
+
+pub(in crate::graphite) fn integral_by_interval(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    let input = c.series(a, "seriesList")?;
+    let (seconds, text) = a.interval("intervalUnit")?;
+    if seconds == 0 {
+        return Err(a.bad("intervalUnit", "an interval longer than nothing"));
+    }
+    let interval_ms = seconds.saturating_abs().saturating_mul(1000);
+    let origin_ms = c.from_s.saturating_mul(1000);
+    let sums = rows(input, RowsFunction::IntegralByInterval { interval_ms, origin_ms });
+    let after = format!(",'{text}')");
+    Ok(wrapped(sums, "integralByInterval(", &after, ("integralByInterval", text)))
+}
+
+pub(in crate::graphite) fn hitcount(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    const UNITS: [(i64, Unit); 3] =
+        [(86_400_000, Unit::Day), (3_600_000, Unit::Hour), (60_000, Unit::Minute)];
+    let (interval_ms, text) = a
+        .length_ms("intervalString")?
+        .ok_or_else(|| a.bad("intervalString", "an interval longer than nothing"))?;
+    let from_first = a.boolean("alignToInterval")?.unwrap_or(false);
+    let unit = UNITS.into_iter().find(|(length_ms, _)| interval_ms >= *length_ms);
+    let input = match unit.filter(|_| from_first) {
+        Some((_, unit)) => shift::from_begin(c, a, Begin::Unit(unit))?,
+        None => c.series(a, "seriesList")?,
+    };
+    let hits = rows(input, RowsFunction::SpreadHits { interval_ms, from_first });
+    let aligned = if from_first { ", true" } else { "" };
+    let after = format!(", \"{text}\"{aligned})");
+    Ok(wrapped(hits, "hitcount(", &after, ("hitcount", text)))
+}
+
+pub(in crate::graphite) fn smart_summarize(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
+    let (interval_ms, text) = a
+        .length_ms("intervalString")?
+        .ok_or_else(|| a.bad("intervalString", "an interval longer than nothing"))?;
+    let name = a.aggregation("func")?.unwrap_or("sum");
+    let reducer: Reducer = reducer(name).ok_or_else(|| a.bad("func", "a known name"))?;
+    let spelled = match a.get("func").map(|func| &func.kind) {
+        Some(ExprKind::Text(text)) => text.as_str(),
+        _ => "sum",
+    };
+    let input = match a.get("alignTo").map(|unit| &unit.kind) {
+        // What once was `alignToFrom`.
+        None | Some(ExprKind::Boolean(_)) => c.series(a, "seriesList")?,
+        Some(ExprKind::Text(unit)) => {
+            let unit = Begin::parse(unit).ok_or_else(|| a.bad("alignTo", "a unit of time"))?;
+            shift::from_begin(c, a, unit)?
+        }
+        Some(_) => return Err(a.bad("alignTo", "a unit of time in quotes")),
+    };
+    let from_first = true;
+    let buckets = rows(input, RowsFunction::Summarize { interval_ms, reducer, from_first });
+    Ok(present(
+        buckets,
+        Presentation {
+            title: Some(wrap("smartSummarize(", &format!(", \"{text}\", \"{spelled}\")"))),
+            expression: Some(ExpressionRule::Title),
+            marks: vec![
+                ("smartSummarize".to_owned(), text.to_owned()),
+                ("smartSummarizeFunction".to_owned(), spelled.to_owned()),
+            ],
+            ..Presentation::default()
+        },
+    ))
 }
 
 pub(in crate::graphite) fn summarize(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
@@ -273,30 +377,6 @@ fn remove_values(c: Context<'_, '_>, a: &Arguments<'_>, name: &str, keep: Binary
         Presentation {
             title: Some(wrap(&format!("{name}("), &format!(", {})", general(bound)))),
             expression: Some(ExpressionRule::Title),
-            ..Presentation::default()
-        },
-    ))
-}
-
-pub(in crate::graphite) fn time_shift(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
-    let text = a.required_text("timeShift")?;
-    // Without a sign the past is meant.
-    let signed = match text.starts_with(['+', '-']) {
-        true => text.to_owned(),
-        false => format!("-{text}"),
-    };
-    let shift_s = crate::graphite::time::parse_interval(&signed)?;
-    let (from_s, until_s) = (c.from_s, c.until_s);
-    c.from_s = from_s.saturating_add(shift_s);
-    c.until_s = until_s.saturating_add(shift_s);
-    let shifted = c.series(a, "seriesList");
-    (c.from_s, c.until_s) = (from_s, until_s);
-    let after_ms = from_s.saturating_mul(1000);
-    Ok(present(
-        rows(shifted?, RowsFunction::Restart { after_ms }),
-        Presentation {
-            title: Some(wrap("timeShift(", &format!(", \"{signed}\")"))),
-            marks: vec![("timeShift".to_owned(), signed)],
             ..Presentation::default()
         },
     ))

@@ -1,13 +1,12 @@
 //! The parameters of `/render`.
 
 use axum::response::Response;
-use lang::graphite::{LowerOptions, lower};
+use lang::graphite::LowerOptions;
 use model::TenantId;
-use plan::Plan;
 
 use crate::graphite::draw;
 use crate::graphite::params::Params;
-use crate::graphite::reply::{failure, invalid};
+use crate::graphite::reply::invalid;
 use crate::state::State;
 
 /// The window where the request names none.
@@ -74,13 +73,13 @@ impl Request {
         Ok(Self { format, is_pie, caching, options: options(state, params, format)? })
     }
 
-    /// The plan of all targets.
-    pub(super) fn plan(&self, params: &Params) -> Result<Plan, Response> {
+    /// The targets that are to be computed.
+    pub(super) fn targets(&self, params: &Params) -> Vec<String> {
         let targets = params.all("target");
         let targets = targets.into_iter().filter(|target| !target.trim().is_empty());
         // A slice of a pie may be given as it is: `name:value`.
         let targets = targets.filter(|target| !self.is_pie || slice(target).is_none());
-        lower(targets, &self.options).map_err(|error| failure(&error))
+        targets.map(str::to_owned).collect()
     }
 }
 
