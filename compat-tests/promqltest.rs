@@ -1,16 +1,16 @@
 //! Prometheus's own PromQL scripts, run through text, tree, plan and operators over a real store.
 //!
-//! `promqltest/known_failures.txt` lists the evaluations that do not answer right yet, one
-//! `file:line reason` a row. The list may only shrink: an unlisted failure fails the suite, and so does
-//! a listed evaluation that answers right.
+//! Every evaluation must answer right, over the head as over blocks.
 
 mod compare;
+mod convert;
 mod database;
 mod evaluate;
+mod literal;
 mod script;
 mod series;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use database::{Database, Store};
@@ -41,35 +41,18 @@ fn run_file(path: &Path, store: Store, outcomes: &mut Outcomes) {
     }
 }
 
-fn known_failures() -> BTreeSet<(String, usize)> {
-    include_str!("promqltest/known_failures.txt")
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(|line| {
-            let place = line.split_whitespace().next().unwrap();
-            let (file, number) = place.split_once(':').unwrap();
-            (file.to_owned(), number.parse().unwrap())
-        })
-        .collect()
-}
-
 fn report(outcomes: &Outcomes) {
     let mut files: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
-    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     for ((file, _), outcome) in outcomes {
         let counts = files.entry(file).or_default();
         counts.1 += 1;
-        match outcome {
-            Outcome::Right => counts.0 += 1,
-            Outcome::NotYet(reason) => *reasons.entry(reason).or_default() += 1,
-            Outcome::Wrong(_) => *reasons.entry("wrong").or_default() += 1,
-        }
+        counts.0 += usize::from(*outcome == Outcome::Right);
     }
     for (file, (right, total)) in &files {
         println!("{right:5} of {total:4}  {file}");
     }
     let right: usize = files.values().map(|(right, _)| right).sum();
-    println!("promqltest: {right} of {} evaluations right; {reasons:?}", outcomes.len());
+    println!("promqltest: {right} of {} evaluations right", outcomes.len());
 }
 
 fn check(store: Store) {
@@ -82,43 +65,14 @@ fn check(store: Store) {
     if files.len() == FILES {
         assert_eq!(outcomes.len(), EVALS);
     }
-    if let Some(path) = std::env::var_os("TRIBUTARY_WRITE_FAILURES") {
-        write_failures(Path::new(&path), &outcomes);
-    }
-    let known = known_failures();
-    let mut surprises = Vec::new();
-    for (place, outcome) in &outcomes {
-        let name = format!("{}:{}", place.0, place.1);
-        match outcome {
-            Outcome::Right if known.contains(place) => {
-                surprises.push(format!("{name} is right now: take it off the list"));
-            }
-            Outcome::Wrong(reason) if !known.contains(place) => {
-                surprises.push(format!("{name} {reason}"));
-            }
-            Outcome::NotYet(reason) if !known.contains(place) => {
-                surprises.push(format!("{name} not yet: {reason}"));
-            }
-            _ => {}
-        }
-    }
-    assert!(surprises.is_empty(), "{} surprises\n{}", surprises.len(), surprises.join("\n"));
-}
-
-/// Writes what fails now in the form of the list, to compare by hand; never read by a test.
-fn write_failures(path: &Path, outcomes: &Outcomes) {
-    let rows: Vec<String> = outcomes
+    let wrong: Vec<String> = outcomes
         .iter()
         .filter_map(|((file, line), outcome)| match outcome {
             Outcome::Right => None,
-            Outcome::NotYet(reason) => Some(format!("{file}:{line} {reason}\n")),
-            Outcome::Wrong(reason) => Some(format!(
-                "{file}:{line} wrong: {}\n",
-                reason.lines().next().unwrap_or_default()
-            )),
+            Outcome::Wrong(reason) => Some(format!("{file}:{line} {reason}")),
         })
         .collect();
-    std::fs::write(path, rows.concat()).unwrap();
+    assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[test]

@@ -209,11 +209,13 @@ pub(crate) struct Prometheus {
     pub admin_api: bool,
     /// Exemplars that are kept; the oldest go.
     pub exemplars_max: usize,
+    /// Prometheus's feature flags, separated by commas.
+    pub enable_feature: String,
 }
 
 impl Default for Prometheus {
     fn default() -> Self {
-        Self { admin_api: false, exemplars_max: 100_000 }
+        Self { admin_api: false, exemplars_max: 100_000, enable_feature: String::new() }
     }
 }
 

@@ -47,6 +47,9 @@ struct SettingArguments {
     /// Any setting by its key, such as --set wal.sync=interval; `check-config` prints all keys
     #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Prometheus's feature flags, separated by commas
+    #[arg(long, global = true, value_name = "NAMES")]
+    enable_feature: Vec<String>,
 }
 
 #[derive(Subcommand)]
@@ -104,6 +107,10 @@ fn load(settings: &SettingArguments) -> Result<Config, config::ConfigError> {
     let mut overrides = settings.set.clone();
     if let Some(dir) = &settings.data_dir {
         overrides.push(format!("data_dir={}", dir.display()));
+    }
+    if !settings.enable_feature.is_empty() {
+        let names = settings.enable_feature.join(",");
+        overrides.push(format!("prometheus.enable_feature={names}"));
     }
     Config::load(settings.config.as_deref(), std::env::vars(), &overrides)
 }

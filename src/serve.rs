@@ -142,6 +142,17 @@ fn engine_options(config: &Config) -> EngineOptions {
     }
 }
 
+/// The parts of PromQL that the flags switch on; other flags of Prometheus are named in the log.
+fn promql_settings(flags: &str) -> server::state::PromqlSettings {
+    let mut settings = server::state::PromqlSettings::default();
+    for flag in flags.split(',').map(str::trim).filter(|flag| !flag.is_empty()) {
+        if !settings.enable(flag) {
+            tracing::warn!(flag, "this feature flag switches nothing on");
+        }
+    }
+    settings
+}
+
 fn settings(config: &Config, graphite: GraphiteSettings) -> Settings {
     let query = &config.query;
     Settings {
@@ -160,6 +171,7 @@ fn settings(config: &Config, graphite: GraphiteSettings) -> Settings {
         opentsdb_allow_delete: config.opentsdb.allow_delete,
         opentsdb_skip_unresolved_tagvs: config.opentsdb.skip_unresolved_tagvs,
         exemplars_max: config.prometheus.exemplars_max,
+        promql: promql_settings(&config.prometheus.enable_feature),
         uid_width: config.opentsdb.uid_width,
         config_text: config.to_toml(),
     }

@@ -1,10 +1,12 @@
 //! Answers against expectations, with the reference's tolerance.
 
+use std::sync::Arc;
+
 use exec::Value as Answered;
-use model::{Labels, ResultSeries, is_stale};
+use model::{Histogram, HistogramBuckets, Labels, Points, ResultSeries, is_stale};
 
 use super::script::{Answer, Eval, single};
-use super::series::{Series, Value};
+use super::series::{Described, Series, Value};
 
 /// Relative tolerance.
 const EPSILON: f64 = 1e-6;
@@ -27,22 +29,73 @@ pub(crate) fn almost_equal(a: f64, b: f64) -> bool {
     difference / sum.min(f64::MAX) < EPSILON
 }
 
+/// A point of an answer.
+#[derive(Clone, Debug)]
+pub(crate) enum Got {
+    /// A number.
+    Float(f64),
+    /// A native histogram.
+    Histogram(Arc<Histogram>),
+}
+
+impl Got {
+    fn at(points: &Points, index: usize) -> Self {
+        match points.histograms.get(index) {
+            Some(Some(histogram)) => Self::Histogram(histogram.clone()),
+            _ => Self::Float(points.values[index]),
+        }
+    }
+
+    fn is_as(&self, wanted: &Value) -> bool {
+        match (self, wanted) {
+            (Self::Float(got), Value::Float(wanted)) => almost_equal(*wanted, *got),
+            (Self::Histogram(got), Value::Histogram(wanted)) => alike(wanted, got),
+            _ => false,
+        }
+    }
+}
+
+/// Histograms are compared without empty buckets.
+fn alike(wanted: &Described, got: &Histogram) -> bool {
+    let (mut one, mut other) = ((*wanted.histogram).clone(), got.clone());
+    one.compact();
+    other.compact();
+    let counts = |buckets: &HistogramBuckets| buckets.iter().collect::<Vec<_>>();
+    let buckets_alike = |one: &HistogramBuckets, other: &HistogramBuckets| {
+        let (one, other) = (counts(one), counts(other));
+        one.len() == other.len()
+            && one.iter().zip(&other).all(|(a, b)| a.0 == b.0 && almost_equal(a.1, b.1))
+    };
+    one.schema == other.schema
+        && almost_equal(one.count, other.count)
+        && almost_equal(one.sum, other.sum)
+        && almost_equal(one.zero_count, other.zero_count)
+        && one.zero_threshold == other.zero_threshold
+        && one.bounds == other.bounds
+        && buckets_alike(&one.positive, &other.positive)
+        && buckets_alike(&one.negative, &other.negative)
+        && (!wanted.tells_resets || one.reset_hint == other.reset_hint)
+}
+
 /// A result of one instant.
 pub(crate) enum AtInstant {
     /// A number.
     Scalar(f64),
     /// Series with their values, in order.
-    Vector(Vec<(Labels, f64)>),
+    Vector(Vec<(Labels, Got)>),
 }
 
 /// The answer at `at_ms`.
 pub(crate) fn at_instant(answer: &Answered, at_ms: i64) -> Option<AtInstant> {
-    let value = |points: &model::Points| {
+    let value = |points: &Points| {
         let index = points.timestamps.iter().position(|at| *at == at_ms)?;
-        points.values.get(index).copied()
+        Some(Got::at(points, index))
     };
     match answer {
-        Answered::Scalar(points) => Some(AtInstant::Scalar(value(points)?)),
+        Answered::Scalar(points) => match value(points)? {
+            Got::Float(float) => Some(AtInstant::Scalar(float)),
+            Got::Histogram(_) => None,
+        },
         Answered::Vector(rows) => Some(AtInstant::Vector(
             rows.iter().filter_map(|row| Some((row.labels.clone(), value(&row.points)?))).collect(),
         )),
@@ -71,18 +124,18 @@ pub(crate) fn compare_instant(
     }
 }
 
-fn compare_vector(wanted: &[Series], got: &[(Labels, f64)], ordered: bool) -> Result<(), String> {
+fn compare_vector(wanted: &[Series], got: &[(Labels, Got)], ordered: bool) -> Result<(), String> {
     for (index, (labels, value)) in got.iter().enumerate() {
         let place = wanted.iter().position(|one| one.labels == *labels);
         let Some(place) = place else {
-            return Err(format!("unexpected series {labels} = {value}"));
+            return Err(format!("unexpected series {labels} = {value:?}"));
         };
         if ordered && place != index {
             return Err(format!("series {labels} is number {index}, not {place}"));
         }
         match single(&wanted[place]) {
-            Some(Value::Float(wanted)) if almost_equal(wanted, *value) => {}
-            other => return Err(format!("series {labels}: expected {other:?}, got {value}")),
+            Some(wanted) if value.is_as(&wanted) => {}
+            other => return Err(format!("series {labels}: expected {other:?}, got {value:?}")),
         }
     }
     let missing = wanted.iter().find(|one| !got.iter().any(|(labels, _)| *labels == one.labels));
@@ -107,19 +160,18 @@ pub(crate) fn compare_matrix(
         let Some(one) = wanted.iter().find(|one| one.labels == *labels) else {
             return Err(format!("unexpected series {labels}: {:?}", row.points.values));
         };
-        let points: Vec<(i64, f64)> = one
+        let points: Vec<(i64, &Value)> = one
             .values
             .iter()
             .enumerate()
-            .filter_map(|(index, value)| match value {
-                Value::Float(float) => Some((start_ms + index as i64 * step_ms, *float)),
-                _ => None,
-            })
+            .filter(|(_, value)| **value != Value::Omitted)
+            .map(|(index, value)| (start_ms + index as i64 * step_ms, value))
             .collect();
-        let got = row.points.timestamps.iter().copied().zip(row.points.values.iter().copied());
-        let got: Vec<(i64, f64)> = got.collect();
+        let times = row.points.timestamps.iter().copied().enumerate();
+        let got: Vec<(i64, Got)> =
+            times.map(|(index, at)| (at, Got::at(&row.points, index))).collect();
         let alike = points.len() == got.len()
-            && points.iter().zip(&got).all(|(a, b)| a.0 == b.0 && almost_equal(a.1, b.1));
+            && points.iter().zip(&got).all(|(a, b)| a.0 == b.0 && b.1.is_as(a.1));
         if !alike {
             return Err(format!("series {labels}: expected {points:?}, got {got:?}"));
         }

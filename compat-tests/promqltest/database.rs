@@ -10,9 +10,10 @@ use std::thread::Thread;
 
 use base::clock::ManualClock;
 use base::metrics::Metrics;
-use model::{Appender, Labels, METRIC_NAME, Source, TenantId};
+use model::{Appender, Source, TenantId};
 use storage::{Engine, EngineOptions, WalSync};
 
+use super::convert;
 use super::script::Load;
 use super::series::Value;
 
@@ -30,10 +31,6 @@ pub(crate) struct Database {
     engine: Engine,
     folder: PathBuf,
     store: Store,
-    /// Series that carry native histograms, which are not stored.
-    pub(crate) histograms: Vec<Labels>,
-    /// Series that carry start timestamps, which are not stored.
-    pub(crate) started: Vec<Labels>,
 }
 
 impl Database {
@@ -53,7 +50,7 @@ impl Database {
         };
         let clock = Arc::new(ManualClock::new(0));
         let engine = Engine::open(options, clock, Arc::new(Metrics::default())).unwrap();
-        Self { engine, folder, store, histograms: Vec::new(), started: Vec::new() }
+        Self { engine, folder, store }
     }
 
     /// What queries read.
@@ -61,25 +58,36 @@ impl Database {
         &self.engine
     }
 
-    /// Stores the floats of `load` and notes what cannot be stored.
+    /// Stores what `load` describes.
     pub(crate) fn load(&mut self, load: &Load) {
         let mut batch = self.engine.batch(TenantId::DEFAULT);
         for series in &load.series {
+            let starts = load.started.iter().find(|(labels, _)| *labels == series.labels);
             batch.begin_row();
             batch.set_labels(series.labels.view());
             for (index, value) in series.values.iter().enumerate() {
-                if let Value::Float(float) = value {
-                    batch.push_float(index as i64 * load.step_ms, *float);
+                let at_ms = index as i64 * load.step_ms;
+                match value {
+                    Value::Omitted => continue,
+                    Value::Float(float) => batch.push_float(at_ms, *float),
+                    Value::Histogram(described) => {
+                        batch.push_histogram(at_ms, &described.histogram).unwrap();
+                    }
+                }
+                if let Some(start) = starts.and_then(|(_, starts)| *starts.get(index)?) {
+                    batch.set_start(at_ms + start);
                 }
             }
-            if series.values.contains(&Value::Histogram) {
-                self.histograms.push(series.labels.clone());
-            }
-            if load.with_histograms {
-                self.histograms.extend(histogram_of(&series.labels));
+        }
+        if load.with_histograms {
+            for (labels, points) in convert::custom_histograms(&load.series, load.step_ms) {
+                batch.begin_row();
+                batch.set_labels(labels.view());
+                for (at_ms, histogram) in points {
+                    batch.push_histogram(at_ms, &histogram).unwrap();
+                }
             }
         }
-        self.started.extend(load.started.iter().cloned());
         let report = block_on(self.engine.append(batch)).unwrap();
         assert!(report.rejects.is_empty(), "{:?}", report.rejects);
         if self.store == Store::Blocks {
@@ -93,14 +101,6 @@ impl Drop for Database {
         let _ = self.engine.close();
         let _ = std::fs::remove_dir_all(&self.folder);
     }
-}
-
-/// The series of the histogram that a classic bucket belongs to.
-fn histogram_of(labels: &Labels) -> Option<Labels> {
-    let name = labels.metric_name()?;
-    let base = ["_bucket", "_count", "_sum"].iter().find_map(|end| name.strip_suffix(end))?;
-    let mut builder = model::LabelBuilder::from_labels(labels.view());
-    Some(builder.set(METRIC_NAME, base).remove("le").build())
 }
 
 struct Unpark(Thread);

@@ -2,23 +2,20 @@
 
 use base::cancel::CancelToken;
 use exec::{Context, Output, Value};
-use lang::promql::ast::{At, Edges, Expr, ExprKind, Selector, Shift};
-use lang::promql::{Features, LowerOptions, annotation_text, lower, parse, selectors};
+use lang::promql::ast::{At, Expr, ExprKind, Shift};
+use lang::promql::{Features, LowerOptions, annotation_text, lower, parse};
 use model::{Labels, StepGrid};
 use plan::Level;
 
 use super::compare::{at_instant, compare_instant, compare_matrix};
 use super::database::Database;
 use super::script::{Answer, Eval, Notes, Time, Wording};
-use super::series::Value as Wanted;
 
 /// What became of an evaluation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// As the reference answers.
     Right,
-    /// Needs something that is not built.
-    NotYet(&'static str),
     /// Otherwise.
     Wrong(String),
 }
@@ -51,9 +48,6 @@ pub(crate) fn evaluate(eval: &Eval, database: &Database) -> Outcome {
         Ok(expr) => expr,
         Err(error) => return Outcome::Wrong(format!("does not parse: {error}")),
     };
-    if let Some(reason) = unbuilt(eval, &expr, database) {
-        return Outcome::NotYet(reason);
-    }
     let result = match eval.time {
         Time::Instant(at_ms) => instant(eval, &expr, at_ms, database),
         Time::Range(from, until, step) => {
@@ -66,43 +60,6 @@ pub(crate) fn evaluate(eval: &Eval, database: &Database) -> Outcome {
     }
 }
 
-/// What an evaluation needs that is not built.
-fn unbuilt(eval: &Eval, expr: &Expr, database: &Database) -> Option<&'static str> {
-    let is_any = |test: &dyn Fn(&Expr) -> bool| any(expr, test);
-    let calls = |name: &str| {
-        is_any(&|one| matches!(&one.kind, ExprKind::Call(call) if call.function == name))
-    };
-    let edged =
-        |selector: &Selector| matches!(selector.edges, Some(Edges::Anchored | Edges::Smoothed));
-    if is_any(&|one| match &one.kind {
-        ExprKind::Selector(selector) => edged(selector),
-        ExprKind::Range(range) => edged(&range.selector),
-        _ => false,
-    }) {
-        return Some("anchored and smoothed");
-    }
-    if calls("info") {
-        return Some("info");
-    }
-    if calls("start_timestamp") {
-        return Some("start timestamps");
-    }
-    let touches = |noted: &[Labels]| {
-        selectors(expr).iter().any(|matchers| {
-            noted.iter().any(|labels| {
-                matchers.iter().all(|one| one.matches(labels.get(&one.name).unwrap_or_default()))
-            })
-        })
-    };
-    let expects_histograms = matches!(&eval.expected, Answer::Series(series)
-        if series.iter().any(|one| one.values.contains(&Wanted::Histogram)));
-    let trims = is_any(&|one| matches!(&one.kind, ExprKind::Binary(b) if b.op.is_trim()));
-    if expects_histograms || trims || touches(&database.histograms) {
-        return Some("native histograms");
-    }
-    touches(&database.started).then_some("start timestamps")
-}
-
 fn any(expr: &Expr, test: &dyn Fn(&Expr) -> bool) -> bool {
     test(expr) || expr.children().into_iter().any(|child| any(child, test))
 }
@@ -111,7 +68,7 @@ fn any(expr: &Expr, test: &dyn Fn(&Expr) -> bool) -> bool {
 fn run(expr: &Expr, grid: StepGrid, is_range: bool, database: &Database) -> Result<Output, String> {
     let options = LowerOptions {
         step_ms: if is_range { grid.step_ms } else { 0 },
-        features: Features::ALL,
+        features: Features { type_and_unit_labels: false, ..Features::ALL },
         ..LowerOptions::new(grid)
     };
     let plan = lower(expr, &options).map_err(|error| error.to_string())?;

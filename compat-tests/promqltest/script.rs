@@ -26,8 +26,9 @@ pub(crate) struct Load {
     pub(crate) series: Vec<Series>,
     /// Histograms are made of classic buckets, too.
     pub(crate) with_histograms: bool,
-    /// Series that carry start timestamps.
-    pub(crate) started: Vec<Labels>,
+    /// Series whose samples say when their counting began: the start of each sample relative to the
+    /// sample itself, in milliseconds.
+    pub(crate) started: Vec<(Labels, Vec<Option<i64>>)>,
 }
 
 /// A question and the answer.
@@ -150,8 +151,8 @@ fn parse_load(line: &str, block: &[&str]) -> Result<Load, String> {
     };
     for line in block {
         let (labels, rest) = parse_metric(line)?;
-        if rest.starts_with("@st") {
-            load.started.push(labels);
+        if let Some(items) = rest.strip_prefix("@st") {
+            load.started.push((labels, parse_starts(items)?));
             continue;
         }
         let series = parse_series(line)?;
@@ -160,6 +161,37 @@ fn parse_load(line: &str, block: &[&str]) -> Result<Load, String> {
         load.series.push(series);
     }
     Ok(load)
+}
+
+/// Starts relative to their samples: `_`, `_xN`, `-1m`, `-1mxN`, `-1m+10sxN`.
+fn parse_starts(text: &str) -> Result<Vec<Option<i64>>, String> {
+    let mut starts = Vec::new();
+    for item in text.split_whitespace() {
+        let (value, times) = match item.rsplit_once('x') {
+            Some((value, times)) => {
+                let times: usize = times.parse().map_err(|_| format!("bad count in {item:?}"))?;
+                (value, Some(times))
+            }
+            None => (item, None),
+        };
+        if value == "_" {
+            starts.extend(std::iter::repeat_n(None, times.unwrap_or(1)));
+            continue;
+        }
+        let second = value.char_indices().skip(1).find(|(_, c)| matches!(c, '+' | '-'));
+        let (first, delta) = match second {
+            Some((at, _)) => (signed_ms(&value[..at])?, signed_ms(&value[at..])?),
+            None => (signed_ms(value)?, 0),
+        };
+        starts.extend((0..=times.unwrap_or(0) as i64).map(|index| Some(first + index * delta)));
+    }
+    Ok(starts)
+}
+
+fn signed_ms(text: &str) -> Result<i64, String> {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let ms = if unsigned == "0s" { 0 } else { parse_duration(unsigned)? };
+    Ok(if text.starts_with('-') { -ms } else { ms })
 }
 
 fn parse_eval(line_number: usize, line: &str, block: &[&str]) -> Result<Eval, String> {
@@ -303,5 +335,5 @@ fn parse_number(line: &str) -> Option<f64> {
 
 /// The single value of an expected series.
 pub(crate) fn single(series: &Series) -> Option<Value> {
-    series.values.first().copied()
+    series.values.first().cloned()
 }

@@ -1,17 +1,30 @@
 //! Series descriptions: `metric{a="b"} 1 2+3x4 _ stale {{schema:0 count:1}}`.
 
+use std::sync::Arc;
+
 use lang::promql::unquoted;
-use model::{Labels, METRIC_NAME};
+use model::{Histogram, Labels, METRIC_NAME};
+
+use super::literal::parse_literal;
 
 /// One value of a description.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
     /// `_`
     Omitted,
     /// A number or the stale marker.
     Float(f64),
-    /// A native histogram, whatever it holds.
-    Histogram,
+    /// A native histogram.
+    Histogram(Described),
+}
+
+/// A native histogram as it was described.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Described {
+    /// What was described.
+    pub(crate) histogram: Arc<Histogram>,
+    /// The description says something about resets.
+    pub(crate) tells_resets: bool,
 }
 
 /// A series and its values.
@@ -150,16 +163,35 @@ fn parse_item<'a>(text: &'a str, values: &mut Vec<Value>) -> Result<&'a str, Str
 }
 
 fn parse_histogram<'a>(text: &'a str, values: &mut Vec<Value>) -> Result<&'a str, String> {
-    let close = text.find("}}").ok_or_else(|| format!("unended histogram in {text:?}"))?;
-    let mut rest = &text[close + 2..];
-    if let Some(second) = rest.strip_prefix(['+', '-']).filter(|second| second.starts_with("{{")) {
-        let close = second.find("}}").ok_or_else(|| format!("unended histogram in {text:?}"))?;
-        rest = &second[close + 2..];
+    let (first, mut rest) = parse_literal(text)?;
+    let mut step: Option<(Described, bool)> = None;
+    for (sign, adds) in [("+", true), ("-", false)] {
+        if let Some(second) = rest.strip_prefix(sign).filter(|second| second.starts_with("{{")) {
+            let (increment, behind) = parse_literal(second)?;
+            step = Some((increment, adds));
+            rest = behind;
+            break;
+        }
     }
     let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
     let (times, rest) = rest.split_at(end);
     let count = if times.is_empty() { 0 } else { repeat(times)? };
-    values.extend((0..=count).map(|_| Value::Histogram));
+    let mut current = first;
+    for index in 0..=count {
+        values.push(Value::Histogram(current.clone()));
+        let Some((increment, adds)) = step.as_ref().filter(|_| index < count) else { continue };
+        if increment.histogram.schema < current.histogram.schema {
+            return Err(format!(
+                "error combining histograms: cannot merge from schema {} to {}",
+                increment.histogram.schema, current.histogram.schema
+            ));
+        }
+        let (one, other) = (&current.histogram, &increment.histogram);
+        let next = if *adds { one.plus(other) } else { one.minus(other) };
+        let mut next = next.map_err(|error| error.to_string())?.0;
+        next.reset_hint = one.reset_hint;
+        current.histogram = Arc::new(next);
+    }
     Ok(rest)
 }
 

@@ -10,5 +10,6 @@ pub mod error;
 pub mod frame;
 pub mod limits;
 pub mod metrics;
+pub mod number_text;
 pub mod printf;
 pub mod rng;

@@ -29,6 +29,9 @@ pub const TELNET_LINE_BYTES_MAX: usize = 64 * 1024;
 pub const QUERY_BYTES_MAX: usize = 256 * 1024;
 /// Nesting of a query's text; keeps every recursive walk inside a small stack.
 pub const QUERY_DEPTH_MAX: usize = 200;
+/// Height of the tree of a PromQL expression, of which chains of operators take one level a term. Tall
+/// trees are walked on a stack of their own.
+pub const QUERY_HEIGHT_MAX: usize = 2_000;
 /// Steps of a range query, Prometheus's own bound.
 pub const QUERY_STEPS_MAX: usize = 11_000;
 /// Compiled size of one regular expression.

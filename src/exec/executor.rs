@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use hashbrown::HashMap;
 use model::{ResultSeries, Source};
 use parking_lot::Mutex;
-use plan::semantics::{Alignment, Buckets};
+use plan::semantics::{Alignment, Buckets, Naming};
 use plan::{
     Annotation, AnnotationKind, EvalError, Fold, Node, Op, Plan, RowStyle, Span, ValueType,
 };
@@ -22,7 +22,7 @@ use crate::row::{Identity, Row, Rows};
 pub(crate) type Sink<'s> = dyn FnMut(&mut Identity<'_>, &mut Row) -> Result<(), ExecError> + 's;
 
 /// Nesting of a plan. Above it a query is refused: each level takes a few stack frames.
-const DEPTH_MAX: usize = 4 * base::limits::QUERY_DEPTH_MAX;
+const DEPTH_MAX: usize = 2 * base::limits::QUERY_HEIGHT_MAX;
 /// Stack of the thread that runs deep plans.
 const DEEP_STACK_BYTES: usize = 256 << 20;
 /// Nesting that the caller's stack is sure to hold.
@@ -54,7 +54,10 @@ fn run(plan: &Plan, source: &dyn Source, context: &Context) -> Result<Output, Ex
     plan::check::check(plan).map_err(|error| ExecError::Internal(error.to_string()))?;
     let plan = plan::rules::optimise(plan.clone());
     let budget = Budget::new(plan.limits);
-    let executor = Executor::new(source, context, &budget);
+    let mut executor = Executor::new(source, context, &budget);
+    if let Op::Naming { naming, .. } = plan.root.op {
+        executor.naming = naming;
+    }
     let value = executor.value(&plan.root)?;
     let measures = executor.measures.into_inner();
     Ok(Output {
@@ -98,6 +101,7 @@ pub(crate) struct Executor<'e> {
     pub(crate) source: &'e dyn Source,
     pub(crate) context: &'e Context,
     pub(crate) budget: &'e Budget,
+    pub(crate) naming: Naming,
     annotations: Mutex<Vec<Annotation>>,
     /// See [`Output::styles`].
     styles: Mutex<Vec<Option<Arc<RowStyle>>>>,
@@ -122,6 +126,7 @@ impl<'e> Executor<'e> {
             source,
             context,
             budget,
+            naming: Naming::default(),
             annotations: Mutex::default(),
             styles: Mutex::default(),
             shared: Mutex::default(),
@@ -149,12 +154,19 @@ impl<'e> Executor<'e> {
         self.groups.lock().get(&each).cloned()
     }
 
-    /// Notes something remarkable, once.
+    /// Notes something remarkable, once: of several places the last one in the text.
     pub(crate) fn annotate(&self, kind: AnnotationKind, span: Option<Span>) {
-        let annotation = Annotation { kind, span };
         let mut annotations = self.annotations.lock();
-        if !annotations.contains(&annotation) {
-            annotations.push(annotation);
+        let Some(known) = annotations.iter_mut().find(|one| one.kind.says_the_same(&kind)) else {
+            return annotations.push(Annotation { kind, span });
+        };
+        if let (AnnotationKind::ForcedMonotonicity(all), AnnotationKind::ForcedMonotonicity(more)) =
+            (&mut known.kind, &kind)
+        {
+            all.absorb(more);
+        }
+        if known.span.map(|one| one.start) < span.map(|one| one.start) {
+            known.span = span;
         }
     }
 
@@ -190,15 +202,15 @@ impl<'e> Executor<'e> {
             Op::Text(_) => Err(ExecError::Internal("a text inside an expression".to_owned())),
             Op::Scan(scan) => operators::scan::stream(self, scan, sink),
             Op::Fold(fold) => operators::fold::stream(self, fold, node.span, sink),
-            Op::Map(map) => operators::map::stream(self, map, sink),
+            Op::Map(map) => operators::map::stream(self, map, node.span, sink),
             Op::Aggregate(aggregate) => {
                 operators::aggregate::stream(self, aggregate, node.span, sink)
             }
             Op::Rank(rank) => operators::rank::stream(self, rank, node.span, sink),
-            Op::Join(join) => operators::join::stream(self, join, sink),
+            Op::Join(join) => operators::join::stream(self, join, node.span, sink),
             Op::Formula(formula) => operators::formula::stream(self, formula, sink),
             Op::Buckets { function, input, arguments } => {
-                operators::buckets::stream(self, *function, input, arguments, node.span, sink)
+                operators::buckets::stream(self, function, input, arguments, sink)
             }
             Op::Union(inputs) => inputs.iter().try_for_each(|input| self.stream(input, sink)),
             Op::Rows(rows) => operators::rows::stream(self, rows, sink),
@@ -216,6 +228,12 @@ impl<'e> Executor<'e> {
             Op::Repeat { input, grid } => operators::scalar::repeat(self, input, *grid, sink),
             Op::ToScalar(input) => operators::scalar::to_scalar(self, input, sink),
             Op::ToVector(input) => self.stream(input, sink),
+            Op::Edges { input, range, edges } => {
+                operators::edges::stream(self, input, *range, *edges, sink)
+            }
+            Op::Statistics(input) => operators::statistics::stream(self, input, sink),
+            Op::Inform(inform) => operators::inform::stream(self, inform, sink),
+            Op::Naming { input, naming } => operators::naming::stream(self, input, *naming, sink),
             Op::Shared { id, input } => self.shared(*id, input, sink),
         }
     }

@@ -36,7 +36,7 @@ impl Oracle<'_> {
             Op::Rank(rank) => self.rank(rank, at),
             Op::Join(join) => self.join(join, at),
             Op::Buckets { function, input, arguments } => {
-                self.buckets(*function, input, arguments, at)
+                self.buckets(function, input, arguments, at)
             }
             Op::Absent { input, labels } => {
                 let empty = self.at(input, at)?.is_empty();
@@ -153,7 +153,7 @@ impl Oracle<'_> {
             for (labels, members) in groups {
                 let mut counts: BTreeMap<String, f64> = BTreeMap::new();
                 for (_, value) in members {
-                    *counts.entry(crate::kernels::format::decimal(value)).or_default() += 1.0;
+                    *counts.entry(base::number_text::decimal(value)).or_default() += 1.0;
                 }
                 for (text, count) in counts {
                     let mut builder = LabelBuilder::from_labels(labels.view());
@@ -212,12 +212,12 @@ impl Oracle<'_> {
 
     fn buckets(
         &self,
-        function: BucketFunction,
+        function: &BucketFunction,
         input: &Node,
         arguments: &[Node],
         at: i64,
     ) -> Result<Vector, Fails> {
-        assert_eq!(function, BucketFunction::Quantile);
+        assert_eq!(*function, BucketFunction::Quantile);
         let q = self.scalar(&arguments[0], at)?;
         let mut groups: BTreeMap<Labels, Vec<(f64, f64)>> = BTreeMap::new();
         for (labels, count) in self.at(input, at)? {
@@ -374,6 +374,8 @@ fn binary(op: BinaryOp, return_bool: bool, l: f64, r: f64, kept: f64) -> Option<
         BinaryOp::Less => l < r,
         BinaryOp::GreaterOrEqual => l >= r,
         BinaryOp::LessOrEqual => l <= r,
+        // Floats have nothing to trim.
+        BinaryOp::TrimUpper | BinaryOp::TrimLower => return None,
         BinaryOp::And | BinaryOp::Or | BinaryOp::Unless => panic!("a set operator"),
     };
     match (return_bool, holds) {

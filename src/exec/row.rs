@@ -10,11 +10,12 @@
 use std::sync::Arc;
 
 use model::{
-    LabelBuilder, Labels, METRIC_NAME, Points, ResultSeries, STALE_NAN_BITS, Samples, Selection,
-    StepGrid,
+    Histogram, LabelBuilder, Labels, METRIC_NAME, Points, ResultSeries, STALE_NAN_BITS, Samples,
+    Selection, StepGrid,
 };
 use plan::RowStyle;
 use plan::node::Text;
+use plan::semantics::Naming;
 
 use crate::budget::Budget;
 use crate::error::ExecError;
@@ -26,6 +27,29 @@ pub(crate) const ABSENT: f64 = f64::from_bits(STALE_NAN_BITS);
 #[inline(always)]
 pub(crate) fn is_absent(value: f64) -> bool {
     value.to_bits() == STALE_NAN_BITS
+}
+
+/// The value of a row at one instant.
+#[derive(Clone, Debug)]
+pub(crate) enum Point {
+    /// There is none.
+    Absent,
+    /// A float.
+    Float(f64),
+    /// A native histogram.
+    Histogram(Arc<Histogram>),
+}
+
+impl Point {
+    /// The float, unless it is [`ABSENT`].
+    pub(crate) fn from_float(value: f64) -> Self {
+        if is_absent(value) { Self::Absent } else { Self::Float(value) }
+    }
+
+    /// The histogram, where there is one.
+    pub(crate) fn from_histogram(histogram: Option<Histogram>) -> Self {
+        histogram.map_or(Self::Absent, |histogram| Self::Histogram(Arc::new(histogram)))
+    }
 }
 
 /// The values of one row; reused from row to row.
@@ -87,6 +111,41 @@ impl Row {
     /// True when there is neither a float nor a histogram at `index`.
     pub(crate) fn is_absent_at(&self, index: usize) -> bool {
         is_absent(self.samples.values[index]) && self.samples.histogram(index).is_none()
+    }
+
+    /// The point at `index`.
+    pub(crate) fn point(&self, index: usize) -> Point {
+        match self.samples.histogram(index) {
+            Some(histogram) => Point::Histogram(histogram.clone()),
+            None => Point::from_float(self.samples.values[index]),
+        }
+    }
+
+    /// Replaces the point at `index`.
+    pub(crate) fn set_point(&mut self, index: usize, point: Point) {
+        let (value, histogram) = match point {
+            Point::Absent => (ABSENT, None),
+            Point::Float(value) => (value, None),
+            Point::Histogram(histogram) => (ABSENT, Some(histogram)),
+        };
+        self.samples.values[index] = value;
+        if histogram.is_some() || self.has_histograms() {
+            self.samples.histograms.resize(self.samples.values.len(), None);
+            self.samples.histograms[index] = histogram;
+        }
+    }
+
+    /// Takes the point at `index` away.
+    pub(crate) fn clear_at(&mut self, index: usize) {
+        self.samples.values[index] = ABSENT;
+        if let Some(histogram) = self.samples.histograms.get_mut(index) {
+            *histogram = None;
+        }
+    }
+
+    /// Takes all histograms away.
+    pub(crate) fn clear_histograms(&mut self) {
+        self.samples.histograms.clear();
     }
 
     /// Number of present points.
@@ -167,6 +226,8 @@ enum Origin<'s> {
 pub(crate) struct Identity<'s> {
     origin: Origin<'s>,
     nameless: bool,
+    /// The name is taken off at the end of the query.
+    pub(crate) name_pending: bool,
     /// What the query calls the row.
     pub(crate) title: Option<Text>,
     /// Labels that the rows behind an aggregate disagree on.
@@ -187,12 +248,28 @@ impl<'s> Identity<'s> {
     }
 
     fn from_origin(origin: Origin<'s>) -> Self {
-        Self { origin, nameless: false, title: None, disagreeing: None, style: None }
+        Self {
+            origin,
+            nameless: false,
+            name_pending: false,
+            title: None,
+            disagreeing: None,
+            style: None,
+        }
     }
 
-    /// Takes the metric's name off, now or when the labels are built.
-    pub(crate) fn drop_name(&mut self) {
-        self.nameless = true;
+    /// Takes the metric's name off: now or when the labels are built, or at the end of the query.
+    pub(crate) fn drop_name(&mut self, naming: Naming) {
+        if naming.at_end {
+            self.name_pending = true;
+        } else {
+            self.nameless = true;
+        }
+    }
+
+    /// Takes a pending name off.
+    pub(crate) fn settle_name(&mut self) {
+        self.nameless |= std::mem::take(&mut self.name_pending);
     }
 
     /// The labels.
@@ -234,6 +311,7 @@ impl<'s> Identity<'s> {
         Identity {
             origin,
             nameless: self.nameless,
+            name_pending: self.name_pending,
             title: self.title.clone(),
             disagreeing: self.disagreeing.clone(),
             style: self.style.clone(),
@@ -245,6 +323,7 @@ impl<'s> Identity<'s> {
         Identity {
             origin: Origin::Known(self.labels().clone()),
             nameless: false,
+            name_pending: self.name_pending,
             title: self.title.clone(),
             disagreeing: self.disagreeing.clone(),
             style: self.style.clone(),
@@ -317,6 +396,11 @@ impl<'b> Rows<'b> {
     /// The rows, to be changed in place but not made longer.
     pub(crate) fn as_mut(&mut self) -> &mut [(Identity<'static>, Row)] {
         &mut self.rows
+    }
+
+    /// The row at `index`.
+    pub(crate) fn row(&self, index: usize) -> &Row {
+        &self.rows[index].1
     }
 
     /// The values of the row at `index`.

@@ -2,8 +2,7 @@
 //!
 //! [`parse`] gives a typed tree with positions, [`lower`] turns it into a [`plan::Plan`] over one grid;
 //! [`plan`] does both. The language is that of Prometheus 3.14 with the features a stock server has
-//! switched on; the others need a [`Features`] flag. Absent, and refused with a message that says so:
-//! native histograms, `info`, `start_timestamp`, `anchored` and `smoothed`.
+//! switched on; the others need a [`Features`] flag.
 
 pub mod ast;
 pub mod functions;
@@ -12,18 +11,19 @@ pub mod re2;
 
 mod check;
 mod lower;
+mod notes;
 mod syntax;
 
 #[cfg(test)]
 mod tests;
 
 use model::{Matcher, StepGrid, TenantId};
-use plan::{Annotation, Level, Plan, QueryLimits};
+use plan::{Plan, QueryLimits};
 
-use crate::error::{LangError, Position};
+use crate::error::LangError;
 
-pub use ast::{Expr, ValueType};
-pub use lower::lower;
+pub use ast::{Expr, ValueType, with_stack};
+pub use notes::annotation_text;
 pub use print::prettify;
 pub use syntax::number::parse_duration;
 pub use syntax::quote::unquoted;
@@ -39,6 +39,10 @@ pub struct Features {
     pub fill_modifiers: bool,
     /// Metric names are dropped at the end of a query rather than by each function.
     pub delayed_name_removal: bool,
+    /// The labels `__type__` and `__unit__` describe a metric, and say what a counter is.
+    pub type_and_unit_labels: bool,
+    /// Start timestamps tell resets, and `start_timestamp` answers.
+    pub start_timestamps: bool,
 }
 
 impl Features {
@@ -48,7 +52,28 @@ impl Features {
         extended_selectors: true,
         fill_modifiers: true,
         delayed_name_removal: true,
+        type_and_unit_labels: true,
+        start_timestamps: true,
     };
+}
+
+impl Features {
+    /// Switches on what the flag of this name does in Prometheus; `false` where it does nothing to
+    /// the language.
+    pub fn enable(&mut self, flag: &str) -> bool {
+        match flag {
+            "promql-experimental-functions" => self.experimental_functions = true,
+            "promql-extended-range-selectors" => self.extended_selectors = true,
+            "promql-binop-fill-modifiers" => self.fill_modifiers = true,
+            "promql-delayed-name-removal" => self.delayed_name_removal = true,
+            "type-and-unit-labels" => self.type_and_unit_labels = true,
+            "use-start-timestamps" => self.start_timestamps = true,
+            // On in a stock server.
+            "promql-duration-expr" | "native-histograms" => {}
+            _ => return false,
+        }
+        true
+    }
 }
 
 /// When and how a query is evaluated.
@@ -89,8 +114,13 @@ impl LowerOptions {
 /// The checked tree of `text`.
 pub fn parse(text: &str, features: Features) -> Result<Expr, LangError> {
     let expr = syntax::parse_expr(text, features)?;
-    check::check(&expr, text).map_err(|error| error.in_text(text))?;
+    ast::with_stack(&expr, || check::check(&expr, text))?.map_err(|error| error.in_text(text))?;
     Ok(expr)
+}
+
+/// The plan of a checked tree.
+pub fn lower(expr: &Expr, options: &LowerOptions) -> Result<Plan, LangError> {
+    ast::with_stack(expr, || lower::lower(expr, options))?
 }
 
 /// The plan of `text`.
@@ -123,18 +153,4 @@ pub fn selectors(expr: &Expr) -> Vec<Vec<Matcher>> {
     };
     let below = expr.children().into_iter().flat_map(selectors);
     own.map(lower::matchers).into_iter().chain(below).collect()
-}
-
-/// An annotation as the API shows it: `PromQL warning: … (line:col)`.
-pub fn annotation_text(annotation: &Annotation, query: &str) -> (Level, String) {
-    let level = annotation.kind.level();
-    let word = match level {
-        Level::Warning => "PromQL warning",
-        Level::Info => "PromQL info",
-    };
-    let place = annotation.span.map_or(String::new(), |span| {
-        let at = Position::in_text(query, span.start as usize, span.end as usize);
-        format!(" ({}:{})", at.line, at.column)
-    });
-    (level, format!("{word}: {}{place}", annotation.kind))
 }

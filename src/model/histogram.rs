@@ -5,18 +5,21 @@
 //! no negative side, an exponential one has none. Counts are floats even where the sender counted
 //! with integers: exact up to 2^53.
 
-use std::sync::Arc;
-
 mod bytes;
 mod check;
+mod compare;
 mod layout;
 mod reset;
 mod resolution;
+mod sum;
 pub mod testing;
+
+use std::sync::Arc;
 
 pub use bytes::{BadHistogram, decode, encode, hint_of, set_hint};
 pub use check::{BUCKETS_MAX, HistogramError};
 pub use layout::Bucket;
+pub use sum::{HistogramSum, Incompatible, Merged};
 
 /// The schema of buckets whose bounds are listed in [`Histogram::bounds`].
 pub const CUSTOM_SCHEMA: i32 = -53;

@@ -20,7 +20,7 @@ pub use append::{AppendError, AppendReport, Appender, DeleteError, Reject, Rejec
 pub use batch::{Row, WriteBatch};
 pub use documents::{DocumentChange, DocumentError, Documents, MemoryDocuments};
 pub use histogram::{
-    BadHistogram, BucketSpan, Histogram, HistogramBuckets, HistogramError, ResetHint,
+    BadHistogram, BucketSpan, Histogram, HistogramBuckets, HistogramError, HistogramSum, ResetHint,
 };
 pub use label::{LabelBuilder, Labels, LabelsRef, METRIC_NAME, SeriesHasher};
 pub use matcher::{Matcher, Pattern, PatternError, ValueTest};

@@ -57,6 +57,7 @@ fn check_node(node: &Node) -> Result<(), PlanError> {
         Op::Buckets { arguments, function, .. } => {
             let expected = match function {
                 crate::semantics::BucketFunction::Quantile => 1,
+                crate::semantics::BucketFunction::Quantiles(_) => arguments.len(),
                 crate::semantics::BucketFunction::Fraction => 2,
             };
             if arguments.len() != expected {
@@ -112,10 +113,12 @@ pub fn grid(node: &Node) -> Option<StepGrid> {
         | Op::Formula(_)
         | Op::Each(_)
         | Op::Given { .. }
+        | Op::Edges { .. }
+        | Op::Statistics(_)
         | Op::Clip { .. }
         | Op::Condense { .. } => None,
         Op::Fold(Fold { buckets, .. }) => match buckets {
-            Buckets::Steps { grid, .. } => Some(*grid),
+            Buckets::Steps { grid, .. } | Buckets::Fixed { grid, .. } => Some(*grid),
             Buckets::Whole(range) => Some(StepGrid::instant(range.start_ms)),
             Buckets::Edges(_)
             | Buckets::Phased(_)
@@ -128,6 +131,8 @@ pub fn grid(node: &Node) -> Option<StepGrid> {
         | Op::Sort { input, .. }
         | Op::ToScalar(input)
         | Op::ToVector(input)
+        | Op::Naming { input, .. }
+        | Op::Inform(crate::node::Inform { input, .. })
         | Op::Shared { input, .. } => grid(input),
         Op::Aggregate(aggregate) => match aggregate.alignment {
             crate::semantics::Alignment::Steps => grid(&aggregate.input),

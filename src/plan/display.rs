@@ -71,6 +71,10 @@ pub fn name(node: &Node) -> &'static str {
         Op::Repeat { .. } => "Repeat",
         Op::ToScalar(_) => "ToScalar",
         Op::ToVector(_) => "ToVector",
+        Op::Edges { .. } => "Edges",
+        Op::Statistics(_) => "Statistics",
+        Op::Inform(_) => "Inform",
+        Op::Naming { .. } => "Naming",
         Op::Shared { .. } => "Shared",
     }
 }
@@ -101,6 +105,12 @@ fn parameters(node: &Node) -> String {
         Op::Each(each) => each_text(each),
         Op::Given { each, input } => format!("input {input} of #{each}"),
         Op::Sort { order, .. } => format!("{order:?}"),
+        Op::Statistics(_) => String::new(),
+        Op::Edges { range, edges, .. } => {
+            format!("{edges:?} {}..={} ms", range.start_ms, range.end_ms)
+        }
+        Op::Inform(inform) => format!("on {:?} wanted {:?}", inform.identifying, inform.wanted),
+        Op::Naming { naming, .. } => format!("{naming:?}"),
         Op::Clip { range, .. } => format!("{}..={} ms", range.start_ms, range.end_ms),
         Op::Condense { points_max, function, .. } => format!("to {points_max} by {function:?}"),
         Op::Repeat { grid, .. } => grid_text(grid),
@@ -152,6 +162,9 @@ fn scan_text(scan: &Scan) -> String {
 fn fold_text(fold: &Fold) -> String {
     let mut text = format!("{:?}", fold.function);
     let outcome = match &fold.buckets {
+        Buckets::Fixed { grid, after_ms, until_ms } => {
+            write!(text, " over ({after_ms}, {until_ms}] ms at every {}", grid_text(grid))
+        }
         Buckets::Steps { grid, after_ms, until_ms } => {
             write!(text, " over ({after_ms}, {until_ms}] ms {}", grid_text(grid))
         }

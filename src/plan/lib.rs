@@ -17,11 +17,11 @@ pub mod semantics;
 pub mod slots;
 pub mod titles;
 
-pub use failure::{Annotation, AnnotationKind, EvalError, Level};
+pub use failure::{Annotation, AnnotationKind, EvalError, HistogramOperation, Level, Monotonicity};
 pub use formula::{Expression, Formula, Meeting, Operand};
 pub use node::{
-    Aggregate, Deal, Each, Fold, Join, Map, Node, Op, Plan, QueryLimits, Rank, RankKind, Relabel,
-    Scan, Span, ValueType,
+    Aggregate, Deal, Each, Fold, Inform, Join, Map, Node, Op, Plan, QueryLimits, Rank, RankKind,
+    Relabel, Scan, Span, ValueType,
 };
 pub use rows::{
     Drawing, ExpressionRule, FieldWidth, LabelRule, Missing, MovingWindow, NumberFormat, Pairing,

@@ -106,7 +106,11 @@ impl Node {
             | Op::Repeat { input, .. }
             | Op::ToScalar(input)
             | Op::ToVector(input)
+            | Op::Edges { input, .. }
+            | Op::Statistics(input)
+            | Op::Naming { input, .. }
             | Op::Shared { input, .. } => vec![input],
+            Op::Inform(inform) => vec![&inform.input, &inform.info],
         }
     }
 
@@ -115,9 +119,10 @@ impl Node {
         match &self.op {
             Op::Constant(..) | Op::Time(_) | Op::ToScalar(_) => ValueType::Scalar,
             Op::Text(_) => ValueType::Text,
-            Op::Map(Map { input, .. }) | Op::Repeat { input, .. } | Op::Shared { input, .. } => {
-                input.value_type()
-            }
+            Op::Map(Map { input, .. })
+            | Op::Repeat { input, .. }
+            | Op::Naming { input, .. }
+            | Op::Shared { input, .. } => input.value_type(),
             _ => ValueType::Vector,
         }
     }
@@ -201,6 +206,28 @@ pub enum Op {
         input: Box<Node>,
         /// What stays.
         range: TimeRange,
+    },
+    /// Raw float rows cut to the range, with a value at either edge; rows without a sample behind the
+    /// lower edge go.
+    Edges {
+        /// The rows, with samples beyond the range where they exist.
+        input: Box<Node>,
+        /// What stays; the lower edge is the instant before the range's start.
+        range: TimeRange,
+        /// Where the values at the edges come from.
+        edges: crate::semantics::WindowEdges,
+    },
+    /// Raw rows whose native histograms keep their count and sum alone, and of which each says
+    /// whether its counter began anew.
+    Statistics(Box<Node>),
+    /// Rows with labels of other rows that describe them.
+    Inform(Inform),
+    /// How everything below treats the names of metrics; only ever the root.
+    Naming {
+        /// The whole query.
+        input: Box<Node>,
+        /// The rules.
+        naming: crate::semantics::Naming,
     },
     /// Rows thinned until all of them have at most `points_max` points, on shared bucket edges: the
     /// bucket of a row is a whole number of its steps, and edges are multiples of the bucket.
@@ -396,6 +423,22 @@ pub struct Join {
     pub return_bool: bool,
     /// Which rows pair up.
     pub matching: Matching,
+}
+
+/// Rows with labels of other rows that describe them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inform {
+    /// The rows to describe.
+    pub input: Box<Node>,
+    /// The describing rows: a fold over a scan that answers each one's newest time in seconds.
+    pub info: Box<Node>,
+    /// Which names the describing rows have: rows of `input` with such a name stay as they are.
+    pub names: Vec<Matcher>,
+    /// Labels on which both sides must agree.
+    pub identifying: Vec<String>,
+    /// What describing labels are wanted, all where there are none. A row that nothing describes
+    /// goes, unless all of them pass an empty value.
+    pub wanted: Vec<Matcher>,
 }
 
 /// Labels or titles changed.

@@ -59,6 +59,10 @@ pub(crate) fn children_mut(node: &mut Node) -> Vec<&mut Node> {
         | Op::Repeat { input, .. }
         | Op::ToScalar(input)
         | Op::ToVector(input)
+        | Op::Edges { input, .. }
+        | Op::Statistics(input)
+        | Op::Naming { input, .. }
         | Op::Shared { input, .. } => vec![input],
+        Op::Inform(inform) => vec![&mut inform.input, &mut inform.info],
     }
 }

@@ -27,6 +27,16 @@ pub enum Buckets {
         /// Upper edge relative to the instant, included.
         until_ms: i64,
     },
+    /// The same window `(after_ms, until_ms]` at every instant of the grid, for functions whose other
+    /// arguments vary.
+    Fixed {
+        /// The instants.
+        grid: StepGrid,
+        /// Lower edge, excluded.
+        after_ms: i64,
+        /// Upper edge, included.
+        until_ms: i64,
+    },
     /// Bucket `i` is `[edges[i], edges[i + 1])` and stands at `edges[i]`: calendar units.
     Edges(Arc<[i64]>),
     /// Several lists of such edges: a row takes the last one whose first edge is not behind the row's
@@ -163,6 +173,25 @@ pub enum FoldFunction {
     Newest,
     /// Time in seconds of the newest sample.
     NewestTime,
+    /// Time in seconds of the newest sample, which must be a float.
+    NewestFloatTime,
+    /// Time in seconds at which the counting of the newest sample began; absent where no sample of
+    /// the row says.
+    NewestStart,
+    /// The value on the line between the samples around the instant; behind the last one its value.
+    Interpolated,
+    /// A counting function with a value at either edge of its window; the samples beyond the edges
+    /// are inside the buckets.
+    AtEdges {
+        /// What is counted.
+        counted: Counted,
+        /// Where the values at the edges come from.
+        edges: WindowEdges,
+        /// By how much the bucket begins before the window proper.
+        before_ms: i64,
+        /// By how much the bucket ends behind the window proper.
+        behind_ms: i64,
+    },
     /// Growth over the window, extrapolated to its edges.
     Increase {
         /// Drops are resets, and the extrapolation stops at zero.
@@ -199,6 +228,56 @@ pub enum FoldFunction {
     TimeOfFirst,
     /// Time in seconds of the last value.
     TimeOfLast,
+}
+
+/// What a function with values at its window's edges counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// Growth, not extrapolated.
+    Growth {
+        /// Drops are resets.
+        counter: bool,
+        /// Divide by the window's seconds.
+        per_second: bool,
+    },
+    /// How often the value changed.
+    Changes,
+    /// How often a counter dropped.
+    Resets,
+}
+
+/// Where the value at an edge of a window comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WindowEdges {
+    /// The last sample up to the edge.
+    Anchored,
+    /// The line between the samples around the edge.
+    Smoothed,
+}
+
+/// How a query treats the names of metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Naming {
+    /// Names that nodes drop stay visible until the end of the query; rows that are equal then become
+    /// one where they have no instant in common.
+    pub at_end: bool,
+    /// The label `__type__` says what a counter is, rather than the name's ending.
+    pub typed: bool,
+}
+
+/// Numbers of a native histogram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HistogramPart {
+    /// How many observations.
+    Count,
+    /// Their sum.
+    Sum,
+    /// Their mean.
+    Average,
+    /// Their standard deviation, estimated from the buckets.
+    StdDev,
+    /// Their variance, estimated from the buckets.
+    StdVar,
 }
 
 /// Functions of single values, or along one row.
@@ -251,6 +330,8 @@ pub enum MapFunction {
     Timestamp,
     /// A part of the civil date of the value, read as Unix seconds in UTC.
     Date(DatePart),
+    /// A number of a native histogram; floats give no point.
+    Histogram(HistogramPart),
     /// The smaller of value and argument; NaN propagates.
     MinOf,
     /// The larger of value and argument; NaN propagates.
@@ -374,9 +455,43 @@ pub enum BinaryOp {
     And,
     Or,
     Unless,
+    /// The observations of a native histogram up to a value.
+    TrimUpper,
+    /// The observations of a native histogram above a value.
+    TrimLower,
 }
 
 impl BinaryOp {
+    /// The operator as PromQL and its messages spell it.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            BinaryOp::Add => "+",
+            BinaryOp::Subtract => "-",
+            BinaryOp::Multiply => "*",
+            BinaryOp::Divide => "/",
+            BinaryOp::Modulo => "%",
+            BinaryOp::Power => "^",
+            BinaryOp::Atan2 => "atan2",
+            BinaryOp::Equal => "==",
+            BinaryOp::NotEqual => "!=",
+            BinaryOp::Greater => ">",
+            BinaryOp::Less => "<",
+            BinaryOp::GreaterOrEqual => ">=",
+            BinaryOp::LessOrEqual => "<=",
+            BinaryOp::And => "and",
+            BinaryOp::Or => "or",
+            BinaryOp::Unless => "unless",
+            BinaryOp::TrimUpper => "</",
+            BinaryOp::TrimLower => ">/",
+        }
+    }
+
+    /// True for the operators that make another quantity of a value: names go.
+    pub fn changes_quantity(self) -> bool {
+        use BinaryOp::{Add, Atan2, Divide, Modulo, Multiply, Power, Subtract};
+        matches!(self, Add | Subtract | Divide | Multiply | Power | Modulo | Atan2)
+    }
+
     /// True for `== != > < >= <=`.
     pub fn is_comparison(self) -> bool {
         use BinaryOp::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual};
@@ -484,11 +599,14 @@ pub enum Between {
     Previous,
 }
 
-/// What is computed of a histogram given as cumulative buckets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is computed of a histogram, native or given as cumulative buckets.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BucketFunction {
     /// The value at the quantile of the argument.
     Quantile,
+    /// The values at the quantiles of the arguments, each in a row of its own with the quantile in
+    /// this label.
+    Quantiles(String),
     /// The share of observations between the two arguments.
     Fraction,
 }

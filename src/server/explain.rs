@@ -42,7 +42,18 @@ async fn explain(
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
 }
 
+/// Levels of a plan that are printed.
+const LEVELS_MAX: usize = 4 * base::limits::QUERY_DEPTH_MAX;
+
 async fn plan_of(state: &Arc<State>, params: &Params) -> Result<Plan, Response> {
+    let plan = any_plan_of(state, params).await?;
+    if plan::check::depth(&plan.root, LEVELS_MAX) >= LEVELS_MAX {
+        return Err(bad_data(&format!("plan is too tall to print: {LEVELS_MAX} levels or more")));
+    }
+    Ok(plan)
+}
+
+async fn any_plan_of(state: &Arc<State>, params: &Params) -> Result<Plan, Response> {
     let query = params.get("query").unwrap_or_default();
     match params.get("lang").unwrap_or("promql") {
         "promql" => {
@@ -50,7 +61,7 @@ async fn plan_of(state: &Arc<State>, params: &Params) -> Result<Plan, Response> 
             let start_ms = params.time_or("start", end_ms)?;
             let step_ms = params.duration_ms("step")?.unwrap_or(60_000);
             let grid = StepGrid::new(start_ms, end_ms, step_ms);
-            lower(&parse(query)?, &lower_options(state, grid, state.settings.lookback_ms))
+            lower(&parse(state, query)?, &lower_options(state, grid, state.settings.lookback_ms))
         }
         "graphite" => crate::graphite::explain_plan(state, params.pairs().to_vec(), query).await,
         "opentsdb" => {

@@ -12,6 +12,7 @@ pub mod params;
 pub mod query;
 pub mod reply;
 pub mod status;
+pub mod tree;
 pub mod write;
 
 use std::sync::Arc;
@@ -27,6 +28,8 @@ pub fn router() -> Router<Arc<State>> {
         .route("/query", get(query::instant).post(query::instant))
         .route("/query_range", get(query::range).post(query::range))
         .route("/query_exemplars", get(query::exemplars).post(query::exemplars))
+        .route("/format_query", get(tree::format_query).post(tree::format_query))
+        .route("/parse_query", get(tree::parse_query).post(tree::parse_query))
         .route("/series", get(labels::series).post(labels::series))
         .route("/labels", get(labels::names).post(labels::names))
         .route("/label/{name}/values", get(labels::values))

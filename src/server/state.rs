@@ -36,6 +36,26 @@ pub struct StoreFigures {
     pub block_bytes: u64,
 }
 
+/// What `--enable-feature` switches on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PromqlSettings {
+    /// Parts of the language.
+    pub features: lang::promql::Features,
+    /// `stats=all` counts samples per step.
+    pub per_step_stats: bool,
+}
+
+impl PromqlSettings {
+    /// Switches the feature of this name on; `false` where nothing here has the name.
+    pub fn enable(&mut self, name: &str) -> bool {
+        if name == "promql-per-step-stats" {
+            self.per_step_stats = true;
+            return true;
+        }
+        self.features.enable(name)
+    }
+}
+
 /// What a user may set about the server; the defaults stand in the configuration.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -61,6 +81,8 @@ pub struct Settings {
     pub opentsdb_skip_unresolved_tagvs: bool,
     /// Exemplars that are kept; the oldest go.
     pub exemplars_max: usize,
+    /// Switched-on parts of PromQL.
+    pub promql: PromqlSettings,
     /// Bytes of a small number of an OpenTSDB name.
     pub uid_width: usize,
     /// Configuration as text, for the status page.
@@ -81,6 +103,7 @@ impl Default for Settings {
             opentsdb_allow_delete: false,
             opentsdb_skip_unresolved_tagvs: false,
             exemplars_max: 100_000,
+            promql: PromqlSettings::default(),
             uid_width: 3,
             config_text: String::new(),
         }

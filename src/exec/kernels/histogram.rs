@@ -12,11 +12,20 @@ pub(crate) struct Bucket {
 /// Neighbouring counts that differ by less than this share are one count: rounding noise of sums.
 const NOISE: f64 = 1e-12;
 
-/// Merges equal bounds of sorted buckets, levels noise and raises counts that fall. True when one
+/// Which counts were raised.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Repair {
+    /// Bounds of the lowest and the highest bucket.
+    pub(crate) bounds: (f64, f64),
+    /// The largest difference.
+    pub(crate) difference_max: f64,
+}
+
+/// Merges equal bounds of sorted buckets, levels noise and raises counts that fall; `Some` when one
 /// fell by more than noise.
-pub(crate) fn repair(buckets: &mut Vec<Bucket>) -> bool {
+pub(crate) fn repair(buckets: &mut Vec<Bucket>) -> Option<Repair> {
     merge_equal(buckets);
-    let mut fell = false;
+    let mut fell: Option<Repair> = None;
     let mut previous = f64::NAN;
     for bucket in buckets.iter_mut() {
         if previous.is_nan() {
@@ -29,8 +38,14 @@ pub(crate) fn repair(buckets: &mut Vec<Bucket>) -> bool {
         if almost_equal(bucket.count, previous) {
             bucket.count = previous;
         } else if bucket.count < previous {
+            let difference = previous - bucket.count;
             bucket.count = previous;
-            fell = true;
+            let repair = fell.get_or_insert(Repair {
+                bounds: (bucket.bound, bucket.bound),
+                difference_max: difference,
+            });
+            repair.bounds.1 = bucket.bound;
+            repair.difference_max = repair.difference_max.max(difference);
         } else {
             previous = bucket.count;
         }
@@ -155,10 +170,11 @@ mod tests {
     #[test]
     fn falling_counts_are_raised() {
         let mut some = buckets(&[(1.0, 5.0), (2.0, 3.0), (2.0, 1.0), (4.0, 6.0)]);
-        assert!(repair(&mut some));
+        let done = repair(&mut some).unwrap();
+        assert_eq!((done.bounds, done.difference_max), ((2.0, 2.0), 1.0));
         assert_eq!(some, buckets(&[(1.0, 5.0), (2.0, 5.0), (4.0, 6.0)]));
         let mut noisy = buckets(&[(1.0, 5.0), (2.0, 5.0 - 1e-13)]);
-        assert!(!repair(&mut noisy));
+        assert_eq!(repair(&mut noisy), None);
         assert_eq!(noisy[1].count, 5.0);
     }
 

@@ -20,7 +20,7 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    fn seconds(&self) -> f64 {
+    pub(crate) fn seconds(&self) -> f64 {
         (self.until_ms - self.after_ms) as f64 / 1e3
     }
 }
@@ -82,7 +82,13 @@ pub(crate) fn value(
             reduce(reducer, inside, arguments[0], count, &mut state.scratch)
         }
         FoldFunction::Newest => last,
-        FoldFunction::NewestTime | FoldFunction::TimeOfLast => seconds(count - 1),
+        // Rows for which these mean something take the other path.
+        FoldFunction::NewestStart | FoldFunction::Interpolated | FoldFunction::AtEdges { .. } => {
+            ABSENT
+        }
+        FoldFunction::NewestTime | FoldFunction::NewestFloatTime | FoldFunction::TimeOfLast => {
+            seconds(count - 1)
+        }
         FoldFunction::TimeOfFirst => seconds(0),
         FoldFunction::TimeOfMin => seconds(extreme(inside, |value, best| value <= best)),
         FoldFunction::TimeOfMax => seconds(extreme(inside, |value, best| value >= best)),
@@ -171,7 +177,7 @@ pub(crate) fn increase(
 /// Each bound is first tested by a product, with a margin for rounding, since a division costs more
 /// than all the rest and the bounds seldom bite.
 #[inline(always)]
-fn stretch(
+pub(crate) fn stretch(
     (first_ms, last_ms): (i64, i64),
     count: usize,
     first: f64,

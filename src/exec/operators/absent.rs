@@ -5,7 +5,7 @@ use plan::Node;
 
 use crate::error::ExecError;
 use crate::executor::{Executor, Sink};
-use crate::row::{ABSENT, Identity, Row, is_absent};
+use crate::row::{ABSENT, Identity, Row};
 
 /// One row that is present where no input row is.
 pub(crate) fn stream(
@@ -21,8 +21,8 @@ pub(crate) fn stream(
     out.reset_to_grid(grid, grid.len());
     out.samples.values.fill(1.0);
     executor.stream(input, &mut |_, row| {
-        for (out, value) in out.samples.values.iter_mut().zip(row.values()) {
-            if !is_absent(*value) {
+        for (index, out) in out.samples.values.iter_mut().enumerate() {
+            if index < row.values().len() && !row.is_absent_at(index) {
                 *out = ABSENT;
             }
         }

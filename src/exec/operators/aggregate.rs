@@ -12,6 +12,7 @@ use crate::error::ExecError;
 use crate::executor::{Argument, Executor, Sink};
 use crate::kernels::accumulate::Accumulator;
 use crate::operators::fold::warn_of_quantiles;
+use crate::operators::group_histograms::{GroupHistograms, HistogramRule};
 use crate::operators::group_labels::GroupIdentity;
 use crate::operators::grouping::Groups;
 use crate::operators::{align_step, align_union, count_values};
@@ -99,24 +100,28 @@ fn on_steps(
         None => Argument::Constant(f64::NAN),
     };
     if aggregate.reducer == Reducer::Quantile {
-        warn_of_quantiles(executor, &argument, span);
+        let place = aggregate.argument.as_ref().and_then(|node| node.span);
+        warn_of_quantiles(executor, &argument, place.or(span));
     }
-    let mut table: GroupTable<'_, (Accumulator, Row)> =
-        GroupTable::new(&aggregate.grouping, &aggregate.labels);
+    let mut table: GroupTable<'_, Group> = GroupTable::new(&aggregate.grouping, &aggregate.labels);
     let mut reserved = (0, 0);
+    let histograms = HistogramRule::new(executor, aggregate, span);
     let outcome = executor.stream(&aggregate.input, &mut |identity, row| {
         let Some(grid) = row.grid else {
             return Err(ExecError::Internal("rows without a grid in an aggregate".to_owned()));
         };
         let steps = row.values().len();
         let mut cells = 0;
-        let (accumulator, _) = table.of(identity, || {
+        let group = table.of(identity, || {
             let accumulator = Accumulator::new(&aggregate.reducer, steps);
             cells = accumulator.columns() * steps;
             let out = Row { grid: Some(grid), ..Row::default() };
-            Ok((accumulator, out))
+            Ok(Group { accumulator, out, native: None })
         })?;
-        cells += accumulator.add(row.values());
+        if row.has_histograms() {
+            cells += histograms.add(identity, row, &mut group.native);
+        }
+        cells += group.accumulator.add(row.values());
         if cells > 0 {
             reserved.0 += 1;
             reserved.1 += cells;
@@ -125,14 +130,25 @@ fn on_steps(
         Ok(())
     });
     let outcome = outcome.and_then(|()| {
-        table.finish().try_for_each(|(mut identity, (accumulator, mut out))| {
+        table.finish().try_for_each(|(mut identity, group)| {
             executor.check()?;
+            let Group { accumulator, mut out, native } = group;
             accumulator.finish(&|index| argument.at(index), &mut out.samples.values);
+            if let Some(native) = native {
+                histograms.finish(native, &mut out);
+            }
             sink(&mut identity, &mut out)
         })
     });
     executor.budget.release(reserved.0, reserved.1);
     outcome
+}
+
+/// What a group has gathered.
+struct Group {
+    accumulator: Accumulator,
+    out: Row,
+    native: Option<Box<GroupHistograms>>,
 }
 
 type GroupRows<'e> = Vec<(Identity<'static>, Rows<'e>)>;

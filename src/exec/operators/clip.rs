@@ -52,6 +52,8 @@ fn clip(row: &mut Row, range: TimeRange) {
     cut(&mut row.samples.timestamps, low, high);
     cut(&mut row.samples.values, low, high);
     cut(&mut row.samples.integers, low, high);
+    cut(&mut row.samples.histograms, low, high);
+    cut(&mut row.samples.starts, low, high);
 }
 
 fn cut<T>(items: &mut Vec<T>, low: usize, high: usize) {

@@ -7,10 +7,11 @@ use plan::semantics::GroupLabels;
 
 use crate::error::ExecError;
 use crate::executor::{Executor, Sink};
-use crate::kernels::format::decimal;
+use crate::kernels::native;
 use crate::operators::aggregate::GroupTable;
 use crate::operators::distinct;
 use crate::row::{Row, is_absent};
+use base::number_text::decimal;
 
 /// The distinct values of a group, in order of appearance, with their count at every step.
 #[derive(Default)]
@@ -34,8 +35,11 @@ pub(crate) fn stream(
         let values = table.of(identity, || Ok(Values::default()))?;
         values.grid = row.grid;
         let steps = row.values().len();
-        for (index, value) in row.values().iter().enumerate().filter(|(_, v)| !is_absent(**v)) {
-            let text = decimal(*value);
+        for index in (0..steps).filter(|index| !row.is_absent_at(*index)) {
+            let text = match row.samples.histogram(index) {
+                Some(histogram) => native::text::text(histogram),
+                None => decimal(row.values()[index]),
+            };
             let next = values.counts.len();
             let place = *values.places.entry(text.clone()).or_insert(next);
             if place == next {
@@ -56,6 +60,7 @@ pub(crate) fn stream(
     let outcome = outcome.and_then(|()| {
         let produce = |sink: &mut Sink<'_>| {
             table.finish().try_for_each(|(mut identity, values)| {
+                identity.name_pending = false;
                 let group = identity.labels().clone();
                 values.counts.into_iter().try_for_each(|(text, mut counts)| {
                     let mut builder = LabelBuilder::from_labels(group.view());

@@ -2,42 +2,52 @@
 
 use hashbrown::HashMap;
 use model::{Labels, METRIC_NAME, ValueTest};
-use plan::semantics::{Grouping, RelabelRule};
+use plan::semantics::{Grouping, Naming, RelabelRule};
 use plan::{EvalError, Fold, Map, Node, Op};
 
 use crate::error::ExecError;
 use crate::executor::{Executor, Sink};
-use crate::row::{Rows, is_absent};
+use crate::row::{Row, Rows, is_absent};
 
 /// True when rows of `node` could have equal labels once the metric's name is gone.
-pub(crate) fn may_collide_without_name(node: &Node) -> bool {
+pub(crate) fn may_collide_without_name(node: &Node, naming: Naming) -> bool {
+    let collide = |node: &Node| may_collide_without_name(node, naming);
     match &node.op {
         Op::Scan(scan) => !scan.matchers.iter().any(|matcher| {
             matcher.name == METRIC_NAME
                 && matches!(&matcher.test, ValueTest::Equal(name) if !name.is_empty())
         }),
         Op::Fold(Fold { input, drop_name, .. }) | Op::Map(Map { input, drop_name, .. }) => {
-            !drop_name && may_collide_without_name(input)
+            (!drop_name || naming.at_end) && collide(input)
         }
         Op::Aggregate(aggregate) => match &aggregate.grouping {
             Grouping::By(labels) => labels.iter().any(|label| label == METRIC_NAME),
             Grouping::Without(_) => false,
             Grouping::Title | Grouping::Each => true,
         },
-        Op::Rank(rank) => may_collide_without_name(&rank.input),
-        Op::Join(join) => join.op.is_set() || join.op.is_comparison() && !join.return_bool,
+        Op::Rank(rank) => collide(&rank.input),
+        Op::Join(join) => !join.op.changes_quantity() && (naming.at_end || !join.return_bool),
+        Op::Buckets { input, .. } if naming.at_end => collide(input),
         Op::Buckets { .. } | Op::Absent { .. } | Op::ToVector(_) | Op::ToScalar(_) => false,
         Op::Constant(..) | Op::Text(_) | Op::Time(_) => false,
         Op::Relabel(relabel) => match relabel.rule {
-            RelabelRule::Title(_) => may_collide_without_name(&relabel.input),
+            RelabelRule::Title(_) => collide(&relabel.input),
             _ => true,
         },
-        Op::Union(_) | Op::Rows(_) | Op::Formula(_) | Op::Each(_) | Op::Given { .. } => true,
+        Op::Union(_)
+        | Op::Rows(_)
+        | Op::Formula(_)
+        | Op::Each(_)
+        | Op::Given { .. }
+        | Op::Inform(_) => true,
         Op::Sort { input, .. }
         | Op::Clip { input, .. }
         | Op::Condense { input, .. }
         | Op::Repeat { input, .. }
-        | Op::Shared { input, .. } => may_collide_without_name(input),
+        | Op::Edges { input, .. }
+        | Op::Statistics(input)
+        | Op::Naming { input, .. }
+        | Op::Shared { input, .. } => collide(input),
     }
 }
 
@@ -59,8 +69,11 @@ pub(crate) fn stream(
         if row.grid.is_none() {
             return Err(EvalError::DuplicateLabels.into());
         }
-        let kept = &mut rows.as_mut()[place].1.samples.values;
-        for (kept, value) in kept.iter_mut().zip(row.values()) {
+        let known = &mut rows.as_mut()[place].1;
+        if known.has_histograms() || row.has_histograms() {
+            return merge_native(known, row);
+        }
+        for (kept, value) in known.samples.values.iter_mut().zip(row.values()) {
             if is_absent(*kept) {
                 *kept = *value;
             } else if !is_absent(*value) {
@@ -70,4 +83,17 @@ pub(crate) fn stream(
         Ok(())
     })?;
     rows.as_mut().iter_mut().try_for_each(|(identity, row)| sink(identity, row))
+}
+
+fn merge_native(known: &mut Row, row: &Row) -> Result<(), ExecError> {
+    for index in 0..row.values().len().min(known.values().len()) {
+        if row.is_absent_at(index) {
+            continue;
+        }
+        if !known.is_absent_at(index) {
+            return Err(EvalError::DuplicateLabels.into());
+        }
+        known.set_point(index, row.point(index));
+    }
+    Ok(())
 }

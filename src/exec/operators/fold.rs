@@ -2,23 +2,25 @@
 //!
 //! The windows of one row only move forward, so finding their samples is linear in the row.
 
+mod native;
 mod own;
 
 use std::sync::Arc;
 
 use model::{METRIC_NAME, StepGrid, TimeRange, ValueTest, is_stale};
-use plan::semantics::{Buckets, Fill, FoldFunction, Reducer, Staleness};
+use plan::semantics::{Buckets, Counted, Fill, FoldFunction, Reducer, Staleness};
 use plan::slots::SlotRules;
 use plan::{AnnotationKind, Fold, Node, Op, Span};
 
 pub(crate) use self::own::own_grid;
 use crate::error::ExecError;
 use crate::executor::{Argument, Executor, Sink, pair_at};
-use crate::kernels::format::general;
 use crate::kernels::sliding;
 use crate::kernels::window::{self, Drops, Window, WindowState};
 use crate::operators::distinct;
+use crate::operators::fold::native::NativeFolder;
 use crate::row::{ABSENT, Identity, Row, is_absent};
+use base::number_text::general;
 
 /// The folded rows.
 pub(crate) fn stream(
@@ -27,7 +29,8 @@ pub(crate) fn stream(
     span: Option<Span>,
     sink: &mut Sink<'_>,
 ) -> Result<(), ExecError> {
-    if fold.drop_name && distinct::may_collide_without_name(&fold.input) {
+    let drops_now = fold.drop_name && !executor.naming.at_end;
+    if drops_now && distinct::may_collide_without_name(&fold.input, executor.naming) {
         distinct::stream(executor, |sink| folded(executor, fold, span, sink), sink)
     } else {
         folded(executor, fold, span, sink)
@@ -40,35 +43,43 @@ fn folded(
     span: Option<Span>,
     sink: &mut Sink<'_>,
 ) -> Result<(), ExecError> {
+    let arguments = executor.arguments(&fold.arguments)?;
+    // What is said about a window is said of the samples it is cut from.
+    let place = match fold.function {
+        FoldFunction::Reduce(Reducer::Quantile) => fold.arguments.first().and_then(|one| one.span),
+        _ => fold.input.span,
+    };
+    let place = place.or(span);
     let mut folder = Folder {
         fold,
-        arguments: executor.arguments(&fold.arguments)?,
+        arguments: &arguments,
         state: WindowState::default(),
+        native: NativeFolder::new(fold, &arguments),
     };
-    check_quantile(executor, &folder, span);
-    let mut counter_check = CounterCheck::new(fold);
+    let mut counter_check = CounterCheck::new(executor, fold);
+    let mut quantile_check = fold.function == FoldFunction::Reduce(Reducer::Quantile);
     let mut out = Row::default();
     let own_steps = matches!(fold.buckets, Buckets::PerSeries { .. });
     executor.stream(&fold.input, &mut |identity, row| {
-        folder.fold(identity, row, &mut out)?;
+        if native::is_needed(&fold.function, row) {
+            folder.fold_native(identity, row, &mut out)?;
+            folder.native.annotate(executor, identity, place);
+        } else {
+            folder.fold(identity, row, &mut out)?;
+        }
         if own_steps && out.grid.is_none() {
             return Ok(());
         }
-        counter_check.look(executor, identity, &out, span);
+        counter_check.look(executor, identity, &out, place);
+        if quantile_check && !out.is_empty() {
+            arguments.iter().for_each(|one| warn_of_quantiles(executor, one, place));
+            quantile_check = false;
+        }
         if fold.drop_name {
-            identity.drop_name();
+            identity.drop_name(executor.naming);
         }
         sink(identity, &mut out)
     })
-}
-
-/// Warns of quantiles that are none.
-fn check_quantile(executor: &Executor<'_>, folder: &Folder<'_>, span: Option<Span>) {
-    if folder.fold.function == FoldFunction::Reduce(Reducer::Quantile)
-        && let Some(argument) = folder.arguments.first()
-    {
-        warn_of_quantiles(executor, argument, span);
-    }
 }
 
 /// Warns once per value that lies outside [0, 1].
@@ -84,18 +95,28 @@ pub(crate) fn warn_of_quantiles(executor: &Executor<'_>, argument: &Argument, sp
     }
 }
 
-/// Notes metrics that are treated as counters and do not sound like ones.
+/// Notes metrics that are treated as counters and do not look like ones.
 struct CounterCheck {
     enabled: bool,
+    typed: bool,
     /// The name that all rows have, if the plan says so.
     common: Option<String>,
     noted: bool,
 }
 
 impl CounterCheck {
-    fn new(fold: &Fold) -> Self {
-        let enabled = matches!(fold.function, FoldFunction::Increase { counter: true, .. });
-        Self { enabled, common: common_name(&fold.input), noted: false }
+    fn new(executor: &Executor<'_>, fold: &Fold) -> Self {
+        let counted = match fold.function {
+            FoldFunction::AtEdges { counted, .. } => Some(counted),
+            FoldFunction::Increase { counter, per_second } => {
+                Some(Counted::Growth { counter, per_second })
+            }
+            _ => None,
+        };
+        let enabled = matches!(counted, Some(Counted::Growth { counter: true, .. }));
+        let typed = executor.naming.typed;
+        let common = if typed { None } else { common_name(&fold.input) };
+        Self { enabled, typed, common, noted: false }
     }
 
     fn look(
@@ -112,35 +133,111 @@ impl CounterCheck {
         if !self.enabled || self.noted && self.common.is_some() {
             return;
         }
-        if self.common.as_deref().is_some_and(sounds_right) || row.is_empty() {
+        if self.common.as_deref().is_some_and(sounds_right)
+            || row.values().iter().all(|value| is_absent(*value))
+        {
             return;
         }
         let name = match &self.common {
             Some(name) => name.as_str(),
             None => identity.labels().metric_name().unwrap_or_default(),
         };
-        if !sounds_right(name) {
-            executor.annotate(AnnotationKind::PossiblyNotCounter(name.to_owned()), span);
+        let name = name.to_owned();
+        if self.typed {
+            let kind = identity.labels().get("__type__").unwrap_or_default().to_owned();
+            if !name.is_empty() && kind != "counter" && kind != "histogram" {
+                let note = AnnotationKind::NotTypedCounter { metric: name, got: kind };
+                executor.annotate(note, span);
+            }
+        } else if !sounds_right(&name) {
+            executor.annotate(AnnotationKind::PossiblyNotCounter(name), span);
             self.noted = true;
         }
     }
 }
 
 fn common_name(node: &Node) -> Option<String> {
-    let Op::Scan(scan) = &node.op else { return None };
+    let scan = match &node.op {
+        Op::Scan(scan) => scan,
+        Op::Statistics(input) => return common_name(input),
+        _ => return None,
+    };
     scan.matchers.iter().find_map(|matcher| match &matcher.test {
         ValueTest::Equal(name) if matcher.name == METRIC_NAME => Some(name.clone()),
         _ => None,
     })
 }
 
+/// The windows at the instants of a grid.
+#[derive(Clone, Copy)]
+struct Windows {
+    grid: StepGrid,
+    after_ms: i64,
+    until_ms: i64,
+    fixed: bool,
+}
+
+impl Windows {
+    /// Edges relative to the instant.
+    fn moving(grid: StepGrid, after_ms: i64, until_ms: i64) -> Self {
+        Self { grid, after_ms, until_ms, fixed: false }
+    }
+
+    /// Edges that stand.
+    fn fixed(grid: StepGrid, after_ms: i64, until_ms: i64) -> Self {
+        Self { grid, after_ms, until_ms, fixed: true }
+    }
+
+    fn at(&self, index: usize) -> Window {
+        let at_ms = self.grid.at(index);
+        let base_ms = if self.fixed { 0 } else { at_ms };
+        Window {
+            at_ms,
+            after_ms: base_ms.saturating_add(self.after_ms),
+            until_ms: base_ms.saturating_add(self.until_ms),
+        }
+    }
+}
+
 struct Folder<'f> {
     fold: &'f Fold,
-    arguments: Vec<Argument>,
+    arguments: &'f [Argument],
     state: WindowState,
+    native: NativeFolder<'f>,
 }
 
 impl Folder<'_> {
+    /// Reduces a row with histograms or start timestamps, or with values at the edges of windows.
+    fn fold_native(
+        &mut self,
+        identity: &mut Identity<'_>,
+        row: &mut Row,
+        out: &mut Row,
+    ) -> Result<(), ExecError> {
+        if row.grid.is_some() {
+            native::forget_resets(row);
+        }
+        match &self.fold.buckets {
+            Buckets::Steps { grid, after_ms, until_ms } => {
+                row.list();
+                if self.skips_markers() {
+                    native::remove_markers(row);
+                }
+                self.native.steps(row, Windows::moving(*grid, *after_ms, *until_ms), out)
+            }
+            Buckets::Fixed { grid, after_ms, until_ms } => {
+                row.list();
+                native::remove_markers(row);
+                self.native.steps(row, Windows::fixed(*grid, *after_ms, *until_ms), out)
+            }
+            // Only one language asks for histograms, and it folds to steps.
+            _ => {
+                row.clear_histograms();
+                self.fold(identity, row, out)
+            }
+        }
+    }
+
     /// Reduces `row` into `out`.
     fn fold(
         &mut self,
@@ -158,6 +255,9 @@ impl Folder<'_> {
         match &self.fold.buckets {
             Buckets::Steps { grid, after_ms, until_ms } => {
                 self.steps(row, *grid, *after_ms, *until_ms, out)
+            }
+            Buckets::Fixed { grid, after_ms, until_ms } => {
+                self.fixed(row, Windows::fixed(*grid, *after_ms, *until_ms), out)
             }
             Buckets::Edges(edges) => self.edges(row, edges, out),
             Buckets::Phased(lists) => match phase_of(row, lists) {
@@ -200,7 +300,13 @@ impl Folder<'_> {
     }
 
     fn skips_markers(&self) -> bool {
-        let single = matches!(self.fold.function, FoldFunction::Newest | FoldFunction::NewestTime);
+        let single = matches!(
+            self.fold.function,
+            FoldFunction::Newest
+                | FoldFunction::NewestTime
+                | FoldFunction::NewestFloatTime
+                | FoldFunction::NewestStart
+        );
         self.fold.staleness == Staleness::Skipped || !single
     }
 
@@ -251,6 +357,21 @@ impl Folder<'_> {
             let empty = self.empty();
             for value in out.samples.values.iter_mut().filter(|value| is_absent(**value)) {
                 *value = empty;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same window at every instant.
+    fn fixed(&mut self, row: &Row, windows: Windows, out: &mut Row) -> Result<(), ExecError> {
+        out.reset_to_grid(windows.grid, windows.grid.len());
+        let times = row.samples.timestamps.as_slice();
+        for index in 0..out.samples.values.len() {
+            let window = windows.at(index);
+            let (low, high) = advance(times, 0, 0, window);
+            if low < high {
+                let value = self.value(times, row.values(), (low, high), window, index)?;
+                out.samples.values[index] = value;
             }
         }
         Ok(())
@@ -317,9 +438,13 @@ impl Folder<'_> {
     ) -> Result<f64, ExecError> {
         match &self.fold.function {
             FoldFunction::Newest => Ok(values[high - 1]),
-            FoldFunction::NewestTime if is_stale(values[high - 1]) => Ok(ABSENT),
+            FoldFunction::NewestTime | FoldFunction::NewestFloatTime
+                if is_stale(values[high - 1]) =>
+            {
+                Ok(ABSENT)
+            }
             function => {
-                let arguments = pair_at(&self.arguments, index);
+                let arguments = pair_at(self.arguments, index);
                 window::value(
                     function,
                     (times, values),
@@ -381,7 +506,8 @@ pub(crate) fn advance(
     (low, high)
 }
 
-fn remove_markers(row: &mut Row) {
+/// Takes markers of ended series out of a row of floats at listed instants.
+pub(crate) fn remove_markers(row: &mut Row) {
     if !row.values().iter().any(|value| is_stale(*value)) {
         return;
     }

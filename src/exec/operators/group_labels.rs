@@ -19,6 +19,8 @@ pub(crate) struct GroupIdentity {
     title: Option<Text>,
     expressions: Vec<Text>,
     titles: Vec<Text>,
+    /// Some row's name is to be taken off at the end of the query.
+    name_pending: bool,
 }
 
 impl GroupIdentity {
@@ -31,11 +33,13 @@ impl GroupIdentity {
             title,
             expressions: Vec::new(),
             titles: Vec::new(),
+            name_pending: false,
         }
     }
 
     /// Notes a row; `first` for the group's first one.
     pub(crate) fn add(&mut self, rule: &GroupLabels, identity: &mut Identity<'_>, first: bool) {
+        self.name_pending |= identity.name_pending;
         match rule {
             GroupLabels::Group => {}
             GroupLabels::Agreeing => self.agree(identity.labels()),
@@ -93,6 +97,7 @@ impl GroupIdentity {
             GroupLabels::Group => {
                 let mut identity = Identity::known(self.group);
                 identity.title = self.title;
+                identity.name_pending = self.name_pending;
                 identity
             }
             GroupLabels::Agreeing => {

@@ -3,23 +3,27 @@
 //! The side of which a match group may have one row per step is collected; the other one streams
 //! past it. Errors are those of the single steps: rows that share a group but no step are no clash.
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
-use model::{LabelBuilder, Labels, LabelsRef, METRIC_NAME, StepGrid};
+use model::{Histogram, LabelBuilder, Labels, LabelsRef, METRIC_NAME, StepGrid};
 use plan::node::Number;
-use plan::semantics::{Cardinality, Matching};
-use plan::{EvalError, Join};
+use plan::semantics::{BinaryOp, Cardinality, Matching, Naming};
+use plan::{EvalError, Join, Span};
 
 use crate::error::ExecError;
 use crate::executor::{Executor, Sink};
 use crate::kernels::arithmetic::combine;
 use crate::operators::grouping::pack;
+use crate::operators::pairs::{Paired, paired};
 use crate::operators::{distinct, sets};
-use crate::row::{ABSENT, Identity, METRIC_LABELS, Row, Rows, is_absent};
+use crate::row::{ABSENT, Identity, METRIC_LABELS, Point, Row, Rows, is_absent};
 
 /// The combined rows.
 pub(crate) fn stream(
     executor: &Executor<'_>,
     join: &Join,
+    span: Option<Span>,
     sink: &mut Sink<'_>,
 ) -> Result<(), ExecError> {
     if join.op.is_set() {
@@ -29,7 +33,7 @@ pub(crate) fn stream(
     else {
         return Err(ExecError::Internal("a join of rows without a grid".to_owned()));
     };
-    let mut matcher = Matcher::new(executor, join, grid)?;
+    let mut matcher = Matcher::new(executor, join, grid, span)?;
     distinct::stream(executor, |sink| matcher.run(executor, sink), sink)
 }
 
@@ -75,6 +79,8 @@ struct Matcher<'j, 'e> {
     swapped: bool,
     one: Rows<'e>,
     groups: HashMap<Vec<u8>, Group>,
+    naming: Naming,
+    span: Option<Span>,
     /// Value of a missing row of the "one" side, of the "many" side.
     fill_one: Option<Number>,
     fill_many: Option<Number>,
@@ -82,7 +88,13 @@ struct Matcher<'j, 'e> {
 }
 
 impl<'j, 'e> Matcher<'j, 'e> {
-    fn new(executor: &Executor<'e>, join: &'j Join, grid: StepGrid) -> Result<Self, ExecError> {
+    fn new(
+        executor: &Executor<'e>,
+        join: &'j Join,
+        grid: StepGrid,
+        span: Option<Span>,
+    ) -> Result<Self, ExecError> {
+        let naming = executor.naming;
         let swapped = join.matching.cardinality == Cardinality::OneToMany;
         let (fill_left, fill_right) = join.matching.fill;
         let (fill_one, fill_many) =
@@ -91,8 +103,19 @@ impl<'j, 'e> Matcher<'j, 'e> {
         let steps = grid.len();
         let groups = HashMap::new();
         let key = Vec::new();
-        let mut matcher =
-            Self { join, grid, steps, swapped, one, groups, fill_one, fill_many, key };
+        let mut matcher = Self {
+            join,
+            grid,
+            steps,
+            swapped,
+            one,
+            groups,
+            naming,
+            span,
+            fill_one,
+            fill_many,
+            key,
+        };
         for index in 0..matcher.one.len() {
             let (identity, _) = &mut matcher.one.as_mut()[index];
             signature(&join.matching, identity.labels(), &mut matcher.key);
@@ -107,10 +130,8 @@ impl<'j, 'e> Matcher<'j, 'e> {
         let mut any_many = vec![self.fill_many.is_some(); self.steps];
         let clashes = self.first_clashes();
         executor.stream(many, &mut |identity, row| {
-            for (any, value) in any_many.iter_mut().zip(row.values()) {
-                *any |= !is_absent(*value);
-            }
-            self.pair(identity, row, sink)
+            Side::of(row).mark_present(&mut any_many);
+            self.pair(executor, identity, row, sink)
         })?;
         // A clash on the "one" side counts at every step at which there is anything to match.
         for (step, clash) in clashes {
@@ -118,7 +139,7 @@ impl<'j, 'e> Matcher<'j, 'e> {
                 return Err(self.clash_error(clash).into());
             }
         }
-        self.fill_missing_many(sink)
+        self.fill_missing_many(executor, sink)
     }
 
     /// Per step the first two rows of the "one" side that share a group.
@@ -127,7 +148,8 @@ impl<'j, 'e> Matcher<'j, 'e> {
         for group in self.groups.values().filter(|group| group.rows.len() > 1) {
             for step in 0..self.steps {
                 let here = |row: &&usize| {
-                    self.one.values(**row).get(step).is_some_and(|value| !is_absent(*value))
+                    let row = self.one.row(**row);
+                    step < row.values().len() && !row.is_absent_at(step)
                 };
                 let mut present = group.rows.iter().filter(here);
                 if let (Some(earlier), Some(later)) = (present.next(), present.next()) {
@@ -155,6 +177,7 @@ impl<'j, 'e> Matcher<'j, 'e> {
     /// Combines a row of the "many" side with its group.
     fn pair(
         &mut self,
+        executor: &Executor<'_>,
         identity: &mut Identity<'_>,
         row: &Row,
         sink: &mut Sink<'_>,
@@ -168,21 +191,19 @@ impl<'j, 'e> Matcher<'j, 'e> {
             self.groups.insert(self.key.clone(), Group::new(steps));
         }
         let Some(mut group) = self.groups.remove(self.key.as_slice()) else { return Ok(()) };
-        for (present, value) in group.many_present.iter_mut().zip(row.values()) {
-            *present |= !is_absent(*value);
-        }
+        Side::of(row).mark_present(&mut group.many_present);
         let key = self.key.clone();
-        let outcome = self.pair_with(&mut group, &key, identity, row, sink);
+        let outcome = self.pair_with(executor, &mut group, &key, (identity, row), sink);
         self.groups.insert(key, group);
         outcome
     }
 
     fn pair_with(
         &mut self,
+        executor: &Executor<'_>,
         group: &mut Group,
         key: &[u8],
-        identity: &mut Identity<'_>,
-        row: &Row,
+        (identity, row): (&mut Identity<'_>, &Row),
         sink: &mut Sink<'_>,
     ) -> Result<(), ExecError> {
         let labels = identity.labels().clone();
@@ -192,15 +213,16 @@ impl<'j, 'e> Matcher<'j, 'e> {
             let one_labels = self.one.as_mut()[index].0.labels().clone();
             let result = self.result_labels(&labels, &one_labels);
             out.reset_to_grid(self.grid, self.steps);
-            let one = self.one.values(index);
-            self.combine(group, &result, row.values(), one, &mut out)?;
-            emit(result, &mut out, sink)?;
+            let sides = (Side::of(row), Side::of(self.one.row(index)));
+            self.combine(executor, group, &result, sides, &mut out)?;
+            self.emit(result, &mut out, sink)?;
         }
         let Some(fill) = self.fill_one else { return Ok(()) };
         let mut missing = vec![fill.0; self.steps];
         for index in &group.rows {
-            for (missing, value) in missing.iter_mut().zip(self.one.values(*index)) {
-                if !is_absent(*value) {
+            let row = self.one.row(*index);
+            for (at, missing) in missing.iter_mut().enumerate().take(row.values().len()) {
+                if !row.is_absent_at(at) {
                     *missing = ABSENT;
                 }
             }
@@ -208,16 +230,17 @@ impl<'j, 'e> Matcher<'j, 'e> {
         let one_labels = LabelsRef::from_packed(key).to_labels();
         let result = self.result_labels(&labels, &one_labels);
         out.reset_to_grid(self.grid, self.steps);
-        self.combine(group, &result, row.values(), &missing, &mut out)?;
-        emit(result, &mut out, sink)
+        let sides = (Side::of(row), Side { values: &missing, histograms: &[] });
+        self.combine(executor, group, &result, sides, &mut out)?;
+        self.emit(result, &mut out, sink)
     }
 
     fn combine(
         &self,
+        executor: &Executor<'_>,
         group: &mut Group,
         result: &Labels,
-        many: &[f64],
-        one: &[f64],
+        (many, one): (Side<'_>, Side<'_>),
         out: &mut Row,
     ) -> Result<(), ExecError> {
         let one_to_one = self.join.matching.cardinality == Cardinality::OneToOne;
@@ -227,18 +250,27 @@ impl<'j, 'e> Matcher<'j, 'e> {
         } else {
             group.paired_by_labels.entry_ref(result).or_insert_with(|| vec![false; steps])
         };
+        let again =
+            if one_to_one { EvalError::ImplicitManyToOne } else { EvalError::AmbiguousGrouping };
+        let trims = matches!(self.join.op, BinaryOp::TrimUpper | BinaryOp::TrimLower);
+        if trims || !many.histograms.is_empty() || !one.histograms.is_empty() {
+            for (index, paired) in paired.iter_mut().enumerate() {
+                let (many, one) = (many.point(index), one.point(index));
+                if matches!(many, Point::Absent) || matches!(one, Point::Absent) {
+                    continue;
+                }
+                let (left, right) = if self.swapped { (one, many) } else { (many, one) };
+                self.combine_points(executor, (&left, &right), paired, &again, (index, out))?;
+            }
+            return Ok(());
+        }
         let slots = out.samples.values.iter_mut().zip(paired.iter_mut());
-        for ((slot, paired), (many, one)) in slots.zip(many.iter().zip(one)) {
+        for ((slot, paired), (many, one)) in slots.zip(many.values.iter().zip(one.values)) {
             if is_absent(*many) || is_absent(*one) {
                 continue;
             }
             if std::mem::replace(paired, true) {
-                return Err(if one_to_one {
-                    EvalError::ImplicitManyToOne
-                } else {
-                    EvalError::AmbiguousGrouping
-                }
-                .into());
+                return Err(again.into());
             }
             let (left, right) = if self.swapped { (*one, *many) } else { (*many, *one) };
             *slot = combine(self.join.op, self.join.return_bool, left, right, left);
@@ -246,8 +278,42 @@ impl<'j, 'e> Matcher<'j, 'e> {
         Ok(())
     }
 
+    /// One pair of which a side may be a native histogram. A pair that the operator is not made for is
+    /// as if it were none, but one that is merely remarkable counts.
+    fn combine_points(
+        &self,
+        executor: &Executor<'_>,
+        (left, right): (&Point, &Point),
+        taken: &mut bool,
+        again: &EvalError,
+        (index, out): (usize, &mut Row),
+    ) -> Result<(), ExecError> {
+        let (outcome, note) = paired(self.join.op, left, right);
+        if let Some(note) = note {
+            executor.annotate(note, self.span);
+        }
+        let return_bool = self.join.return_bool;
+        let truth = |holds: bool| Point::Float(f64::from(u8::from(holds)));
+        let point = match outcome {
+            Paired::Nothing => return Ok(()),
+            Paired::Unequal if return_bool => truth(false),
+            Paired::Unequal => Point::Absent,
+            Paired::Value(_) if return_bool => truth(true),
+            Paired::Value(value) => value,
+        };
+        if std::mem::replace(taken, true) {
+            return Err(again.clone().into());
+        }
+        out.set_point(index, point);
+        Ok(())
+    }
+
     /// Pairs the rows of the "one" side that no row of the other side met.
-    fn fill_missing_many(&mut self, sink: &mut Sink<'_>) -> Result<(), ExecError> {
+    fn fill_missing_many(
+        &mut self,
+        executor: &Executor<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), ExecError> {
         let Some(fill) = self.fill_many else { return Ok(()) };
         let mut out = Row::default();
         for index in 0..self.one.len() {
@@ -259,11 +325,12 @@ impl<'j, 'e> Matcher<'j, 'e> {
             let many_labels = LabelsRef::from_packed(&self.key).to_labels();
             let result = self.result_labels(&many_labels, &one_labels);
             out.reset_to_grid(self.grid, self.steps);
-            let one = self.one.values(index);
-            let outcome = self.combine(&mut group, &result, &many, one, &mut out);
+            let many = Side { values: &many, histograms: &[] };
+            let sides = (many, Side::of(self.one.row(index)));
+            let outcome = self.combine(executor, &mut group, &result, sides, &mut out);
             self.groups.insert(self.key.clone(), group);
             outcome?;
-            emit(result, &mut out, sink)?;
+            self.emit(result, &mut out, sink)?;
         }
         Ok(())
     }
@@ -271,7 +338,8 @@ impl<'j, 'e> Matcher<'j, 'e> {
     fn result_labels(&self, many: &Labels, one: &Labels) -> Labels {
         let matching = &self.join.matching;
         let listed = |name: &str| matching.labels.iter().any(|label| label == name);
-        let drops_name = !self.join.op.is_comparison() || self.join.return_bool;
+        let drops_name =
+            self.join.op.changes_quantity() || (self.join.return_bool && !self.naming.at_end);
         let one_to_one = matching.cardinality == Cardinality::OneToOne;
         if !one_to_one
             && matching.include.is_empty()
@@ -291,8 +359,45 @@ impl<'j, 'e> Matcher<'j, 'e> {
         }
         builder.build()
     }
+
+    fn emit(&self, labels: Labels, out: &mut Row, sink: &mut Sink<'_>) -> Result<(), ExecError> {
+        if out.is_empty() {
+            return Ok(());
+        }
+        let mut identity = Identity::known(labels);
+        // The reference marks nothing else: a filter between vectors keeps even a name that an
+        // operand was to lose.
+        identity.name_pending = self.naming.at_end && self.join.return_bool;
+        sink(&mut identity, out)
+    }
 }
 
-fn emit(labels: Labels, out: &mut Row, sink: &mut Sink<'_>) -> Result<(), ExecError> {
-    if out.is_empty() { Ok(()) } else { sink(&mut Identity::known(labels), out) }
+/// The points of a row, or of what fills in for one.
+#[derive(Clone, Copy)]
+struct Side<'r> {
+    values: &'r [f64],
+    /// Empty, or as many as there are values.
+    histograms: &'r [Option<Arc<Histogram>>],
+}
+
+impl<'r> Side<'r> {
+    fn of(row: &'r Row) -> Self {
+        Self { values: row.values(), histograms: &row.samples.histograms }
+    }
+
+    fn point(&self, index: usize) -> Point {
+        match self.histograms.get(index) {
+            Some(Some(histogram)) => Point::Histogram(histogram.clone()),
+            _ => self.values.get(index).map_or(Point::Absent, |value| Point::from_float(*value)),
+        }
+    }
+
+    fn mark_present(&self, marks: &mut [bool]) {
+        for (mark, value) in marks.iter_mut().zip(self.values) {
+            *mark |= !is_absent(*value);
+        }
+        for (mark, histogram) in marks.iter_mut().zip(self.histograms) {
+            *mark |= histogram.is_some();
+        }
+    }
 }

@@ -1,37 +1,146 @@
 //! Functions of single values, in place.
 
-use plan::Map;
-use plan::semantics::{BinaryOp, MapFunction, Trig};
+use std::sync::Arc;
+
+use model::Histogram;
+use plan::semantics::{BinaryOp, HistogramPart, MapFunction, Trig};
+use plan::{Map, Span};
 
 use crate::error::ExecError;
 use crate::executor::{Argument, Executor, Sink, pair_at};
 use crate::kernels::arithmetic::{combine, max_of, min_of};
 use crate::kernels::calendar;
+use crate::kernels::native::spread;
+use crate::operators::pairs::{Paired, paired};
 use crate::operators::{difference, distinct};
-use crate::row::{ABSENT, Row, is_absent};
+use crate::row::{ABSENT, Point, Row, is_absent};
 
 /// The mapped rows.
 pub(crate) fn stream(
     executor: &Executor<'_>,
     map: &Map,
+    span: Option<Span>,
     sink: &mut Sink<'_>,
 ) -> Result<(), ExecError> {
-    if map.drop_name && distinct::may_collide_without_name(&map.input) {
-        distinct::stream(executor, |sink| mapped(executor, map, sink), sink)
+    let drops_now = map.drop_name && !executor.naming.at_end;
+    if drops_now && distinct::may_collide_without_name(&map.input, executor.naming) {
+        distinct::stream(executor, |sink| mapped(executor, map, span, sink), sink)
     } else {
-        mapped(executor, map, sink)
+        mapped(executor, map, span, sink)
     }
 }
 
-fn mapped(executor: &Executor<'_>, map: &Map, sink: &mut Sink<'_>) -> Result<(), ExecError> {
+fn mapped(
+    executor: &Executor<'_>,
+    map: &Map,
+    span: Option<Span>,
+    sink: &mut Sink<'_>,
+) -> Result<(), ExecError> {
     let arguments = executor.arguments(&map.arguments)?;
+    let trims = matches!(
+        map.function,
+        MapFunction::Binary { op: BinaryOp::TrimUpper | BinaryOp::TrimLower, .. }
+    );
+    let wants_histograms = matches!(map.function, MapFunction::Histogram(_));
     executor.stream(&map.input, &mut |identity, row| {
-        apply(&map.function, &arguments, row);
+        if row.has_histograms() || trims {
+            apply_native(executor, &map.function, &arguments, span, row);
+        } else if wants_histograms {
+            row.samples.values.fill(ABSENT);
+        } else {
+            apply(&map.function, &arguments, row);
+        }
         if map.drop_name {
-            identity.drop_name();
+            identity.drop_name(executor.naming);
         }
         sink(identity, row)
     })
+}
+
+/// Applies `function` to a row with native histograms; most functions only see the floats.
+fn apply_native(
+    executor: &Executor<'_>,
+    function: &MapFunction,
+    arguments: &[Argument],
+    span: Option<Span>,
+    row: &mut Row,
+) {
+    match function {
+        MapFunction::Histogram(part) => {
+            for index in 0..row.values().len() {
+                let value = row.samples.histogram(index).map(|one| histogram_part(*part, one));
+                row.samples.values[index] = value.unwrap_or(ABSENT);
+            }
+            row.clear_histograms();
+        }
+        MapFunction::Negate => {
+            for histogram in row.samples.histograms.iter_mut().flatten() {
+                Arc::make_mut(histogram).scale(-1.0);
+            }
+            apply(function, arguments, row);
+        }
+        MapFunction::Timestamp => {
+            for index in 0..row.values().len() {
+                if row.samples.histogram(index).is_some() {
+                    row.samples.values[index] = 0.0;
+                }
+            }
+            row.clear_histograms();
+            apply(function, arguments, row);
+        }
+        MapFunction::Binary { op, argument_left, return_bool } => {
+            let compare = (*op, *argument_left, *return_bool);
+            binary_native(executor, compare, arguments, span, row);
+        }
+        _ => {
+            row.clear_histograms();
+            apply(function, arguments, row);
+        }
+    }
+}
+
+fn histogram_part(part: HistogramPart, histogram: &Histogram) -> f64 {
+    match part {
+        HistogramPart::Count => histogram.count,
+        HistogramPart::Sum => histogram.sum,
+        HistogramPart::Average => histogram.sum / histogram.count,
+        HistogramPart::StdDev => spread::variance(histogram).sqrt(),
+        HistogramPart::StdVar => spread::variance(histogram),
+    }
+}
+
+fn binary_native(
+    executor: &Executor<'_>,
+    (op, argument_left, return_bool): (BinaryOp, bool, bool),
+    arguments: &[Argument],
+    span: Option<Span>,
+    row: &mut Row,
+) {
+    for index in 0..row.values().len() {
+        if row.is_absent_at(index) {
+            continue;
+        }
+        let own = row.point(index);
+        let [argument, _] = pair_at(arguments, index);
+        let argument = Point::Float(argument);
+        let (left, right) = if argument_left { (&argument, &own) } else { (&own, &argument) };
+        let (paired, note) = paired(op, left, right);
+        if let Some(note) = note {
+            executor.annotate(note, span);
+        }
+        let truth = |holds: bool| Point::Float(f64::from(u8::from(holds)));
+        row.set_point(
+            index,
+            match paired {
+                Paired::Nothing => Point::Absent,
+                Paired::Unequal if return_bool => truth(false),
+                Paired::Unequal => Point::Absent,
+                Paired::Value(_) if return_bool => truth(true),
+                Paired::Value(_) if op.is_comparison() => own,
+                Paired::Value(value) => value,
+            },
+        );
+    }
 }
 
 /// Applies `function` to every present value of `row`.

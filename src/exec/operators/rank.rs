@@ -12,9 +12,9 @@ use plan::{AnnotationKind, EvalError, Rank, RankKind, Span};
 
 use crate::error::ExecError;
 use crate::executor::{Argument, Executor, Sink};
-use crate::kernels::format::general;
 use crate::operators::grouping::Groups;
-use crate::row::{ABSENT, Identity, Row, is_absent};
+use crate::row::{Identity, Row, is_absent};
+use base::number_text::general;
 
 /// The chosen rows: of a single instant the best first, group by group; else in input order.
 pub(crate) fn stream(
@@ -25,9 +25,11 @@ pub(crate) fn stream(
 ) -> Result<(), ExecError> {
     let count = executor.argument(&rank.count)?;
     match rank.kind {
-        RankKind::Top | RankKind::Bottom => best(executor, rank, &counts(&count)?, sink),
+        RankKind::Top | RankKind::Bottom => best(executor, rank, &counts(&count)?, span, sink),
         RankKind::First => first(executor, rank, &counts(&count)?, sink),
-        RankKind::Ratio => ratio(executor, rank, &ratios(executor, &count, span)?, sink),
+        RankKind::Ratio => {
+            ratio(executor, rank, &ratios(executor, &count, rank.count.span.or(span))?, sink)
+        }
     }
 }
 
@@ -116,6 +118,7 @@ fn best(
     executor: &Executor<'_>,
     rank: &Rank,
     counts: &Counts,
+    span: Option<Span>,
     sink: &mut Sink<'_>,
 ) -> Result<(), ExecError> {
     let mut groups = Groups::new(&rank.grouping);
@@ -130,6 +133,10 @@ fn best(
             heaps.push(Vec::new());
         }
         let steps = row.values().len();
+        if row.has_histograms() && (0..steps).any(|at| row.samples.histogram(at).is_some()) {
+            let name = if ascending { "bottomk" } else { "topk" };
+            executor.annotate(AnnotationKind::HistogramIgnored(name), span);
+        }
         if heaps[group].len() < steps {
             heaps[group].resize_with(steps, BinaryHeap::new);
         }
@@ -231,13 +238,13 @@ fn first(
             taken.push(vec![0; row.values().len()]);
         }
         let taken = &mut taken[group];
-        for (index, value) in row.samples.values.iter_mut().enumerate() {
-            if is_absent(*value) {
+        for index in 0..row.values().len() {
+            if row.is_absent_at(index) {
                 continue;
             }
             match taken.get_mut(index) {
                 Some(taken) if *taken < counts.at(index) => *taken += 1,
-                _ => *value = ABSENT,
+                _ => row.clear_at(index),
             }
         }
         if row.is_empty() { Ok(()) } else { sink(identity, row) }
@@ -279,11 +286,11 @@ fn ratio(
         }
         let hash = xxhash_rust::xxh64::xxh64(&bytes, 0);
         let place = hash as f64 / u64::MAX as f64;
-        for (index, value) in row.samples.values.iter_mut().enumerate() {
+        for index in 0..row.values().len() {
             let ratio = ratios.get(index).or(ratios.first()).copied().unwrap_or_default();
             let kept = if ratio >= 0.0 { place < ratio } else { place >= 1.0 + ratio };
             if !kept {
-                *value = ABSENT;
+                row.clear_at(index);
             }
         }
         if row.is_empty() { Ok(()) } else { sink(identity, row) }

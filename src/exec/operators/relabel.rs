@@ -46,6 +46,8 @@ pub(crate) fn stream(
                 executor.stream(&relabel.input, &mut |identity, row| {
                     if let Some(labels) = rule.apply(identity.labels()) {
                         identity.set_labels(labels);
+                        // A name given on purpose is not taken off at the end.
+                        identity.name_pending &= !rule.names_metric();
                     }
                     sink(identity, row)
                 })
@@ -72,6 +74,15 @@ impl<'r> Labeler<'r> {
             }
             RelabelRule::Compose(_) | RelabelRule::Title(_) => {
                 Err(ExecError::Internal("a title is no label".to_owned()))
+            }
+        }
+    }
+
+    /// True when the metric's name is what changes.
+    fn names_metric(&self) -> bool {
+        match self {
+            Self::Replace { destination, .. } | Self::Join { destination, .. } => {
+                *destination == model::METRIC_NAME
             }
         }
     }

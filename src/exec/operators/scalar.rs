@@ -38,6 +38,9 @@ pub(crate) fn repeat(
         if let Some(value) = row.values().first() {
             out.reset_to_grid(grid, steps);
             out.samples.values.fill(*value);
+            if let Some(histogram) = row.samples.histogram(0) {
+                out.samples.histograms.resize(steps, Some(histogram.clone()));
+            }
             sink(identity, &mut out)?;
         }
         Ok(())

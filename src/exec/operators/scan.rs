@@ -1,6 +1,8 @@
 //! Reads stored series; one at a time into the same buffer.
 
-use model::Hints;
+use std::sync::Arc;
+
+use model::{Hints, ResetHint, Samples};
 use plan::Scan;
 
 use crate::context::Numbers;
@@ -67,6 +69,7 @@ fn in_order(
         if row.samples.is_empty() {
             continue;
         }
+        forget_resets(&mut row.samples);
         executor.budget.read(row.samples.len())?;
         let mut identity = Identity::stored(&*selection, index);
         if let Some(rule) = &scan.title {
@@ -75,4 +78,14 @@ fn in_order(
         sink(&mut identity, &mut row)?;
     }
     Ok(())
+}
+
+/// Forgets what the store knows of resets: as in the reference, whose chunks say "unknown" where a
+/// counter began anew, so that nobody is told of a conflict who compared nothing.
+fn forget_resets(samples: &mut Samples) {
+    for histogram in samples.histograms.iter_mut().flatten() {
+        if histogram.reset_hint == ResetHint::Reset {
+            Arc::make_mut(histogram).reset_hint = ResetHint::Unknown;
+        }
+    }
 }

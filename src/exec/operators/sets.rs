@@ -8,7 +8,7 @@ use crate::error::ExecError;
 use crate::executor::{Executor, Sink};
 use crate::operators::distinct;
 use crate::operators::join::signature;
-use crate::row::{ABSENT, Identity, Row, is_absent};
+use crate::row::{Identity, Row, is_absent};
 
 /// At which steps some row of a match group is present.
 #[derive(Default)]
@@ -24,6 +24,10 @@ impl Presence {
             self.groups.insert(self.key.clone(), vec![false; row.values().len()]);
         }
         if let Some(steps) = self.groups.get_mut(self.key.as_slice()) {
+            if row.has_histograms() {
+                let steps = steps.iter_mut().enumerate();
+                return steps.for_each(|(at, present)| *present |= !row.is_absent_at(at));
+            }
             for (present, value) in steps.iter_mut().zip(row.values()) {
                 *present |= !is_absent(*value);
             }
@@ -34,10 +38,10 @@ impl Presence {
     fn mask(&mut self, join: &Join, identity: &mut Identity<'_>, row: &mut Row, wanted: bool) {
         signature(&join.matching, identity.labels(), &mut self.key);
         let steps = self.groups.get(self.key.as_slice());
-        for (index, value) in row.samples.values.iter_mut().enumerate() {
+        for index in 0..row.values().len() {
             let present = steps.is_some_and(|steps| steps.get(index) == Some(&true));
             if present != wanted {
-                *value = ABSENT;
+                row.clear_at(index);
             }
         }
     }

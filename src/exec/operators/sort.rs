@@ -31,6 +31,8 @@ pub(crate) fn stream(
     }
     match order {
         SortOrder::Value { descending } => {
+            // Histograms have no order: they go.
+            rows.as_mut().iter_mut().for_each(|(_, row)| row.clear_histograms());
             rows.as_mut().sort_by(|left, right| by_value(&left.1, &right.1, *descending));
         }
         SortOrder::Labels { names, descending } => {

@@ -1,13 +1,14 @@
 //! The typed tree of a PromQL expression.
 //!
 //! Every node knows its bytes in the text. Durations stay expressions (`[step() + 5m]`) until a query's
-//! own step and range are known. A tree is never higher than [`base::limits::QUERY_DEPTH_MAX`], so
-//! every walk over it may recurse.
+//! own step and range are known. A tree is never higher than [`base::limits::QUERY_HEIGHT_MAX`]; every
+//! walk over it may recurse, on a stack that [`with_stack`] has made sure of.
 
 use model::Pattern;
 use plan::Span;
 
 pub use super::syntax::token::{AggregateOp, Operator};
+use crate::error::LangError;
 
 /// An expression and its place.
 #[derive(Clone, Debug, PartialEq)]
@@ -280,6 +281,26 @@ pub enum DurationKind {
     MaxOf(Box<DurationExpr>, Box<DurationExpr>),
     /// In parentheses.
     Paren(Box<DurationExpr>),
+}
+
+/// Height that the stack of any caller is sure to hold.
+const SHALLOW: u16 = 60;
+/// Stack for walks over taller trees; only what is used of it is ever backed by memory.
+const DEEP_STACK_BYTES: usize = 256 << 20;
+
+/// Runs a walk over `expr` on a stack that is deep enough for it.
+pub fn with_stack<T: Send>(expr: &Expr, walk: impl FnOnce() -> T + Send) -> Result<T, LangError> {
+    if expr.height <= SHALLOW {
+        return Ok(walk());
+    }
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("deep-query".to_owned())
+            .stack_size(DEEP_STACK_BYTES)
+            .spawn_scoped(scope, walk)
+            .map_err(|error| LangError::limit(format!("cannot start a deep query: {error}")))?;
+        Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
 }
 
 impl Expr {

@@ -8,45 +8,52 @@ mod call;
 mod operator;
 mod window;
 
-use model::{METRIC_NAME, Matcher, Pattern, StepGrid, ValueTest};
+use std::cell::Cell;
+
+use model::{METRIC_NAME, Matcher, StepGrid, ValueTest};
 use plan::node::Number;
-use plan::semantics::{BinaryOp, RelabelRule};
-use plan::{Node, Op, Plan, Relabel, Span};
+use plan::semantics::{BinaryOp, Naming};
+use plan::{Node, Op, Plan};
 
 use super::LowerOptions;
 use super::ast::{Expr, ExprKind, LabelTestOp, Selector, ValueType};
 use super::re2;
 use crate::error::LangError;
 
-type LowerResult = Result<Lowered, LangError>;
-
-/// A node, and whether its rows still carry a name that the end of the query takes off.
-struct Lowered {
-    node: Node,
-    name_pending: bool,
-}
-
-impl Lowered {
-    /// A node whose rows carry the names they shall have.
-    fn settled(op: Op, span: Span) -> Self {
-        Self { node: Node::at(op, span), name_pending: false }
-    }
-}
+type LowerResult = Result<Node, LangError>;
 
 /// Lowers one query.
 struct Lowerer<'a> {
     options: &'a LowerOptions,
+    path: Cell<Path>,
+}
+
+/// What the expressions above say about the histograms of a selector.
+#[derive(Clone, Copy, Default)]
+struct Path {
+    /// Some function reads counts and sums alone.
+    wants_statistics: bool,
+    /// Some operation looks at buckets, or needs them to tell resets.
+    needs_buckets: bool,
 }
 
 /// The plan of `expr`.
-pub fn lower(expr: &Expr, options: &LowerOptions) -> Result<Plan, LangError> {
-    let lowerer = Lowerer { options };
+pub(super) fn lower(expr: &Expr, options: &LowerOptions) -> Result<Plan, LangError> {
+    let lowerer = Lowerer { options, path: Cell::default() };
     let root = match &expr.unwrapped().kind {
         ExprKind::Text(text) => Node::at(Op::Text(text.clone()), expr.span),
-        _ if expr.value_type() == ValueType::Matrix => {
-            lowerer.settle(lowerer.samples(expr.unwrapped())?)
-        }
-        _ => lowerer.settle(lowerer.expr(expr, options.grid)?),
+        _ if expr.value_type() == ValueType::Matrix => lowerer.samples(expr.unwrapped())?,
+        _ => lowerer.expr(expr, options.grid)?,
+    };
+    let features = options.features;
+    let naming =
+        Naming { at_end: features.delayed_name_removal, typed: features.type_and_unit_labels };
+    let is_text = matches!(root.op, Op::Text(_));
+    let root = if naming == Naming::default() || is_text {
+        root
+    } else {
+        let span = root.span;
+        Node { op: Op::Naming { input: Box::new(root), naming }, span }
     };
     Ok(Plan { root, limits: options.limits })
 }
@@ -74,13 +81,11 @@ impl Lowerer<'_> {
     /// The expression over `grid`. What is the same at every instant is computed once.
     fn expr(&self, expr: &Expr, grid: StepGrid) -> LowerResult {
         if let ExprKind::Number { value, .. } = &expr.unwrapped().kind {
-            return Ok(Lowered::settled(Op::Constant(Number(*value), grid), expr.span));
+            return Ok(Node::at(Op::Constant(Number(*value), grid), expr.span));
         }
         if grid.len() > 1 && is_invariant(expr) {
-            let once = self.varying(expr, StepGrid::instant(grid.start_ms))?;
-            let input = Box::new(once.node);
-            let node = Node::at(Op::Repeat { input, grid }, expr.span);
-            return Ok(Lowered { node, name_pending: once.name_pending });
+            let input = Box::new(self.varying(expr, StepGrid::instant(grid.start_ms))?);
+            return Ok(Node::at(Op::Repeat { input, grid }, expr.span));
         }
         self.varying(expr, grid)
     }
@@ -89,9 +94,9 @@ impl Lowerer<'_> {
         match &expr.kind {
             ExprKind::Paren(inner) => self.expr(inner, grid),
             ExprKind::Number { value, .. } => {
-                Ok(Lowered::settled(Op::Constant(Number(*value), grid), expr.span))
+                Ok(Node::at(Op::Constant(Number(*value), grid), expr.span))
             }
-            ExprKind::Selector(selector) => self.newest(selector, expr.span, grid, false),
+            ExprKind::Selector(selector) => self.newest(selector, expr.span, grid),
             ExprKind::Call(call) => self.call(call, expr.span, grid),
             ExprKind::Aggregate(aggregate) => self.aggregate(aggregate, expr.span, grid),
             ExprKind::Binary(binary) => self.binary(binary, expr.span, grid),
@@ -106,41 +111,6 @@ impl Lowerer<'_> {
             }
         }
     }
-
-    /// Nothing but the node: for scalars, which have no name.
-    fn scalar(&self, expr: &Expr, grid: StepGrid) -> Result<Node, LangError> {
-        Ok(self.expr(expr, grid)?.node)
-    }
-
-    /// The node with pending names taken off, and what goes with a name.
-    fn settle(&self, lowered: Lowered) -> Node {
-        if !lowered.name_pending {
-            return lowered.node;
-        }
-        [METRIC_NAME, "__type__", "__unit__"].into_iter().fold(lowered.node, |node, label| {
-            let span = node.span;
-            let rule = RelabelRule::Replace {
-                destination: label.to_owned(),
-                template: String::new(),
-                source: label.to_owned(),
-                pattern: anything(),
-            };
-            Node { op: Op::Relabel(Relabel { input: Box::new(node), rule }), span }
-        })
-    }
-
-    /// How an operation that drops names does it: by itself, or at the end of the query.
-    fn dropping(&self) -> (bool, bool) {
-        let delayed = self.options.features.delayed_name_removal;
-        (!delayed, delayed)
-    }
-}
-
-/// The pattern that every text matches.
-fn anything() -> Pattern {
-    // The pattern is a constant that compiles; a plan without it would be wrong, so nothing stands in.
-    #[expect(clippy::unwrap_used, reason = "constant pattern")]
-    Pattern::new(".*").unwrap()
 }
 
 /// True when the value of `expr` is the same at every instant of a query.
@@ -171,14 +141,15 @@ fn is_invariant(expr: &Expr) -> bool {
             }
             arguments => !TIMED.contains(&call.function) && arguments.iter().all(is_invariant),
         },
-        _ => expr.children().into_iter().all(is_invariant),
+        // Of a chain of operators the right side decides without walking down the left one.
+        _ => expr.children().into_iter().rev().all(is_invariant),
     }
 }
 
-/// The plan's name of an operator; `None` for those that cut histograms.
-fn binary_op(op: super::ast::Operator) -> Option<BinaryOp> {
+/// The plan's name of an operator.
+fn binary_op(op: super::ast::Operator) -> BinaryOp {
     use super::ast::Operator;
-    Some(match op {
+    match op {
         Operator::Add => BinaryOp::Add,
         Operator::Subtract => BinaryOp::Subtract,
         Operator::Multiply => BinaryOp::Multiply,
@@ -195,6 +166,7 @@ fn binary_op(op: super::ast::Operator) -> Option<BinaryOp> {
         Operator::And => BinaryOp::And,
         Operator::Or => BinaryOp::Or,
         Operator::Unless => BinaryOp::Unless,
-        Operator::TrimUpper | Operator::TrimLower => return None,
-    })
+        Operator::TrimUpper => BinaryOp::TrimUpper,
+        Operator::TrimLower => BinaryOp::TrimLower,
+    }
 }

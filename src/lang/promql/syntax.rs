@@ -14,7 +14,7 @@ pub(crate) mod duration;
 mod modifier;
 mod selector;
 
-use base::limits::{QUERY_BYTES_MAX, QUERY_DEPTH_MAX};
+use base::limits::{QUERY_BYTES_MAX, QUERY_DEPTH_MAX, QUERY_HEIGHT_MAX};
 
 use super::Features;
 use super::ast::{Expr, Selector};
@@ -38,7 +38,8 @@ impl SyntaxError {
     pub(crate) fn in_text(self, text: &str) -> LangError {
         if self.message == TOO_DEEP {
             return LangError::limit(format!(
-                "query is nested too deeply: at most {QUERY_DEPTH_MAX} levels are allowed"
+                "query is nested too deeply: at most {QUERY_DEPTH_MAX} levels and chains of \
+                 {QUERY_HEIGHT_MAX} operators are allowed"
             ));
         }
         LangError::syntax_at(self.message, text, self.start, self.end)

@@ -186,10 +186,11 @@ fn long_and_deep_texts_are_refused_quickly() {
 fn the_deepest_allowed_text_lowers_on_a_small_stack() {
     let depth = base::limits::QUERY_DEPTH_MAX / 2 - 2;
     let text = format!("{}a{}", "abs(-".repeat(depth), ")".repeat(depth));
-    let chain = vec!["a"; base::limits::QUERY_DEPTH_MAX - 2].join(" or ");
+    let chain = vec!["a"; base::limits::QUERY_HEIGHT_MAX - 2].join(" or ");
+    let scalars = vec!["1"; base::limits::QUERY_HEIGHT_MAX - 2].join(" + ");
     let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(move || {
         let options = LowerOptions::new(StepGrid::new(0, 600_000, 60_000));
-        for text in [text, chain] {
+        for text in [text, chain, scalars] {
             let lowered = plan(&text, &options);
             assert!(lowered.is_ok() || lowered.is_err_and(|e| e.stage == Stage::Limit), "{text}");
         }

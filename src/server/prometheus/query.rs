@@ -50,8 +50,8 @@ impl Asked {
         })
     }
 
-    fn parse(&self) -> Result<Expr, Response> {
-        parse(&self.query)
+    fn parse(&self, state: &State) -> Result<Expr, Response> {
+        parse(state, &self.query)
     }
 
     /// The answer, with `stats` where they are asked for.
@@ -68,9 +68,9 @@ impl Asked {
     }
 }
 
-/// The tree of a query as a stock server reads it.
-pub fn parse(query: &str) -> Result<Expr, Response> {
-    lang::promql::parse(query, lang::promql::Features::default())
+/// The tree of a query with the parts of the language that are switched on.
+pub fn parse(state: &State, query: &str) -> Result<Expr, Response> {
+    lang::promql::parse(query, state.settings.promql.features)
         .map_err(|error| invalid("query", &error.to_string()))
 }
 
@@ -86,6 +86,7 @@ pub fn lower_options(state: &State, grid: StepGrid, lookback_ms: i64) -> LowerOp
         lookback_ms,
         subquery_step_ms: state.settings.subquery_step_ms,
         limits: state.settings.query_limits,
+        features: state.settings.promql.features,
         ..LowerOptions::new(grid)
     }
 }
@@ -98,7 +99,7 @@ pub async fn instant(
     let limit = params.limit()?;
     let at_ms = params.time_or("time", state.now_ms())?;
     let asked = Asked { limit, ..Asked::read(&state, &params)? };
-    let expr = asked.parse()?;
+    let expr = asked.parse(&state)?;
     let options = lower_options(&state, StepGrid::instant(at_ms), asked.lookback_ms);
     let is_matrix = expr.value_type() == ValueType::Matrix;
     let plan = lower(&expr, &options)?;
@@ -148,7 +149,7 @@ pub async fn range(
         ));
     }
     let asked = Asked { limit, ..Asked::read(&state, &params)? };
-    let expr = asked.parse()?;
+    let expr = asked.parse(&state)?;
     if matches!(expr.value_type(), ValueType::Matrix | ValueType::Text) {
         let kind = expr.value_type().documented();
         return Err(invalid(
@@ -232,7 +233,7 @@ pub async fn exemplars(
     if range.end_ms < range.start_ms {
         return Err(bad_data("end timestamp must not be before start timestamp"));
     }
-    let expr = parse(params.get("query").unwrap_or_default())?;
+    let expr = parse(&state, params.get("query").unwrap_or_default())?;
     let selectors = lang::promql::selectors(&expr);
     if selectors.is_empty() {
         return Ok(axum::http::StatusCode::NO_CONTENT.into_response());

@@ -1,21 +1,37 @@
 //! Functions.
 
-use model::{LabelBuilder, METRIC_NAME, StepGrid};
+use model::{LabelBuilder, METRIC_NAME, Matcher, StepGrid, ValueTest};
 use plan::node::Number;
 use plan::semantics::{
-    Arithmetic, BinaryOp, BucketFunction, Cardinality, DatePart, FoldFunction, MapFunction,
-    Matching, Reducer, RelabelRule, SortOrder, Trig,
+    Arithmetic, BucketFunction, DatePart, FoldFunction, Grouping, HistogramPart, MapFunction,
+    Reducer, RelabelRule, SortOrder, Trig,
 };
-use plan::{Join, Map, Node, Op, Relabel, Span};
+use plan::{Inform, Node, Op, Rank, RankKind, Relabel, Span};
 
 use super::window::Reduction;
-use super::{LowerResult, Lowered, Lowerer, anything};
+use super::{LowerResult, Lowerer};
 use crate::error::LangError;
 use crate::promql::ast::{Call, Expr, ExprKind, LabelTestOp, Selector};
 use crate::promql::re2;
+use crate::promql::syntax::quote::has_bad_bytes;
 
 impl Lowerer<'_> {
     pub(super) fn call(&self, call: &Call, span: Span, grid: StepGrid) -> LowerResult {
+        let mut path = self.path.get();
+        match call.function {
+            "histogram_count" | "histogram_sum" | "histogram_avg" => path.wants_statistics = true,
+            "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => {
+                path.needs_buckets = true;
+            }
+            _ => {}
+        }
+        let above = self.path.replace(path);
+        let outcome = self.call_below(call, span, grid);
+        self.path.set(above);
+        outcome
+    }
+
+    fn call_below(&self, call: &Call, span: Span, grid: StepGrid) -> LowerResult {
         if let Some(function) = plain_map(call.function) {
             return self.map_call(call, function, span, grid);
         }
@@ -23,10 +39,10 @@ impl Lowerer<'_> {
             return self.date(call, part, span, grid);
         }
         if let Some(reduction) = plain_fold(call.function) {
-            return self.fold(argument(call, 0)?, grid, reduction, span);
+            return self.fold(argument(call, 0)?, grid, reduction, call.function, span);
         }
         match call.function {
-            "time" => Ok(Lowered::settled(Op::Time(grid), span)),
+            "time" => Ok(Node::at(Op::Time(grid), span)),
             "pi" => Ok(constant(std::f64::consts::PI, grid, span)),
             "start" => Ok(constant(self.options.grid.start_ms as f64 / 1e3, grid, span)),
             "end" => Ok(constant(self.options.grid.end_ms as f64 / 1e3, grid, span)),
@@ -41,26 +57,29 @@ impl Lowerer<'_> {
                 self.map_call(call, function, span, grid)
             }
             "vector" => {
-                let input = Box::new(self.scalar(argument(call, 0)?, grid)?);
-                Ok(Lowered::settled(Op::ToVector(input), span))
+                let input = Box::new(self.expr(argument(call, 0)?, grid)?);
+                Ok(Node::at(Op::ToVector(input), span))
             }
             "scalar" => {
-                let input = Box::new(self.expr(argument(call, 0)?, grid)?.node);
-                Ok(Lowered::settled(Op::ToScalar(input), span))
+                let input = Box::new(self.expr(argument(call, 0)?, grid)?);
+                Ok(Node::at(Op::ToScalar(input), span))
             }
             "timestamp" => self.timestamp(call, span, grid),
             "absent" => self.absent(call, span, grid),
             "absent_over_time" => self.absent_over_time(call, span, grid),
             "quantile_over_time" => {
-                let arguments = vec![self.scalar(argument(call, 0)?, grid)?];
+                let arguments = vec![self.expr(argument(call, 0)?, grid)?];
                 let function = FoldFunction::Reduce(Reducer::Quantile);
                 let reduction = Reduction { function, arguments, keeps_name: false };
-                self.fold(argument(call, 1)?, grid, reduction, span)
+                self.fold(argument(call, 1)?, grid, reduction, call.function, span)
             }
-            "predict_linear" => self.predict_linear(call, span, grid),
+            "predict_linear" => {
+                let reduction = self.with_scalars(call, FoldFunction::PredictLinear, grid)?;
+                self.fold(argument(call, 0)?, grid, reduction, call.function, span)
+            }
             "double_exponential_smoothing" => {
                 let reduction = self.with_scalars(call, FoldFunction::DoubleExponential, grid)?;
-                self.fold(argument(call, 0)?, grid, reduction, span)
+                self.fold(argument(call, 0)?, grid, reduction, call.function, span)
             }
             _ => self.vector_call(call, span, grid),
         }
@@ -80,20 +99,26 @@ impl Lowerer<'_> {
                 self.sort(call, SortOrder::Labels { names, descending }, span, grid)
             }
             "histogram_quantile" => {
-                let arguments = vec![self.scalar(argument(call, 0)?, grid)?];
+                let arguments = vec![self.expr(argument(call, 0)?, grid)?];
                 let input = argument(call, 1)?;
                 self.buckets(BucketFunction::Quantile, input, arguments, span, grid)
             }
             "histogram_fraction" => {
-                let lower = self.scalar(argument(call, 0)?, grid)?;
-                let upper = self.scalar(argument(call, 1)?, grid)?;
+                let lower = self.expr(argument(call, 0)?, grid)?;
+                let upper = self.expr(argument(call, 1)?, grid)?;
                 let input = argument(call, 2)?;
                 self.buckets(BucketFunction::Fraction, input, vec![lower, upper], span, grid)
             }
-            "histogram_quantiles" => self.histogram_quantiles(call, span, grid),
-            // These look at native histograms alone, and there are none.
-            "histogram_avg" | "histogram_count" | "histogram_stddev" | "histogram_stdvar"
-            | "histogram_sum" => Ok(Lowered::settled(Op::Union(Vec::new()), span)),
+            "histogram_quantiles" => {
+                let label = text(call, 1)?;
+                let quantiles = call.arguments.iter().skip(2);
+                let quantiles =
+                    quantiles.map(|one| self.expr(one, grid)).collect::<Result<_, _>>()?;
+                let function = BucketFunction::Quantiles(label);
+                self.buckets(function, argument(call, 0)?, quantiles, span, grid)
+            }
+            "info" => self.info(call, span, grid),
+            "start_timestamp" => self.start_timestamp(call, span, grid),
             other => Err(LangError::meaning(format!("function {other} is not supported"))),
         }
     }
@@ -108,7 +133,7 @@ impl Lowerer<'_> {
     ) -> LowerResult {
         let input = self.expr(argument(call, 0)?, grid)?;
         let arguments = call.arguments.iter().skip(1);
-        let arguments = arguments.map(|one| self.scalar(one, grid)).collect::<Result<_, _>>()?;
+        let arguments = arguments.map(|one| self.expr(one, grid)).collect::<Result<_, _>>()?;
         self.mapped(input, function, arguments, span)
     }
 
@@ -119,54 +144,8 @@ impl Lowerer<'_> {
         grid: StepGrid,
     ) -> Result<Reduction, LangError> {
         let arguments = call.arguments.iter().skip(1);
-        let arguments = arguments.map(|one| self.scalar(one, grid)).collect::<Result<_, _>>()?;
+        let arguments = arguments.map(|one| self.expr(one, grid)).collect::<Result<_, _>>()?;
         Ok(Reduction { function, arguments, keeps_name: false })
-    }
-
-    /// Over a window fixed by `@` the line is the same at every instant, but the horizon counts from
-    /// each: the line's value at the first instant plus its slope times the seconds since.
-    fn predict_linear(&self, call: &Call, span: Span, grid: StepGrid) -> LowerResult {
-        let window = argument(call, 0)?;
-        if grid.len() <= 1 || !super::is_invariant(window) {
-            let reduction = self.with_scalars(call, FoldFunction::PredictLinear, grid)?;
-            return self.fold(window, grid, reduction, span);
-        }
-        let first = StepGrid::instant(grid.start_ms);
-        let number = |value: f64, grid| Node::at(Op::Constant(Number(value), grid), span);
-        let repeated =
-            |lowered: Lowered| Node::at(Op::Repeat { input: Box::new(lowered.node), grid }, span);
-        let arguments = vec![number(0.0, first)];
-        let function = FoldFunction::PredictLinear;
-        let reduction = Reduction { function, arguments, keeps_name: false };
-        let start = repeated(self.fold(window, first, reduction, span)?);
-        let reduction = Reduction::plain(FoldFunction::Slope);
-        let slope = repeated(self.fold(window, first, reduction, span)?);
-        let scalar_sum = |left: Node, right: Node| {
-            let function =
-                MapFunction::Binary { op: BinaryOp::Add, argument_left: false, return_bool: false };
-            let (input, arguments) = (Box::new(left), vec![right]);
-            Node::at(Op::Map(Map { input, function, arguments, drop_name: false }), span)
-        };
-        let since =
-            scalar_sum(Node::at(Op::Time(grid), span), number(-(grid.start_ms as f64) / 1e3, grid));
-        let seconds = scalar_sum(since, self.scalar(argument(call, 1)?, grid)?);
-        let function = MapFunction::Binary {
-            op: BinaryOp::Multiply,
-            argument_left: false,
-            return_bool: false,
-        };
-        let (input, arguments) = (Box::new(slope), vec![seconds]);
-        let growth = Node::at(Op::Map(Map { input, function, arguments, drop_name: true }), span);
-        let matching = Matching {
-            on: false,
-            labels: Vec::new(),
-            cardinality: Cardinality::OneToOne,
-            include: Vec::new(),
-            fill: (None, None),
-        };
-        let (left, right) = (Box::new(start), Box::new(growth));
-        let join = Join { left, right, op: BinaryOp::Add, return_bool: false, matching };
-        Ok(Lowered::settled(Op::Join(join), span))
     }
 
     fn date(&self, call: &Call, part: DatePart, span: Span, grid: StepGrid) -> LowerResult {
@@ -174,7 +153,7 @@ impl Lowerer<'_> {
             Some(argument) => self.expr(argument, grid)?,
             None => {
                 let time = Box::new(Node::at(Op::Time(grid), span));
-                Lowered::settled(Op::ToVector(time), span)
+                Node::at(Op::ToVector(time), span)
             }
         };
         self.mapped(input, MapFunction::Date(part), Vec::new(), span)
@@ -184,9 +163,52 @@ impl Lowerer<'_> {
         let input = argument(call, 0)?;
         // Only directly on a selector is the sample's own time seen.
         match &input.unwrapped().kind {
-            ExprKind::Selector(selector) => self.newest(selector, span, grid, true),
+            ExprKind::Selector(selector) => {
+                self.newest_of(selector, span, grid, FoldFunction::NewestTime)
+            }
             _ => self.mapped(self.expr(input, grid)?, MapFunction::Timestamp, Vec::new(), span),
         }
+    }
+
+    /// Only of a selector itself is it known when its samples began to count.
+    fn start_timestamp(&self, call: &Call, span: Span, grid: StepGrid) -> LowerResult {
+        let input = argument(call, 0)?;
+        match &input.unwrapped().kind {
+            ExprKind::Selector(selector) if self.options.features.start_timestamps => {
+                self.newest_of(selector, span, grid, FoldFunction::NewestStart)
+            }
+            _ => {
+                let input = Box::new(self.expr(input, grid)?);
+                let count = Box::new(Node::at(Op::Constant(Number(0.0), grid), span));
+                let grouping = Grouping::By(Vec::new());
+                let rank = Rank { input, kind: RankKind::First, count, grouping };
+                Ok(Node::at(Op::Rank(rank), span))
+            }
+        }
+    }
+
+    /// The rows with labels of the rows that describe their job and instance.
+    fn info(&self, call: &Call, span: Span, grid: StepGrid) -> LowerResult {
+        let input = Box::new(self.expr(argument(call, 0)?, grid)?);
+        let selector = match call.arguments.get(1).map(|one| &one.unwrapped().kind) {
+            Some(ExprKind::Selector(selector)) => selector.clone(),
+            _ => Selector::default(),
+        };
+        let (mut names, wanted): (Vec<Matcher>, Vec<Matcher>) =
+            super::matchers(&selector).into_iter().partition(|one| one.name == METRIC_NAME);
+        let is_positive = |one: &Matcher| {
+            matches!(one.test, ValueTest::Equal(_) | ValueTest::Regex(_) | ValueTest::OneOf(_))
+        };
+        if names.is_empty() {
+            names.push(Matcher::equal(METRIC_NAME, "target_info"));
+        } else if !names.iter().any(is_positive) {
+            let pattern = re2::pattern(".+_info").map_err(|_| LangError::meaning("bad pattern"))?;
+            names.insert(0, Matcher::new(METRIC_NAME, ValueTest::Regex(pattern)));
+        }
+        let matchers = names.iter().chain(&wanted).cloned().collect();
+        let info = Box::new(self.newest_info(matchers, span, grid));
+        let identifying = ["instance", "job"].map(str::to_owned).to_vec();
+        Ok(Node::at(Op::Inform(Inform { input, info, names, identifying, wanted }), span))
     }
 
     fn absent(&self, call: &Call, span: Span, grid: StepGrid) -> LowerResult {
@@ -195,8 +217,8 @@ impl Lowerer<'_> {
             ExprKind::Selector(selector) => expected_labels(selector),
             _ => LabelBuilder::default(),
         };
-        let input = Box::new(self.expr(argument, grid)?.node);
-        Ok(Lowered::settled(Op::Absent { input, labels: labels.build() }, span))
+        let input = Box::new(self.expr(argument, grid)?);
+        Ok(Node::at(Op::Absent { input, labels: labels.build() }, span))
     }
 
     fn absent_over_time(&self, call: &Call, span: Span, grid: StepGrid) -> LowerResult {
@@ -205,16 +227,20 @@ impl Lowerer<'_> {
             ExprKind::Range(range) => expected_labels(&range.selector),
             _ => LabelBuilder::default(),
         };
-        let present = self.fold(argument, grid, Reduction::plain(FoldFunction::Present), span)?;
-        let input = Box::new(present.node);
-        Ok(Lowered::settled(Op::Absent { input, labels: labels.build() }, span))
+        let present = self.fold(
+            argument,
+            grid,
+            Reduction::plain(FoldFunction::Present),
+            call.function,
+            span,
+        )?;
+        let input = Box::new(present);
+        Ok(Node::at(Op::Absent { input, labels: labels.build() }, span))
     }
 
     fn sort(&self, call: &Call, order: SortOrder, span: Span, grid: StepGrid) -> LowerResult {
         let input = self.expr(argument(call, 0)?, grid)?;
-        let name_pending = input.name_pending;
-        let op = Op::Sort { input: Box::new(input.node), order };
-        Ok(Lowered { node: Node::at(op, span), name_pending })
+        Ok(Node::at(Op::Sort { input: Box::new(input), order }, span))
     }
 
     fn buckets(
@@ -225,32 +251,8 @@ impl Lowerer<'_> {
         span: Span,
         grid: StepGrid,
     ) -> LowerResult {
-        let input = Box::new(self.expr(input, grid)?.node);
-        Ok(Lowered::settled(Op::Buckets { function, input, arguments }, span))
-    }
-
-    fn histogram_quantiles(&self, call: &Call, span: Span, grid: StepGrid) -> LowerResult {
-        let input = argument(call, 0)?;
-        let label = text(call, 1)?;
-        let mut parts = Vec::new();
-        for quantile in call.arguments.iter().skip(2) {
-            let ExprKind::Number { value, .. } = quantile.unwrapped().kind else {
-                return Err(LangError::meaning(
-                    "histogram_quantiles with quantiles that are no numbers is not supported",
-                ));
-            };
-            let arguments = vec![self.scalar(quantile, grid)?];
-            let one = self.buckets(BucketFunction::Quantile, input, arguments, span, grid)?;
-            let rule = RelabelRule::Replace {
-                destination: label.clone(),
-                template: open_metrics_number(value),
-                source: METRIC_NAME.to_owned(),
-                pattern: anything(),
-            };
-            let op = Op::Relabel(Relabel { input: Box::new(one.node), rule });
-            parts.push(Node::at(op, span));
-        }
-        Ok(Lowered::settled(Op::Union(parts), span))
+        let input = Box::new(self.expr(input, grid)?);
+        Ok(Node::at(Op::Buckets { function, input, arguments }, span))
     }
 
     fn label_replace(&self, call: &Call, span: Span, grid: StepGrid) -> LowerResult {
@@ -266,9 +268,8 @@ impl Lowerer<'_> {
                 "invalid destination label name in label_replace(): {destination}"
             )));
         }
-        let names_metric = destination == METRIC_NAME;
         let rule = RelabelRule::Replace { destination, template, source, pattern };
-        self.relabel(call, rule, names_metric, span, grid)
+        self.relabel(call, rule, span, grid)
     }
 
     fn label_join(&self, call: &Call, span: Span, grid: StepGrid) -> LowerResult {
@@ -284,29 +285,18 @@ impl Lowerer<'_> {
                 "invalid destination label name in label_join(): {destination}"
             )));
         }
-        let names_metric = destination == METRIC_NAME;
         let rule = RelabelRule::Join { destination, separator, sources };
-        self.relabel(call, rule, names_metric, span, grid)
+        self.relabel(call, rule, span, grid)
     }
 
-    fn relabel(
-        &self,
-        call: &Call,
-        rule: RelabelRule,
-        names_metric: bool,
-        span: Span,
-        grid: StepGrid,
-    ) -> LowerResult {
+    fn relabel(&self, call: &Call, rule: RelabelRule, span: Span, grid: StepGrid) -> LowerResult {
         let input = self.expr(argument(call, 0)?, grid)?;
-        // A name given on purpose is not taken off at the end.
-        let name_pending = input.name_pending && !names_metric;
-        let op = Op::Relabel(Relabel { input: Box::new(input.node), rule });
-        Ok(Lowered { node: Node::at(op, span), name_pending })
+        Ok(Node::at(Op::Relabel(Relabel { input: Box::new(input), rule }), span))
     }
 }
 
-fn constant(value: f64, grid: StepGrid, span: Span) -> Lowered {
-    Lowered::settled(Op::Constant(Number(value), grid), span)
+fn constant(value: f64, grid: StepGrid, span: Span) -> Node {
+    Node::at(Op::Constant(Number(value), grid), span)
 }
 
 fn argument(call: &Call, index: usize) -> Result<&Expr, LangError> {
@@ -328,7 +318,7 @@ fn texts(call: &Call, from: usize) -> Result<Vec<String>, LangError> {
 
 /// Any text is a label's name in UTF-8 mode, but the empty one and what was no UTF-8.
 fn is_label_name(name: &str) -> bool {
-    !name.is_empty() && !name.contains('\u{fffd}')
+    !name.is_empty() && !has_bad_bytes(name)
 }
 
 /// The labels that the missing series of a selector would have.
@@ -346,15 +336,6 @@ fn expected_labels(selector: &Selector) -> LabelBuilder {
     labels
 }
 
-/// `0.5`, `1.0`: always with a point or an exponent.
-fn open_metrics_number(value: f64) -> String {
-    if value.is_finite() && value.fract() == 0.0 && value.abs() < 1e15 {
-        format!("{value:.1}")
-    } else {
-        value.to_string()
-    }
-}
-
 fn plain_map(name: &str) -> Option<MapFunction> {
     Some(match name {
         "abs" => MapFunction::Abs,
@@ -369,6 +350,11 @@ fn plain_map(name: &str) -> Option<MapFunction> {
         "sgn" => MapFunction::Sign,
         "rad" => MapFunction::Radians,
         "deg" => MapFunction::Degrees,
+        "histogram_count" => MapFunction::Histogram(HistogramPart::Count),
+        "histogram_sum" => MapFunction::Histogram(HistogramPart::Sum),
+        "histogram_avg" => MapFunction::Histogram(HistogramPart::Average),
+        "histogram_stddev" => MapFunction::Histogram(HistogramPart::StdDev),
+        "histogram_stdvar" => MapFunction::Histogram(HistogramPart::StdVar),
         "clamp" => MapFunction::Clamp,
         "clamp_min" => MapFunction::ClampMin,
         "clamp_max" => MapFunction::ClampMax,

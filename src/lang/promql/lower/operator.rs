@@ -1,16 +1,16 @@
 //! Operators, signs and aggregations.
 
-use model::{METRIC_NAME, StepGrid};
+use model::StepGrid;
 use plan::node::Number;
 use plan::semantics::{
     Alignment, Arithmetic, Cardinality, GroupLabels, Grouping, MapFunction, Matching, Reducer,
 };
 use plan::{Join, Map, Node, Op, Rank, RankKind, Span};
 
-use super::{LowerResult, Lowered, Lowerer, binary_op};
+use super::{LowerResult, Lowerer, Path, binary_op};
 use crate::error::LangError;
 use crate::promql::ast::{Aggregate, AggregateOp, Binary, Expr, ExprKind, Group, ValueType};
-use crate::promql::syntax::quote::quoted;
+use crate::promql::syntax::quote::{has_bad_bytes, quoted};
 
 impl Lowerer<'_> {
     pub(super) fn unary(
@@ -30,52 +30,49 @@ impl Lowerer<'_> {
     /// A function of every value; names go.
     pub(super) fn mapped(
         &self,
-        input: Lowered,
+        input: Node,
         function: MapFunction,
         arguments: Vec<Node>,
         span: Span,
     ) -> LowerResult {
-        let is_scalar = input.node.value_type() == plan::ValueType::Scalar;
-        let (drop_name, name_pending) = if is_scalar { (false, false) } else { self.dropping() };
-        let map = Map { input: Box::new(input.node), function, arguments, drop_name };
-        Ok(Lowered { node: Node::at(Op::Map(map), span), name_pending })
+        let drop_name = input.value_type() != plan::ValueType::Scalar;
+        let map = Map { input: Box::new(input), function, arguments, drop_name };
+        Ok(Node::at(Op::Map(map), span))
     }
 
     pub(super) fn binary(&self, binary: &Binary, span: Span, grid: StepGrid) -> LowerResult {
-        let Some(op) = binary_op(binary.op) else {
-            return Err(LangError::meaning(format!(
-                "operator {} cuts native histograms, which are not supported",
-                binary.op.name()
-            )));
-        };
-        let left = self.expr(&binary.left, grid)?;
-        let right = self.expr(&binary.right, grid)?;
+        let op = binary_op(binary.op);
+        let above = self.path.get();
+        let needs_buckets = above.needs_buckets || binary.op.is_trim();
+        self.path.set(Path { needs_buckets, ..above });
+        let sides = self.expr(&binary.left, grid).and_then(|left| {
+            let right = self.expr(&binary.right, grid)?;
+            Ok((left, right))
+        });
+        self.path.set(above);
+        let (left, right) = sides?;
         let sides = (binary.left.value_type(), binary.right.value_type());
         let return_bool = binary.return_bool;
         let (input, argument, argument_left) = match sides {
             (ValueType::Scalar, ValueType::Scalar) => {
                 let function = MapFunction::Binary { op, argument_left: false, return_bool: true };
-                return self.mapped(left, function, vec![right.node], span);
+                return self.mapped(left, function, vec![right], span);
             }
-            (ValueType::Scalar, _) => (right, left.node, true),
-            (_, ValueType::Scalar) => (left, right.node, false),
+            (ValueType::Scalar, _) => (right, left, true),
+            (_, ValueType::Scalar) => (left, right, false),
             _ => return self.join(binary, op, (left, right), span),
         };
         let function = MapFunction::Binary { op, argument_left, return_bool };
-        if op.is_comparison() && !return_bool {
-            let name_pending = input.name_pending;
-            let input = Box::new(input.node);
-            let map = Map { input, function, arguments: vec![argument], drop_name: false };
-            return Ok(Lowered { node: Node::at(Op::Map(map), span), name_pending });
-        }
-        self.mapped(input, function, vec![argument], span)
+        let drop_name = op.changes_quantity() || return_bool;
+        let map = Map { input: Box::new(input), function, arguments: vec![argument], drop_name };
+        Ok(Node::at(Op::Map(map), span))
     }
 
     fn join(
         &self,
         binary: &Binary,
         op: plan::semantics::BinaryOp,
-        (left, right): (Lowered, Lowered),
+        (left, right): (Node, Node),
         span: Span,
     ) -> LowerResult {
         let written = &binary.matching;
@@ -97,24 +94,9 @@ impl Lowerer<'_> {
             include: written.include.clone(),
             fill: (fill_left.map(Number), fill_right.map(Number)),
         };
-        let keeps_values = op.is_set() || (op.is_comparison() && !binary.return_bool);
-        let is_union = op == plan::semantics::BinaryOp::Or;
-        let name_pending = keeps_values
-            && match cardinality {
-                Cardinality::OneToMany => right.name_pending,
-                _ if is_union => left.name_pending && right.name_pending,
-                _ => left.name_pending,
-            };
-        // Where only one side of an `or` has names to lose, it loses them here.
-        let (left, right) = if is_union && !name_pending {
-            (self.settle(left), self.settle(right))
-        } else {
-            (left.node, right.node)
-        };
         let return_bool = binary.return_bool;
         let (left, right) = (Box::new(left), Box::new(right));
-        let join = Join { left, right, op, return_bool, matching };
-        Ok(Lowered { node: Node::at(Op::Join(join), span), name_pending })
+        Ok(Node::at(Op::Join(Join { left, right, op, return_bool, matching }), span))
     }
 
     pub(super) fn aggregate(
@@ -129,12 +111,11 @@ impl Lowerer<'_> {
         } else {
             Grouping::By(aggregate.grouping.clone())
         };
-        let name_pending = input.name_pending;
-        let input_node = Box::new(input.node);
+        let input_node = Box::new(input);
         if let Some(kind) = rank_kind(aggregate.op) {
             let count = Box::new(self.parameter(aggregate, grid)?);
             let rank = Rank { input: input_node, kind, count, grouping };
-            return Ok(Lowered { node: Node::at(Op::Rank(rank), span), name_pending });
+            return Ok(Node::at(Op::Rank(rank), span));
         }
         let mut argument = None;
         let reducer = match aggregate.op {
@@ -162,8 +143,6 @@ impl Lowerer<'_> {
             }
             _ => Reducer::Group,
         };
-        let by_name =
-            matches!(&grouping, Grouping::By(l) if l.iter().any(|one| one == METRIC_NAME));
         let aggregate = plan::Aggregate {
             input: input_node,
             reducer,
@@ -172,13 +151,12 @@ impl Lowerer<'_> {
             alignment: Alignment::Steps,
             labels: GroupLabels::Group,
         };
-        let node = Node::at(Op::Aggregate(aggregate), span);
-        Ok(Lowered { node, name_pending: name_pending && by_name })
+        Ok(Node::at(Op::Aggregate(aggregate), span))
     }
 
     fn parameter(&self, aggregate: &Aggregate, grid: StepGrid) -> Result<Node, LangError> {
         match &aggregate.parameter {
-            Some(parameter) => self.scalar(parameter, grid),
+            Some(parameter) => self.expr(parameter, grid),
             None => Err(LangError::meaning(format!("{} needs a parameter", aggregate.op.name()))),
         }
     }
@@ -196,7 +174,7 @@ fn rank_kind(op: AggregateOp) -> Option<RankKind> {
 
 fn count_label(aggregate: &Aggregate) -> Result<String, LangError> {
     match aggregate.parameter.as_ref().map(|parameter| &parameter.unwrapped().kind) {
-        Some(ExprKind::Text(label)) if !label.is_empty() && !label.contains('\u{fffd}') => {
+        Some(ExprKind::Text(label)) if !label.is_empty() && !has_bad_bytes(label) => {
             Ok(label.clone())
         }
         Some(ExprKind::Text(label)) => {

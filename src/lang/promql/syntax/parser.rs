@@ -3,7 +3,7 @@
 //! One function per rule of Prometheus's grammar. Where that grammar has a rule for a broken input,
 //! the message names the rule's context; everywhere else the message is just the unexpected token.
 
-use base::limits::QUERY_DEPTH_MAX;
+use base::limits::{QUERY_DEPTH_MAX, QUERY_HEIGHT_MAX};
 use plan::Span;
 
 use super::lexer::Lexer;
@@ -146,7 +146,7 @@ impl<'a> Parser<'a> {
 
     pub(super) fn node(&self, kind: ExprKind, span: Span, below: u16) -> Parsed<Expr> {
         let height = below.saturating_add(1);
-        if usize::from(height) > QUERY_DEPTH_MAX {
+        if usize::from(height) > QUERY_HEIGHT_MAX {
             return Err(self.error_at(span, TOO_DEEP));
         }
         Ok(Expr { kind, span, height })

@@ -33,8 +33,9 @@ fn push_escaped(out: &mut String, character: char, quote: char) {
         '\r' => out.push_str("\\r"),
         '\t' => out.push_str("\\t"),
         '\u{b}' => out.push_str("\\v"),
-        // No text holds this character as such: it stands for bytes that were no UTF-8.
-        char::REPLACEMENT_CHARACTER => out.push_str("\\xff"),
+        c if bad_byte(c).is_some() => {
+            out.push_str(&format!("\\x{:02x}", bad_byte(c).unwrap_or_default()));
+        }
         c if (c as u32) < 0x20 || c as u32 == 0x7f => {
             out.push_str(&format!("\\x{:02x}", c as u32));
         }
@@ -58,7 +59,7 @@ fn is_unprintable(character: char) -> bool {
 }
 
 /// The text inside a quoted token, escapes resolved; `None` when the token is not well-formed.
-/// Bytes that are no UTF-8 (`"\xff"`) become replacement characters.
+/// Bytes that are no UTF-8 (`"\xff"`) become characters that stand for them.
 pub fn unquoted(token: &str) -> Option<String> {
     let quote = token.chars().next().filter(|c| matches!(c, '"' | '\'' | '`'))?;
     let inner = token.get(1..token.len().checked_sub(1)?)?;
@@ -81,10 +82,32 @@ pub fn unquoted(token: &str) -> Option<String> {
             c => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
         }
     }
-    Some(match String::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
-    })
+    Some(String::from_utf8(bytes).unwrap_or_else(|error| with_bad_bytes(error.as_bytes())))
+}
+
+/// Characters of private use that stand for the bytes 0x80 … 0xff where they were no UTF-8: a text
+/// with one of them equals no stored one, and messages show the byte.
+const BAD_BYTES: u32 = 0x10_fe00;
+
+fn with_bad_bytes(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    for chunk in bytes.utf8_chunks() {
+        out.push_str(chunk.valid());
+        let stand_in = |byte: &u8| char::from_u32(BAD_BYTES + u32::from(*byte));
+        out.extend(chunk.invalid().iter().filter_map(stand_in));
+    }
+    out
+}
+
+/// The byte that a character stands for.
+fn bad_byte(character: char) -> Option<u8> {
+    let byte = u8::try_from((character as u32).checked_sub(BAD_BYTES)?).ok()?;
+    (byte >= 0x80).then_some(byte)
+}
+
+/// True when a text was no UTF-8.
+pub(crate) fn has_bad_bytes(text: &str) -> bool {
+    text.chars().any(|character| bad_byte(character).is_some())
 }
 
 /// Resolves one escape; the backslash is consumed.
@@ -150,7 +173,7 @@ mod tests {
             (r#""\'""#, None),
             (r"`\d`", Some("\\d")),
             (r#""\x41\101\u00e4\U0001F600""#, Some("AAä😀")),
-            (r#""\xff""#, Some("\u{fffd}")),
+            (r#""\xff""#, Some("\u{10feff}")),
             (r#""\400""#, None),
             (r#""\ud800""#, None),
             ("\"\n\"", None),
