@@ -231,6 +231,59 @@ pub(crate) struct Graphite {
     pub storage_schemas: String,
     /// Path of a `storage-aggregation.conf`; empty = none.
     pub storage_aggregation: String,
+    /// Expressions, searched in the path: carbon takes nothing that one of them matches.
+    pub blacklist: Vec<String>,
+    /// Path of a file of such expressions, one a line; empty = none.
+    pub blacklist_file: String,
+    /// Expressions, searched in the path: where there are any, carbon takes only what one matches.
+    pub whitelist: Vec<String>,
+    /// Path of a file of such expressions, one a line; empty = none.
+    pub whitelist_file: String,
+    /// Paths that become a name and labels; the first rule that matches counts.
+    pub mapping: Vec<Mapping>,
+}
+
+/// `[[graphite.mapping]]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Mapping {
+    /// What the whole path must look like.
+    #[serde(rename = "match")]
+    pub pattern: String,
+    /// How `match` is written.
+    #[serde(default)]
+    pub match_type: MatchType,
+    /// The name; `$1` is what the first star or group matched. Empty keeps the path.
+    #[serde(default)]
+    pub name: String,
+    /// Labels, likewise.
+    #[serde(default)]
+    pub labels: std::collections::BTreeMap<String, String>,
+    /// What becomes of a matching path.
+    #[serde(default)]
+    pub action: MappingAction,
+}
+
+/// `match_type`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum MatchType {
+    /// Stars stand for one node each.
+    #[default]
+    Glob,
+    /// A regular expression.
+    Regex,
+}
+
+/// `action`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum MappingAction {
+    /// It gets the name and the labels.
+    #[default]
+    Map,
+    /// It is not taken.
+    Drop,
 }
 
 impl Default for Graphite {
@@ -240,6 +293,11 @@ impl Default for Graphite {
             learn_step: true,
             storage_schemas: String::new(),
             storage_aggregation: String::new(),
+            blacklist: Vec::new(),
+            blacklist_file: String::new(),
+            whitelist: Vec::new(),
+            whitelist_file: String::new(),
+            mapping: Vec::new(),
         }
     }
 }

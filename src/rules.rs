@@ -1,8 +1,8 @@
 //! The files of rules that the configuration names, read and checked once, before anything starts.
 
-use server::{GraphiteSettings, StepRules};
+use server::{GraphiteSettings, MappingRule, PathRules, StepRules};
 
-use crate::config::Graphite;
+use crate::config::{Graphite, Mapping, MappingAction, MatchType};
 
 /// Why a file of rules cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -46,5 +46,37 @@ pub(crate) fn graphite(config: &Graphite) -> Result<GraphiteSettings, RulesError
         .with_aggregation(&read(aggregation)?)
         .map_err(|error| invalid(aggregation, &error))?
         .learning(config.learn_step);
-    Ok(GraphiteSettings { steps })
+    Ok(GraphiteSettings { steps, paths: paths(config)? })
+}
+
+/// Lists of expressions, from the configuration and from files, and the mapping.
+fn paths(config: &Graphite) -> Result<PathRules, RulesError> {
+    let list = |given: &[String], file: &str| -> Result<Vec<String>, RulesError> {
+        let mut list = given.to_vec();
+        for (index, line) in read(file)?.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let expression = [line.to_owned()];
+            PathRules::new(&expression, &[], &[])
+                .map_err(|error| invalid(file, &format!("line {}: {error}", index + 1)))?;
+            list.push(line.to_owned());
+        }
+        Ok(list)
+    };
+    let mapping: Vec<MappingRule> = config.mapping.iter().map(mapping_rule).collect();
+    let blacklist = list(&config.blacklist, &config.blacklist_file)?;
+    let whitelist = list(&config.whitelist, &config.whitelist_file)?;
+    PathRules::new(&blacklist, &whitelist, &mapping).map_err(|error| invalid("graphite", &error))
+}
+
+fn mapping_rule(rule: &Mapping) -> MappingRule {
+    MappingRule {
+        pattern: rule.pattern.clone(),
+        is_regex: rule.match_type == MatchType::Regex,
+        name: rule.name.clone(),
+        labels: rule.labels.clone().into_iter().collect(),
+        drops: rule.action == MappingAction::Drop,
+    }
 }

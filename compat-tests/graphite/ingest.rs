@@ -5,6 +5,7 @@
 use model::identity::flat_name;
 use model::{SeriesHasher, TenantId, WriteBatch};
 use serde_json::Value;
+use wire::graphite::intake::Intake;
 use wire::graphite::line::{LineDecoder, decode_datagram};
 use wire::graphite::path::canonical;
 use wire::graphite::pickle::{Frame, decode, next_frame};
@@ -86,7 +87,13 @@ pub(super) fn check(vector: &Value) -> Outcome {
     let Some((chunks, key)) = input(vector) else { return Outcome::Skipped };
     let mut batch = WriteBatch::new(TenantId::DEFAULT, SeriesHasher::with_seed(1));
     match text(vector, "group") {
-        "udp" => decode_datagram(&chunks[0], NOW_MS, &mut batch, &mut Rejects::default()),
+        "udp" => decode_datagram(
+            &chunks[0],
+            NOW_MS,
+            &mut batch,
+            &mut Rejects::default(),
+            &mut Intake::default(),
+        ),
         "pickle" => pickles(&chunks[0], &mut batch),
         _ => lines(&chunks, &mut batch),
     }
@@ -115,16 +122,22 @@ fn lines(chunks: &[Vec<u8>], batch: &mut WriteBatch) {
     let mut buffer: Vec<u8> = Vec::new();
     for chunk in chunks {
         buffer.extend(chunk);
-        let used = decoder.feed(&buffer, NOW_MS, batch, &mut rejects);
+        let used = decoder.feed(&buffer, NOW_MS, batch, &mut rejects, &mut Intake::default());
         buffer.drain(..used);
     }
-    decoder.finish(&buffer, NOW_MS, batch);
+    decoder.finish(&buffer, NOW_MS, batch, &mut Intake::default());
 }
 
 fn pickles(stream: &[u8], batch: &mut WriteBatch) {
     let mut rest = stream;
     while let Frame::Complete(length) = next_frame(rest) {
-        let _ = decode(&rest[4..4 + length], NOW_MS, batch, &mut Rejects::default());
+        let _ = decode(
+            &rest[4..4 + length],
+            NOW_MS,
+            batch,
+            &mut Rejects::default(),
+            &mut Intake::default(),
+        );
         rest = &rest[4 + length..];
     }
 }

@@ -21,3 +21,4 @@ pub use graphite::GraphiteSettings;
 pub use lang::graphite::StepRules;
 pub use listen::{Bound, Listeners, Shutdown};
 pub use state::{Settings, State};
+pub use wire::graphite::intake::{MappingRule, PathRules};

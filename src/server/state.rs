@@ -132,6 +132,8 @@ pub struct State {
     pub settings: Settings,
     /// Spellings of label sets that remote write has seen.
     pub known_keys: RwLock<KnownKeys>,
+    /// Spellings of tagged paths that carbon's listeners have seen.
+    pub(crate) graphite_keys: RwLock<wire::known_keys::KnownKeys>,
     /// Held while an event of Graphite's gets its number.
     pub(crate) events_lock: parking_lot::Mutex<()>,
     /// One permit per running query.
@@ -168,6 +170,7 @@ impl State {
             clock,
             settings,
             known_keys: RwLock::default(),
+            graphite_keys: RwLock::default(),
             events_lock: parking_lot::Mutex::new(()),
             query_permits,
             started_ms,

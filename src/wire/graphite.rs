@@ -2,6 +2,7 @@
 
 pub mod chart;
 pub mod find;
+pub mod intake;
 pub mod json;
 pub mod line;
 pub mod pack;

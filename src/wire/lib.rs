@@ -4,5 +4,6 @@
 
 pub mod graphite;
 pub mod import;
+pub mod known_keys;
 pub mod opentsdb;
 pub mod prometheus;

@@ -9,6 +9,7 @@ use bytes::{Buf, BytesMut};
 use model::{AppendError, TenantId, WriteBatch};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::UdpSocket;
+use wire::graphite::intake::Intake;
 use wire::graphite::line::{LineDecoder, decode_datagram};
 use wire::graphite::pickle::{self, Frame};
 use wire::graphite::reject::Rejects;
@@ -59,10 +60,10 @@ where
         let start = decoder.clone();
         let mut used = 0;
         let taken = writer
-            .write(&mut shutdown, |now_ms, batch, rejects| {
+            .write(&mut shutdown, |now_ms, batch, rejects, intake| {
                 // A refused batch is decoded once more, from the same place.
                 decoder = start.clone();
-                used = decoder.feed(&buffer, now_ms, batch, rejects);
+                used = decoder.feed(&buffer, now_ms, batch, rejects, intake);
             })
             .await;
         if !taken {
@@ -72,7 +73,9 @@ where
     }
     let rest = buffer.split();
     writer
-        .write(&mut shutdown, |now_ms, batch, _| decoder.clone().finish(&rest, now_ms, batch))
+        .write(&mut shutdown, |now_ms, batch, _, intake| {
+            decoder.clone().finish(&rest, now_ms, batch, intake);
+        })
         .await;
 }
 
@@ -88,13 +91,14 @@ where
         let mut used = 0;
         let mut too_long = None;
         let taken = writer
-            .write(&mut shutdown, |now_ms, batch, rejects| {
+            .write(&mut shutdown, |now_ms, batch, rejects, intake| {
                 (used, too_long) = (0, None);
                 loop {
                     match pickle::next_frame(&buffer[used..]) {
                         Frame::Complete(length) => {
                             let body = &buffer[used + 4..used + 4 + length];
-                            if let Err(error) = pickle::decode(body, now_ms, batch, rejects) {
+                            let decoded = pickle::decode(body, now_ms, batch, rejects, intake);
+                            if let Err(error) = decoded {
                                 tracing::warn!(%error, "pickle: skipped a frame");
                                 rejects.note(wire::graphite::reject::Reason::Malformed, &[]);
                             }
@@ -137,12 +141,17 @@ pub async fn serve_udp(socket: UdpSocket, state: Arc<State>, mut shutdown: Shutd
         };
         let (mut batch, mut rejects) = writer.begin();
         let now_ms = state.now_ms();
-        decode_datagram(&datagram[..length], now_ms, &mut batch, &mut rejects);
-        // What arrived meanwhile rides the same commit.
-        while batch.sample_count() < DATAGRAM_SAMPLES_MAX {
-            let Ok(length) = socket.try_recv(&mut datagram) else { break };
-            decode_datagram(&datagram[..length], now_ms, &mut batch, &mut rejects);
-        }
+        writer.take_in(|intake| {
+            let mut decode = |bytes: &[u8], batch: &mut WriteBatch| {
+                decode_datagram(bytes, now_ms, batch, &mut rejects, intake);
+            };
+            decode(&datagram[..length], &mut batch);
+            // What arrived meanwhile rides the same commit.
+            while batch.sample_count() < DATAGRAM_SAMPLES_MAX {
+                let Ok(length) = socket.try_recv(&mut datagram) else { break };
+                decode(&datagram[..length], &mut batch);
+            }
+        });
         let samples = batch.sample_count() as u64;
         if let Err(error) = writer.append(batch, rejects).await {
             state.metrics.rejected_samples.with("other").add(samples);
@@ -201,15 +210,28 @@ impl<'s> Writer<'s> {
         (batch, self.rejects.clone())
     }
 
+    /// Decodes with what is known of paths, and remembers what was new.
+    fn take_in(&self, decode: impl FnOnce(&mut Intake<'_>)) {
+        let known = self.state.graphite_keys.read();
+        let mut intake = Intake::new(&self.state.settings.graphite.paths, &known);
+        decode(&mut intake);
+        let learned = intake.learned();
+        drop(known);
+        if !learned.is_empty() {
+            self.state.graphite_keys.write().learn(&learned);
+        }
+    }
+
     /// Decodes and stores, again and again until the store takes it; `false` if it never will.
     async fn write(
         &mut self,
         shutdown: &mut Shutdown,
-        mut decode: impl FnMut(i64, &mut WriteBatch, &mut Rejects),
+        mut decode: impl FnMut(i64, &mut WriteBatch, &mut Rejects, &mut Intake<'_>),
     ) -> bool {
         loop {
             let (mut batch, mut rejects) = self.begin();
-            decode(self.state.now_ms(), &mut batch, &mut rejects);
+            let now_ms = self.state.now_ms();
+            self.take_in(|intake| decode(now_ms, &mut batch, &mut rejects, intake));
             match self.append(batch, rejects).await {
                 Ok(()) => return true,
                 Err(AppendError::Closing) => return false,

@@ -12,7 +12,7 @@ use base::limits::GRAPHITE_LINE_BYTES_MAX;
 use memchr::memchr;
 use model::WriteBatch;
 
-use super::path::push_path;
+use super::intake::Intake;
 use super::reject::{Reason, Rejects};
 
 /// First second that is not accepted as a time: 2^32, in 2106.
@@ -34,6 +34,7 @@ impl LineDecoder {
         now_ms: i64,
         batch: &mut WriteBatch,
         rejects: &mut Rejects,
+        intake: &mut Intake<'_>,
     ) -> usize {
         let mut start = 0;
         while let Some(length) = memchr(b'\n', &bytes[start..]) {
@@ -43,7 +44,7 @@ impl LineDecoder {
                 self.skipping = false;
                 continue;
             }
-            decode_line(line, now_ms, batch, rejects);
+            decode_line(line, now_ms, batch, rejects, intake);
         }
         let rest = &bytes[start..];
         if !self.skipping && rest.len() > GRAPHITE_LINE_BYTES_MAX {
@@ -55,30 +56,53 @@ impl LineDecoder {
 
     /// Takes the unterminated rest of a stream that ended cleanly: a sample if it parses as one, else
     /// nothing, since it may be half a line.
-    pub fn finish(&mut self, rest: &[u8], now_ms: i64, batch: &mut WriteBatch) {
+    pub fn finish(
+        &mut self,
+        rest: &[u8],
+        now_ms: i64,
+        batch: &mut WriteBatch,
+        intake: &mut Intake<'_>,
+    ) {
         if !std::mem::take(&mut self.skipping) {
-            decode_line(rest, now_ms, batch, &mut Rejects::default());
+            decode_line(rest, now_ms, batch, &mut Rejects::default(), intake);
         }
     }
 }
 
 /// Decodes a datagram: any number of lines, the last line end optional.
-pub fn decode_datagram(bytes: &[u8], now_ms: i64, batch: &mut WriteBatch, rejects: &mut Rejects) {
+pub fn decode_datagram(
+    bytes: &[u8],
+    now_ms: i64,
+    batch: &mut WriteBatch,
+    rejects: &mut Rejects,
+    intake: &mut Intake<'_>,
+) {
     for line in bytes.split(|byte| *byte == b'\n') {
-        decode_line(line, now_ms, batch, rejects);
+        decode_line(line, now_ms, batch, rejects, intake);
     }
 }
 
 #[inline]
-fn decode_line(line: &[u8], now_ms: i64, batch: &mut WriteBatch, rejects: &mut Rejects) {
-    if let Err(reason) = push_line(line, now_ms, batch) {
+fn decode_line(
+    line: &[u8],
+    now_ms: i64,
+    batch: &mut WriteBatch,
+    rejects: &mut Rejects,
+    intake: &mut Intake<'_>,
+) {
+    if let Err(reason) = push_line(line, now_ms, batch, intake) {
         rejects.note(reason, line);
     }
 }
 
 /// One line; an empty one is nothing at all.
 #[inline]
-fn push_line(line: &[u8], now_ms: i64, batch: &mut WriteBatch) -> Result<(), Reason> {
+fn push_line(
+    line: &[u8],
+    now_ms: i64,
+    batch: &mut WriteBatch,
+    intake: &mut Intake<'_>,
+) -> Result<(), Reason> {
     if line.len() > GRAPHITE_LINE_BYTES_MAX {
         return Err(Reason::TooLong);
     }
@@ -94,7 +118,7 @@ fn push_line(line: &[u8], now_ms: i64, batch: &mut WriteBatch) -> Result<(), Rea
     }
     let value = parse_value(value)?;
     let timestamp_ms = parse_timestamp(time, now_ms)?;
-    push_path(batch, path).map_err(|_| Reason::InvalidName)?;
+    intake.open_row(batch, path)?;
     batch.push_float(timestamp_ms, value);
     Ok(())
 }
@@ -238,7 +262,13 @@ mod tests {
     fn check(line: &str, expected: Result<(&str, i64, f64), Reason>) {
         let (mut batch, mut rejects) = (batch(), Rejects::default());
         let text = format!("before 1 1\n{line}\nafter 1 1\n");
-        let used = LineDecoder::default().feed(text.as_bytes(), NOW_MS, &mut batch, &mut rejects);
+        let used = LineDecoder::default().feed(
+            text.as_bytes(),
+            NOW_MS,
+            &mut batch,
+            &mut rejects,
+            &mut Intake::default(),
+        );
         assert_eq!(used, text.len());
         let mut got = points(&batch);
         assert_eq!(got.remove(0).0, "before", "{line}");
@@ -299,9 +329,22 @@ mod tests {
         for cut in 0..text.len() {
             let (mut batch, mut rejects) = (batch(), Rejects::default());
             let mut decoder = LineDecoder::default();
-            let used = decoder.feed(&text[..cut], NOW_MS, &mut batch, &mut rejects);
-            let used = used + decoder.feed(&text[used..], NOW_MS, &mut batch, &mut rejects);
-            decoder.finish(&text[used..], NOW_MS, &mut batch);
+            let used = decoder.feed(
+                &text[..cut],
+                NOW_MS,
+                &mut batch,
+                &mut rejects,
+                &mut Intake::default(),
+            );
+            let used = used
+                + decoder.feed(
+                    &text[used..],
+                    NOW_MS,
+                    &mut batch,
+                    &mut rejects,
+                    &mut Intake::default(),
+                );
+            decoder.finish(&text[used..], NOW_MS, &mut batch, &mut Intake::default());
             assert_eq!(points(&batch).len(), 3, "cut at {cut}");
             assert_eq!(rejects.total(), 1);
         }
@@ -313,9 +356,18 @@ mod tests {
         let mut decoder = LineDecoder::default();
         let piece = [b'a'; 20_000];
         for _ in 0..3 {
-            assert_eq!(decoder.feed(&piece, NOW_MS, &mut batch, &mut rejects), piece.len());
+            assert_eq!(
+                decoder.feed(&piece, NOW_MS, &mut batch, &mut rejects, &mut Intake::default()),
+                piece.len()
+            );
         }
-        decoder.feed(b"aaa 1 1\na.c 2 1\n", NOW_MS, &mut batch, &mut rejects);
+        decoder.feed(
+            b"aaa 1 1\na.c 2 1\n",
+            NOW_MS,
+            &mut batch,
+            &mut rejects,
+            &mut Intake::default(),
+        );
         assert_eq!(points(&batch), vec![("a.c".to_owned(), 1000, 2.0)]);
         assert_eq!((rejects.count(Reason::TooLong), rejects.total()), (1, 1));
     }
@@ -330,10 +382,11 @@ mod tests {
                 (0..length).map(|_| alphabet[rng.below(alphabet.len() as u64) as usize]).collect();
             let (mut batch, mut rejects) = (batch(), Rejects::default());
             let mut decoder = LineDecoder::default();
-            let used = decoder.feed(&text, NOW_MS, &mut batch, &mut rejects);
+            let used =
+                decoder.feed(&text, NOW_MS, &mut batch, &mut rejects, &mut Intake::default());
             assert!(used <= text.len());
-            decoder.finish(&text[used..], NOW_MS, &mut batch);
-            decode_datagram(&text, NOW_MS, &mut batch, &mut rejects);
+            decoder.finish(&text[used..], NOW_MS, &mut batch, &mut Intake::default());
+            decode_datagram(&text, NOW_MS, &mut batch, &mut rejects, &mut Intake::default());
             assert_eq!(batch.rows().len(), batch.sample_count());
         }
     }

@@ -13,8 +13,8 @@ use base::limits::PICKLE_FRAME_BYTES_MAX;
 use model::WriteBatch;
 
 use self::machine::{Machine, Value};
+use super::intake::Intake;
 use super::line::{check_value, timestamp_ms};
-use super::path::push_path;
 use super::reject::{Reason, Rejects};
 
 /// Why a frame cannot be read; its connection goes on with the next one.
@@ -79,6 +79,7 @@ pub fn decode(
     now_ms: i64,
     batch: &mut WriteBatch,
     rejects: &mut Rejects,
+    intake: &mut Intake<'_>,
 ) -> Result<(), PickleError> {
     let mut machine = Machine::new(body);
     let root = machine.run()?;
@@ -90,7 +91,7 @@ pub fn decode(
         if batch.bytes() > bytes_max {
             return Err(PickleError::TooLarge);
         }
-        if let Err((reason, path)) = push_element(&machine, *element, now_ms, batch) {
+        if let Err((reason, path)) = push_element(&machine, *element, now_ms, batch, intake) {
             rejects.note(reason, path.unwrap_or_default());
         }
     }
@@ -104,6 +105,7 @@ fn push_element<'m>(
     element: Value,
     now_ms: i64,
     batch: &mut WriteBatch,
+    intake: &mut Intake<'_>,
 ) -> Result<(), Refusal<'m>> {
     let malformed = || (Reason::Malformed, None);
     let [path, point] = *machine.items(element).and_then(as_pair).ok_or_else(malformed)?;
@@ -115,7 +117,7 @@ fn push_element<'m>(
     let value = check_value(value).map_err(refused)?;
     let time = machine.number(time).ok_or_else(|| refused(Reason::InvalidTimestamp))?;
     let time = timestamp_ms(time, now_ms).map_err(refused)?;
-    push_path(batch, path).map_err(|_| refused(Reason::InvalidName))?;
+    intake.open_row(batch, path).map_err(refused)?;
     batch.push_float(time, value);
     Ok(())
 }

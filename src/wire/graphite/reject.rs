@@ -19,17 +19,26 @@ pub enum Reason {
     TooLong,
     /// The value is not a number, which means "no value".
     Nan,
+    /// An expression of the blacklist matches the path.
+    Blacklisted,
+    /// No expression of the whitelist matches the path.
+    NotWhitelisted,
+    /// A mapping rule drops the path.
+    Unmapped,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Reason; 6] = [
+    pub const ALL: [Reason; 9] = [
         Reason::Malformed,
         Reason::InvalidName,
         Reason::InvalidValue,
         Reason::InvalidTimestamp,
         Reason::TooLong,
         Reason::Nan,
+        Reason::Blacklisted,
+        Reason::NotWhitelisted,
+        Reason::Unmapped,
     ];
 
     /// The reason as the value of the metric's label.
@@ -41,6 +50,9 @@ impl Reason {
             Self::InvalidTimestamp => "invalid_timestamp",
             Self::TooLong => "too_long",
             Self::Nan => "nan",
+            Self::Blacklisted => "blacklisted",
+            Self::NotWhitelisted => "not_whitelisted",
+            Self::Unmapped => "unmapped",
         }
     }
 }

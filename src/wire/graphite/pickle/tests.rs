@@ -12,7 +12,7 @@ fn batch() -> WriteBatch {
 
 fn run(body: &[u8]) -> (Result<(), PickleError>, Vec<(String, i64, f64)>, u64) {
     let (mut batch, mut rejects) = (batch(), Rejects::default());
-    let outcome = decode(body, 1_700_000_000_250, &mut batch, &mut rejects);
+    let outcome = decode(body, 1_700_000_000_250, &mut batch, &mut rejects, &mut Intake::default());
     let points = batch.rows().iter().map(|row| {
         let (times, bits) = batch.samples(row);
         let name = flat_name(&batch.labels(row).to_labels());
