@@ -97,6 +97,9 @@ impl ValueAxis {
 
 /// As many decimals as steps of this size need.
 fn digits(value: f64, step: f64) -> String {
+    if value.abs() >= 1e15 {
+        return format!("{value:.2e}");
+    }
     let decimals = (0..10).find(|decimals| {
         let scaled = step.abs() * 10f64.powi(*decimals);
         scaled >= 0.999 && (scaled - scaled.round()).abs() < 1e-6 * scaled
