@@ -5,4 +5,5 @@ mod grafana;
 mod graphite;
 mod opentsdb;
 mod promqltest;
+mod remote_write;
 mod vectors;

@@ -11,7 +11,7 @@ mod client;
 mod compare;
 mod functions;
 mod series;
-mod server;
+pub(crate) mod server;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -22,7 +22,7 @@ impl StoreStatus for NoFigures {
 }
 
 /// Stops, and deletes its store, with the value.
-pub(super) struct Server {
+pub(crate) struct Server {
     address: SocketAddr,
     shared: SocketAddr,
     folder: PathBuf,
@@ -31,7 +31,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts one.
-    pub(super) fn start(runtime: &Runtime, settings: Settings) -> Self {
+    pub(crate) fn start(runtime: &Runtime, settings: Settings) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("tributary-opentsdb-{}-{number}", std::process::id());
@@ -63,7 +63,7 @@ impl Server {
     }
 
     /// The port of all three protocols.
-    pub(super) fn shared(&self) -> SocketAddr {
+    pub(crate) fn shared(&self) -> SocketAddr {
         self.shared
     }
 

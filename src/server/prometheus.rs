@@ -10,6 +10,7 @@ pub mod labels;
 pub mod metadata;
 pub mod params;
 pub mod query;
+pub mod read;
 pub mod reply;
 pub mod status;
 pub mod tree;
@@ -52,6 +53,7 @@ pub fn router() -> Router<Arc<State>> {
             "/admin/tsdb/clean_tombstones",
             post(admin::clean_tombstones).put(admin::clean_tombstones),
         )
+        .route("/read", post(read::remote_read))
         .route("/write", post(write::remote_write));
     let federate = get(federate::federate).post(federate::federate);
     Router::new().nest("/api/v1", api).route("/federate", federate)

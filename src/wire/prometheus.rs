@@ -6,6 +6,7 @@ pub mod federate;
 pub mod number;
 pub mod protobuf;
 pub mod query_json;
+pub mod remote_read;
 pub mod remote_write;
 
 /// `generated.rs` is what `proto/` says: `REGENERATE=1 cargo test -p wire generated` writes it anew.

@@ -1,0 +1,185 @@
+//! `POST /api/v1/read`: remote read, as one message of samples or as a stream of chunks.
+//!
+//! A stream holds one series at a time, whatever the request selects: the reading thread waits for
+//! the socket. What goes wrong behind the first frame can only break the connection off.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State as Extract};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use base::error::Classify;
+use model::{Hints, LabelsRef, Samples, Selection, Source, SourceError};
+use tokio::sync::mpsc;
+use wire::prometheus::remote_read::{
+    Query, ReadRequest, Response as Kind, compress, decode, frames, put_result, put_series,
+};
+use wire::prometheus::remote_write::decompress;
+
+use super::params::read_body;
+use crate::error_map::{Api, status};
+use crate::state::State;
+
+/// Samples of one answer that is not a stream: Prometheus's own bound.
+const SAMPLES_MAX: usize = 50_000_000;
+/// Bytes of such an answer, which is held as a whole.
+const ANSWER_BYTES_MAX: usize = 1 << 30;
+/// Frames on their way to the socket.
+const FRAMES_WAITING: usize = 4;
+
+type Refusal = (StatusCode, String);
+
+/// The handler.
+pub async fn remote_read(Extract(state): Extract<Arc<State>>, request: Request) -> Response {
+    match answer(&state, request).await {
+        Ok(response) => response,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+async fn answer(state: &Arc<State>, request: Request) -> Result<Response, Refusal> {
+    let bad = |text: String| (StatusCode::BAD_REQUEST, text);
+    let body = read_body(request, state.settings.body_bytes_max)
+        .await
+        .map_err(|error| bad(format!("cannot read the body: {error}")))?;
+    let mut message = Vec::new();
+    decompress(&body, &mut message).map_err(|error| bad(error.to_string()))?;
+    let request = decode(&message).map_err(|error| bad(error.to_string()))?;
+    // Reads wait with the queries: they cost as much.
+    let permit =
+        state.query_permits.acquire().await.map_err(|_| {
+            (StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down".to_owned())
+        })?;
+    // A stream goes on behind this function, so it gives the permit back itself.
+    permit.forget();
+    let permit = Permit(Arc::clone(state));
+    match request.response {
+        Kind::Samples => whole(state, request, permit).await,
+        Kind::Chunks => Ok(stream(state, request, permit)),
+    }
+}
+
+/// One permit to query, given back when the value goes.
+struct Permit(Arc<State>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.query_permits.add_permits(1);
+    }
+}
+
+fn refusal(error: &SourceError) -> Refusal {
+    (status(Api::PrometheusWrite, error.kind()), error.to_string())
+}
+
+fn select(source: &dyn Source, query: &Query) -> Result<Box<dyn Selection>, SourceError> {
+    let hints = Hints {
+        sorted: true,
+        histograms: true,
+        labels_only: query.labels_only,
+        ..Hints::default()
+    };
+    source.select(&query.matchers, query.range, &hints)
+}
+
+async fn whole(
+    state: &Arc<State>,
+    request: ReadRequest,
+    permit: Permit,
+) -> Result<Response, Refusal> {
+    let state = Arc::clone(state);
+    let read = move || {
+        let _permit = permit;
+        whole_message(&*state.source, &request)
+    };
+    let compressed = tokio::task::spawn_blocking(read)
+        .await
+        .map_err(|panic| (StatusCode::INTERNAL_SERVER_ERROR, panic.to_string()))??;
+    let headers =
+        [(header::CONTENT_TYPE, "application/x-protobuf"), (header::CONTENT_ENCODING, "snappy")];
+    Ok((headers, compressed).into_response())
+}
+
+fn whole_message(source: &dyn Source, request: &ReadRequest) -> Result<Vec<u8>, Refusal> {
+    let bad = |text: String| (StatusCode::BAD_REQUEST, text);
+    let mut out = Vec::new();
+    let (mut samples, mut count) = (Samples::default(), 0);
+    for query in &request.queries {
+        let selection = select(source, query).map_err(|error| refusal(&error))?;
+        let mut result = Vec::new();
+        for index in 0..selection.len() {
+            samples.clear();
+            if !query.labels_only {
+                selection.read(index, &mut samples).map_err(|error| refusal(&error))?;
+                if samples.is_empty() {
+                    continue;
+                }
+            }
+            count += samples.len();
+            if count > SAMPLES_MAX {
+                return Err(bad(format!("exceeded sample limit ({SAMPLES_MAX})")));
+            }
+            put_series(&mut result, selection.labels(index).view(), &samples);
+            if out.len() + result.len() > ANSWER_BYTES_MAX {
+                return Err(bad(format!("answer is larger than {ANSWER_BYTES_MAX} bytes")));
+            }
+        }
+        put_result(&mut out, &result);
+    }
+    compress(&out).map_err(|error| bad(error.to_string()))
+}
+
+fn stream(state: &Arc<State>, request: ReadRequest, permit: Permit) -> Response {
+    let (sender, receiver) = mpsc::channel(FRAMES_WAITING);
+    let state = Arc::clone(state);
+    tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        send_frames(&*state.source, &request, &sender);
+    });
+    let frames = futures::stream::unfold(receiver, async |mut receiver| {
+        let frame: Result<Bytes, SourceError> = receiver.recv().await?;
+        Some((frame, receiver))
+    });
+    let content_type = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
+    ([(header::CONTENT_TYPE, content_type)], Body::from_stream(frames)).into_response()
+}
+
+fn send_frames(
+    source: &dyn Source,
+    request: &ReadRequest,
+    sender: &mpsc::Sender<Result<Bytes, SourceError>>,
+) {
+    if let Err(error) = try_send_frames(source, request, sender) {
+        tracing::warn!(%error, "remote read: broken off");
+        // The client may have gone, too.
+        let _ = sender.blocking_send(Err(error));
+    }
+}
+
+fn try_send_frames(
+    source: &dyn Source,
+    request: &ReadRequest,
+    sender: &mpsc::Sender<Result<Bytes, SourceError>>,
+) -> Result<(), SourceError> {
+    let mut samples = Samples::default();
+    let send = |frame: Vec<u8>| sender.blocking_send(Ok(Bytes::from(frame))).is_ok();
+    for (number, query) in request.queries.iter().enumerate() {
+        let selection = select(source, query)?;
+        for index in 0..selection.len() {
+            samples.clear();
+            if !query.labels_only {
+                selection.read(index, &mut samples)?;
+                if samples.is_empty() {
+                    continue;
+                }
+            }
+            let labels = selection.labels(index);
+            let labels: LabelsRef<'_> = labels.view();
+            if !frames(number as u64, labels, &samples, send) {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
