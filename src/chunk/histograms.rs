@@ -10,7 +10,7 @@
 mod decode;
 mod encode;
 
-pub use decode::{HistogramsDecoder, decode_histograms};
+pub use decode::decode_histograms;
 pub use encode::HistogramsEncoder;
 
 use model::{BucketSpan, Histogram};

@@ -20,7 +20,7 @@ mod values;
 
 pub use error::ChunkError;
 pub use extension::{OpenedValues, ValuesBlob, open_values, put_starts};
-pub use histograms::{HistogramsDecoder, HistogramsEncoder, decode_histograms};
+pub use histograms::{HistogramsEncoder, decode_histograms};
 pub use stream::Effort;
 pub use timestamps::{TimestampsEncoder, decode_timestamps, encode_timestamps};
 pub use values::{

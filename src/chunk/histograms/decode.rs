@@ -32,7 +32,7 @@ pub fn decode_histograms(
 
 /// Memory for decoding.
 #[derive(Debug, Default)]
-pub struct HistogramsDecoder {
+struct HistogramsDecoder {
     values: Values,
 }
 
