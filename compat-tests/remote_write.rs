@@ -198,7 +198,7 @@ fn refused(address: SocketAddr, what: &str, request: Request, written: [u64; 3])
 #[test]
 fn samples_and_labels() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let server = Server::start(&runtime);
+    let server = Server::start(&runtime, server::Settings::default());
     let (address, now) = (server.shared(), now_ms());
     let labels = [
         vec![("__name__", "plain")],
@@ -242,7 +242,7 @@ fn samples_and_labels() {
 #[test]
 fn histograms_exemplars_and_metadata() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let server = Server::start(&runtime);
+    let server = Server::start(&runtime, server::Settings::default());
     let (address, now) = (server.shared(), now_ms());
     let name = [("__name__", "latency_seconds")];
     let request = Request::default().series(&name, |request, series| {
@@ -295,7 +295,7 @@ fn histograms_exemplars_and_metadata() {
 #[test]
 fn negotiation() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let server = Server::start(&runtime);
+    let server = Server::start(&runtime, server::Settings::default());
     let (address, now) = (server.shared(), now_ms());
     let label = Message::default().bytes(1, b"__name__").bytes(2, b"one");
     let series = Message::default().message(1, &label).message(2, &sample(now, 1.0));

@@ -31,11 +31,6 @@ impl BitWriter {
         self.bytes
     }
 
-    /// The bytes so far, for a field in front.
-    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes
-    }
-
     /// The lowest `count` bits of `value`, the highest of them first; `count` is at most 64.
     pub(super) fn put(&mut self, value: u64, count: u32) {
         let mut left = count;

@@ -20,7 +20,7 @@ fn read_floats(data: &[u8]) -> Vec<(i64, u64)> {
         value
     };
     let count = bits(16);
-    let mut varint = |bits: &mut dyn FnMut(usize) -> u64| {
+    let varint = |bits: &mut dyn FnMut(usize) -> u64| {
         let (mut value, mut shift) = (0u64, 0);
         loop {
             let byte = bits(8);
