@@ -18,6 +18,7 @@ import http.client
 import json
 import math
 import random
+import re
 import struct
 import sys
 import urllib.parse
@@ -242,8 +243,12 @@ def requests_of(series):
                     value = points[at]
                     make = histogram_sample if isinstance(value, dict) else float_sample
                     samples.append(make(at, value))
-            if samples:
-                part.append((labels, samples))
+            # Kinds are stored one after the other within a series of a request: a change begins another.
+            kinds = [isinstance(points[at], dict) for at in sorted(points) if start * 1000 <= at < (start + 600) * 1000]
+            while samples:
+                run = next((place for place, kind in enumerate(kinds) if kind != kinds[0]), len(kinds))
+                part.append((labels, samples[:run]))
+                samples, kinds = samples[run:], kinds[run:]
         if part:
             yield snappy(write_request(part))
 
@@ -421,6 +426,13 @@ def close(a, b):
     return x == y or abs(x - y) <= 1e-9 * max(abs(x), abs(y)) + 1e-12
 
 
+def round_text(text):
+    """A histogram as a label: the last digit of a bucket's bound comes from a table of Prometheus."""
+    if not text.startswith("{count:"):
+        return text
+    return re.sub(r"[0-9.]+(e[-+][0-9]+)?", lambda number: "%.12g" % float(number.group(0).rstrip(".")), text)
+
+
 def same_histogram(a, b):
     if not (close(a["count"], b["count"]) and close(a["sum"], b["sum"])):
         return False
@@ -455,7 +467,7 @@ def difference(ours, theirs):
         return "type %s and %s" % (a["resultType"], b["resultType"])
     if a["resultType"] in ("scalar", "string"):
         return None if close(a["result"][1], b["result"][1]) else "%s and %s" % (a["result"], b["result"])
-    key = lambda series: tuple(sorted(series["metric"].items()))
+    key = lambda series: tuple((name, round_text(text)) for name, text in sorted(series["metric"].items()))
     left, right = {key(s): s for s in a["result"]}, {key(s): s for s in b["result"]}
     if left.keys() != right.keys():
         return "series: only here %s, only there %s" % (sorted(left.keys() - right.keys())[:3], sorted(right.keys() - left.keys())[:3])

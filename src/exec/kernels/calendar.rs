@@ -5,10 +5,9 @@ use plan::semantics::DatePart;
 
 /// The part of the date at `seconds`, which is truncated toward zero first.
 pub(crate) fn part(date_part: DatePart, seconds: f64) -> f64 {
-    // Out of range and NaN saturate; what Go answers there depends on its platform.
-    let seconds = seconds as i64;
-    let days = seconds.div_euclid(86_400);
-    let of_day = seconds.rem_euclid(86_400);
+    let seconds = go_seconds(seconds);
+    let days = seconds.div_euclid(86_400) as i64;
+    let of_day = seconds.rem_euclid(86_400) as i64;
     let (year, month, day) = civil(days);
     (match date_part {
         DatePart::Year => year,
@@ -20,6 +19,19 @@ pub(crate) fn part(date_part: DatePart, seconds: f64) -> f64 {
         DatePart::Hour => of_day / 3600,
         DatePart::Minute => of_day % 3600 / 60,
     }) as f64
+}
+
+/// Seconds that Go's calendar knows lie at or after the negative of this; those before wrap around.
+const GO_EPOCH_SECONDS: i64 = 9_223_371_966_579_724_800;
+
+/// The second that a Prometheus on 64-bit x86 works with: NaN and what is out of range become the least
+/// integer, and its calendar wraps.
+fn go_seconds(seconds: f64) -> i128 {
+    // 2^63 is exact as a float, the greatest integer is not.
+    let fits = (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&seconds);
+    let seconds = if fits { seconds as i64 } else { i64::MIN };
+    let wraps = seconds < -GO_EPOCH_SECONDS;
+    i128::from(seconds) + if wraps { 1 << 64 } else { 0 }
 }
 
 fn civil(days: i64) -> (i64, i64, i64) {
@@ -72,5 +84,29 @@ mod tests {
         }
         assert_eq!(part(DatePart::Year, -1.0), 1969.0);
         assert_eq!(part(DatePart::Hour, -0.5), 0.0);
+    }
+
+    #[test]
+    fn instants_without_a_date_are_those_of_go() {
+        // Measured with Go 1.26 on amd64.
+        let all = [
+            (f64::NAN, [292_277_026_596.0, 12.0, 4.0, 0.0, 339.0, 15.0, 30.0, 31.0]),
+            (f64::INFINITY, [292_277_026_596.0, 12.0, 4.0, 0.0, 339.0, 15.0, 30.0, 31.0]),
+            (-1e15, [-31_686_769.0, 6.0, 29.0, 0.0, 180.0, 22.0, 13.0, 30.0]),
+            (9e18, [285_198_648_531.0, 4.0, 21.0, 6.0, 111.0, 16.0, 0.0, 30.0]),
+        ];
+        for (seconds, expected) in all {
+            let parts = [
+                DatePart::Year,
+                DatePart::Month,
+                DatePart::DayOfMonth,
+                DatePart::DayOfWeek,
+                DatePart::DayOfYear,
+                DatePart::Hour,
+                DatePart::Minute,
+                DatePart::DaysInMonth,
+            ];
+            assert_eq!(parts.map(|date_part| part(date_part, seconds)), expected, "{seconds}");
+        }
     }
 }

@@ -47,7 +47,7 @@ fn folded(
     // What is said about a window is said of the samples it is cut from.
     let place = match fold.function {
         FoldFunction::Reduce(Reducer::Quantile) => fold.arguments.first().and_then(|one| one.span),
-        _ => fold.input.span,
+        _ => samples_place(&fold.input),
     };
     let place = place.or(span);
     let mut folder = Folder {
@@ -80,6 +80,17 @@ fn folded(
         }
         sink(identity, &mut out)
     })
+}
+
+/// Where notes about the samples of a window point: at their selector. Prometheus loses the place of a
+/// sub-query on the way and points at the start of the text.
+fn samples_place(input: &Node) -> Option<Span> {
+    match &input.op {
+        Op::Scan(_) => input.span,
+        Op::Statistics(input) | Op::Shared { input, .. } => samples_place(input),
+        Op::Edges { .. } => input.span,
+        _ => Some(Span::default()),
+    }
 }
 
 /// Warns once per value that lies outside [0, 1].

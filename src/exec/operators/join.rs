@@ -3,6 +3,7 @@
 //! The side of which a match group may have one row per step is collected; the other one streams
 //! past it. Errors are those of the single steps: rows that share a group but no step are no clash.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -84,6 +85,8 @@ struct Matcher<'j, 'e> {
     /// Value of a missing row of the "one" side, of the "many" side.
     fill_one: Option<Number>,
     fill_many: Option<Number>,
+    /// The earliest step at which pairs are not unique.
+    failure: RefCell<Option<(usize, EvalError)>>,
     key: Vec<u8>,
 }
 
@@ -114,6 +117,7 @@ impl<'j, 'e> Matcher<'j, 'e> {
             span,
             fill_one,
             fill_many,
+            failure: RefCell::default(),
             key,
         };
         for index in 0..matcher.one.len() {
@@ -133,13 +137,20 @@ impl<'j, 'e> Matcher<'j, 'e> {
             Side::of(row).mark_present(&mut any_many);
             self.pair(executor, identity, row, sink)
         })?;
-        // A clash on the "one" side counts at every step at which there is anything to match.
-        for (step, clash) in clashes {
-            if any_many[step] {
-                return Err(self.clash_error(clash).into());
+        self.fill_missing_many(executor, sink)?;
+        let failure = self.failure.take();
+        // A clash on the "one" side counts at every step at which there is anything to match, and is
+        // met before any pair of that step is made.
+        let clash = clashes.into_iter().find(|(step, _)| any_many[*step]);
+        match (clash, failure) {
+            (Some((step, clash)), failure)
+                if failure.as_ref().is_none_or(|(at, _)| step <= *at) =>
+            {
+                Err(self.clash_error(clash).into())
             }
+            (_, Some((_, error))) => Err(error.into()),
+            _ => Ok(()),
         }
-        self.fill_missing_many(executor, sink)
     }
 
     /// Per step the first two rows of the "one" side that share a group.
@@ -214,7 +225,7 @@ impl<'j, 'e> Matcher<'j, 'e> {
             let result = self.result_labels(&labels, &one_labels);
             out.reset_to_grid(self.grid, self.steps);
             let sides = (Side::of(row), Side::of(self.one.row(index)));
-            self.combine(executor, group, &result, sides, &mut out)?;
+            self.combine(executor, group, &result, sides, &mut out);
             self.emit(result, &mut out, sink)?;
         }
         let Some(fill) = self.fill_one else { return Ok(()) };
@@ -231,7 +242,7 @@ impl<'j, 'e> Matcher<'j, 'e> {
         let result = self.result_labels(&labels, &one_labels);
         out.reset_to_grid(self.grid, self.steps);
         let sides = (Side::of(row), Side { values: &missing, histograms: &[] });
-        self.combine(executor, group, &result, sides, &mut out)?;
+        self.combine(executor, group, &result, sides, &mut out);
         self.emit(result, &mut out, sink)
     }
 
@@ -242,7 +253,7 @@ impl<'j, 'e> Matcher<'j, 'e> {
         result: &Labels,
         (many, one): (Side<'_>, Side<'_>),
         out: &mut Row,
-    ) -> Result<(), ExecError> {
+    ) {
         let one_to_one = self.join.matching.cardinality == Cardinality::OneToOne;
         let steps = self.steps;
         let paired = if one_to_one {
@@ -260,22 +271,23 @@ impl<'j, 'e> Matcher<'j, 'e> {
                     continue;
                 }
                 let (left, right) = if self.swapped { (one, many) } else { (many, one) };
-                self.combine_points(executor, (&left, &right), paired, &again, (index, out))?;
+                self.combine_points(executor, (&left, &right), paired, &again, (index, out));
             }
-            return Ok(());
+            return;
         }
         let slots = out.samples.values.iter_mut().zip(paired.iter_mut());
-        for ((slot, paired), (many, one)) in slots.zip(many.values.iter().zip(one.values)) {
+        let pairs = many.values.iter().zip(one.values);
+        for (step, ((slot, paired), (many, one))) in slots.zip(pairs).enumerate() {
             if is_absent(*many) || is_absent(*one) {
                 continue;
             }
             if std::mem::replace(paired, true) {
-                return Err(again.into());
+                self.fail(step, &again);
+                continue;
             }
             let (left, right) = if self.swapped { (*one, *many) } else { (*many, *one) };
             *slot = combine(self.join.op, self.join.return_bool, left, right, left);
         }
-        Ok(())
     }
 
     /// One pair of which a side may be a native histogram. A pair that the operator is not made for is
@@ -287,7 +299,7 @@ impl<'j, 'e> Matcher<'j, 'e> {
         taken: &mut bool,
         again: &EvalError,
         (index, out): (usize, &mut Row),
-    ) -> Result<(), ExecError> {
+    ) {
         let (outcome, note) = paired(self.join.op, left, right);
         if let Some(note) = note {
             executor.annotate(note, self.span);
@@ -295,17 +307,25 @@ impl<'j, 'e> Matcher<'j, 'e> {
         let return_bool = self.join.return_bool;
         let truth = |holds: bool| Point::Float(f64::from(u8::from(holds)));
         let point = match outcome {
-            Paired::Nothing => return Ok(()),
+            Paired::Nothing => return,
             Paired::Unequal if return_bool => truth(false),
             Paired::Unequal => Point::Absent,
             Paired::Value(_) if return_bool => truth(true),
             Paired::Value(value) => value,
         };
         if std::mem::replace(taken, true) {
-            return Err(again.clone().into());
+            self.fail(index, again);
+        } else {
+            out.set_point(index, point);
         }
-        out.set_point(index, point);
-        Ok(())
+    }
+
+    /// Remembers that the query fails at `step`: the first step that fails gives the error.
+    fn fail(&self, step: usize, error: &EvalError) {
+        let mut failure = self.failure.borrow_mut();
+        if failure.as_ref().is_none_or(|(known, _)| step < *known) {
+            *failure = Some((step, error.clone()));
+        }
     }
 
     /// Pairs the rows of the "one" side that no row of the other side met.
@@ -327,9 +347,8 @@ impl<'j, 'e> Matcher<'j, 'e> {
             out.reset_to_grid(self.grid, self.steps);
             let many = Side { values: &many, histograms: &[] };
             let sides = (many, Side::of(self.one.row(index)));
-            let outcome = self.combine(executor, &mut group, &result, sides, &mut out);
+            self.combine(executor, &mut group, &result, sides, &mut out);
             self.groups.insert(self.key.clone(), group);
-            outcome?;
             self.emit(result, &mut out, sink)?;
         }
         Ok(())

@@ -27,6 +27,9 @@ pub(crate) fn stream(
     let single = asked && rows.iter().all(|(_, row)| row.values().len() <= 1);
     if !single && !matches!(order, SortOrder::Title) {
         executor.annotate(AnnotationKind::SortInRangeQuery, span);
+        if matches!(order, SortOrder::Value { .. }) {
+            rows.as_mut().iter_mut().for_each(|(_, row)| row.clear_histograms());
+        }
         return rows.as_mut().iter_mut().try_for_each(|(identity, row)| sink(identity, row));
     }
     match order {
