@@ -1,13 +1,15 @@
 //! Functions and the thinning of points: target to plan to operators, over series in memory.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base::cancel::CancelToken;
 use exec::testing::MemorySource;
 use exec::{Context, Value as Answer, execute};
+use lang::graphite::tagspec::tag_of;
 use lang::graphite::{LowerOptions, Probe, ProbeError, StepRules, lower_probing};
 use model::{LabelBuilder, Labels, METRIC_NAME, ResultSeries, TenantId};
-use plan::QueryLimits;
+use plan::{QueryLimits, RowStyle};
 use serde_json::Value;
 
 use super::{Outcome, close, number, text};
@@ -68,13 +70,99 @@ fn run<'t>(
     options: &LowerOptions,
     source: &MemorySource,
 ) -> Result<Vec<Shown>, String> {
+    let rows = run_styled(targets, options, source)?;
+    Ok(rows.iter().map(|(row, _)| shown(row)).collect())
+}
+
+/// Rows with what they carry beside name and values.
+type Styled = Vec<(ResultSeries, Option<Arc<RowStyle>>)>;
+
+fn run_styled<'t>(
+    targets: impl IntoIterator<Item = &'t str>,
+    options: &LowerOptions,
+    source: &MemorySource,
+) -> Result<Styled, String> {
     let plan = lower_probing(targets, options, &InMemory(source)).map_err(|e| e.to_string())?;
     let context = Context::new(CancelToken::new());
     let output = execute(&plan, source, &context).map_err(|error| error.to_string())?;
+    let styles = output.styles.into_iter().chain(std::iter::repeat(None));
     match output.value {
-        Answer::Vector(rows) => Ok(rows.iter().map(shown).collect()),
+        Answer::Vector(rows) => Ok(rows.into_iter().zip(styles).collect()),
         other => Err(format!("no series: {other:?}")),
     }
+}
+
+/// What `/render` shows beside values (the tags), and what functions around a series and renderers go
+/// by, in the words of the recording.
+fn carried(series: &Value) -> Value {
+    let tags = series["tags"].as_object().unwrap().iter();
+    let tags = tags.map(|(name, value)| {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        (name.clone(), Value::String(text))
+    });
+    let tags: serde_json::Map<String, Value> = tags.collect();
+    let mut options = series["options"].as_object().cloned().unwrap_or_default();
+    if let Some(color) = series["color"].as_str() {
+        options.insert("color".to_owned(), color.into());
+    }
+    serde_json::json!({
+        "tags": tags,
+        "expression": series["pathExpression"],
+        "consolidate": series["consolidate"],
+        "present_min": number(&series["xFilesFactor"]).unwrap_or(0.0),
+        "options": options,
+    })
+}
+
+/// The same of ours.
+fn carries((row, style): &(ResultSeries, Option<Arc<RowStyle>>)) -> Value {
+    let tags = row.labels.iter().map(|(label, value)| (tag_of(label).to_owned(), value.into()));
+    let tags: serde_json::Map<String, Value> = tags.collect();
+    let Some(style) = style else { return serde_json::json!({ "tags": tags }) };
+    let drawing = &style.drawing;
+    let mut options = serde_json::Map::new();
+    let mut set = |name: &str, value: Option<Value>| {
+        options.extend(value.map(|value| (name.to_owned(), value)));
+    };
+    let yes = |flag: bool| flag.then_some(Value::Bool(true));
+    set("color", drawing.color.as_deref().map(Into::into));
+    set("alpha", drawing.alpha.map(|alpha| alpha.0.into()));
+    set("lineWidth", drawing.line_width.map(|width| width.0.into()));
+    set("dashed", drawing.dashed.map(|length| length.0.into()));
+    set("drawAsInfinite", yes(drawing.infinite));
+    set("secondYAxis", yes(drawing.second_axis));
+    set("stacked", yes(drawing.stacked));
+    set("invisible", yes(drawing.invisible));
+    serde_json::json!({
+        "tags": tags,
+        "expression": &*style.expression,
+        "consolidate": format!("{:?}", style.consolidation),
+        "present_min": style.present_min.0,
+        "options": options,
+    })
+}
+
+/// Equal, numbers as numbers; consolidations are compared by their first letters.
+fn same_carried(got: &Value, want: &Value) -> bool {
+    let consolidation = |value: &Value| {
+        let text = value.as_str().unwrap_or("average").to_ascii_lowercase();
+        text.get(..2).unwrap_or_default().to_owned()
+    };
+    let same_options = || {
+        let (got, want) = (got["options"].as_object(), want["options"].as_object());
+        let (Some(got), Some(want)) = (got, want) else { return false };
+        let same = |(name, value): (&String, &Value)| match (value.as_f64(), got.get(name)) {
+            (Some(want), Some(got)) => got.as_f64() == Some(want),
+            (None, Some(got)) => got == value,
+            (_, None) => false,
+        };
+        got.len() == want.len() && want.iter().all(same)
+    };
+    got["tags"] == want["tags"]
+        && got["expression"] == want["expression"]
+        && consolidation(&got["consolidate"]) == consolidation(&want["consolidate"])
+        && got["present_min"].as_f64() == want["present_min"].as_f64()
+        && same_options()
 }
 
 /// Computes what planning has to know.
@@ -142,7 +230,7 @@ pub(super) fn function(vector: &Value, store: &Store) -> Outcome {
     let targets = request["targets"].as_array().unwrap().iter();
     // Blank targets are dropped before anything is read.
     let targets = targets.map(|target| target.as_str().unwrap()).filter(|t| !t.trim().is_empty());
-    let got = run(targets, &options(request, store.steps.clone()), &store.source);
+    let got = run_styled(targets, &options(request, store.steps.clone()), &store.source);
     let Some(series) = expect["series"].as_array() else {
         return match got {
             Err(_) => Outcome::Passed,
@@ -156,7 +244,18 @@ pub(super) fn function(vector: &Value, store: &Store) -> Outcome {
         Err(why) if why.starts_with("cannot parse target") => return Outcome::Passed,
         Err(why) => return Outcome::Failed(why),
     };
-    compare(&got, &expected)
+    let rows: Vec<Shown> = got.iter().map(|(row, _)| shown(row)).collect();
+    let outcome = compare(&rows, &expected);
+    if outcome != Outcome::Passed {
+        return outcome;
+    }
+    for (got, want) in got.iter().zip(series) {
+        let (got, want) = (carries(got), carried(want));
+        if !same_carried(&got, &want) {
+            return Outcome::Failed(format!("carried: want {want}, got {got}"));
+        }
+    }
+    Outcome::Passed
 }
 
 fn expected_series(series: &Value) -> Shown {

@@ -153,13 +153,11 @@ pub enum RowsFunction {
     FromLowest,
     /// Values scaled to 0 … 1 between the row's smallest and largest; all 0 where they are equal.
     Normalise,
-    /// The row's grid moved by so much; if that is no whole number of its steps, to its first step
-    /// behind `after_ms`.
+    /// The grids of the first input's rows moved by so much; those for which that is no whole number of
+    /// steps begin where the first row of the second input does.
     Restart {
         /// Milliseconds.
         by_ms: i64,
-        /// An instant; excluded.
-        after_ms: i64,
         /// The last instant is the first step behind this one; `None` keeps all.
         until_ms: Option<i64>,
     },
@@ -298,12 +296,21 @@ pub enum RowsFunction {
     CountInstants(Arc<[i64]>),
     /// Numbers of the values put into the title.
     TitleNumbers(Vec<TitleField>),
-    /// A number of the values as a label, spelled like a Python float.
+    /// A number of the values as a label.
     MarkNumber {
         /// The label.
         label: String,
         /// The number; absent ones give `None`.
         number: Reducer,
+        /// How it is spelled.
+        format: Spec,
+    },
+    /// A label on the rows that have any point.
+    MarkPresent {
+        /// The label.
+        label: String,
+        /// Its value.
+        text: String,
     },
     /// Rows of the first input called after the last value of the first row of the further input at
     /// the same place; an input without one is an error.

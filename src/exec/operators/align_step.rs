@@ -26,10 +26,12 @@ pub(crate) fn on_common_step(rows: &mut [(Identity<'static>, Row)]) -> Option<St
             row.samples.values = consolidate(row.values(), slots, consolidation, share_min);
         }
     }
-    // A row that began later may reach the common end itself, which is otherwise excluded.
+    // Places count from each row's own start, so a row that began later may reach the common end
+    // itself, which is otherwise excluded; and there are no more than the longest row has.
     let longest = rows.iter().map(|(_, row)| row.values().len()).max().unwrap_or_default();
-    let extra_ms = if longest > common.len() { common.step_ms } else { 0 };
-    Some(StepGrid::new(common.start_ms, common.end_ms + extra_ms, common.step_ms))
+    let count = longest.min(common.len() + 1) as i64;
+    let end_ms = common.start_ms + common.step_ms * count - 1;
+    Some(StepGrid::new(common.start_ms, end_ms, common.step_ms))
 }
 
 /// One row for the group.
@@ -46,8 +48,7 @@ pub(crate) fn reduce(reducer: &Reducer, present_min: f64, mut rows: Rows<'_>) ->
         let share = column.len() as f64 / rows.len() as f64;
         let product_gap =
             matches!(reducer, Reducer::Product(_) | Reducer::Power) && column.len() < rows.len();
-        let empty = column.is_empty() && !matches!(reducer, Reducer::Count);
-        out.samples.values[index] = if empty || product_gap || share < present_min {
+        out.samples.values[index] = if column.is_empty() || product_gap || share < present_min {
             ABSENT
         } else {
             reduce_values(reducer, &column, f64::NAN, rows.len(), &mut scratch)

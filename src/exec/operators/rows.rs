@@ -63,8 +63,25 @@ fn among(executor: &Executor<'_>, rows: &Rows, sink: &mut Sink<'_>) -> Result<()
             many::outside(executor, rows, percent.0, score.as_ref(), sink)
         }
         RowsFunction::TitleNumbers(fields) => numbers::titles(executor, rows, fields, sink),
-        RowsFunction::MarkNumber { label, number } => {
-            numbers::mark(executor, rows, label, number, sink)
+        RowsFunction::MarkNumber { label, number, format } => numbers::mark(
+            executor,
+            rows,
+            label,
+            |row, scratch| {
+                let number = choose::score(number, row, scratch);
+                Some(number.map_or_else(|| "None".to_owned(), |number| format.print(number)))
+            },
+            sink,
+        ),
+        RowsFunction::MarkPresent { label, text } => numbers::mark(
+            executor,
+            rows,
+            label,
+            |row, _| (!row.is_empty()).then(|| text.clone()),
+            sink,
+        ),
+        RowsFunction::Restart { by_ms, until_ms } => {
+            many::restart(executor, rows, *by_ms, *until_ms, sink)
         }
         RowsFunction::TitleFromLast { before, format, after } => {
             numbers::from_last(executor, rows, (before, format, after), sink)

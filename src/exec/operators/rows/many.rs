@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use model::StepGrid;
 use plan::semantics::{PercentileMethod, Reducer};
 use plan::{Drawing, EvalError, Node, Rows as RowsNode};
 
@@ -115,6 +116,41 @@ pub(super) fn stack(
         })?;
     }
     Ok(())
+}
+
+/// Rows from another time, on the grid of the present one.
+pub(super) fn restart(
+    executor: &Executor<'_>,
+    rows: &RowsNode,
+    by_ms: i64,
+    until_ms: Option<i64>,
+    sink: &mut Sink<'_>,
+) -> Result<(), ExecError> {
+    let mut present_ms: Option<i64> = None;
+    executor.stream(input(rows, 0)?, &mut |identity, row| {
+        let Some(grid) = row.grid else { return sink(identity, row) };
+        let mut start_ms = grid.start_ms + by_ms;
+        if by_ms.rem_euclid(grid.step_ms.max(1)) != 0 {
+            if present_ms.is_none() {
+                executor.stream(input(rows, 1)?, &mut |_, row| {
+                    present_ms = present_ms.or(row.grid.map(|grid| grid.start_ms));
+                    Ok(())
+                })?;
+            }
+            start_ms = present_ms.unwrap_or(start_ms);
+        }
+        let mut count = row.values().len();
+        if let Some(until_ms) = until_ms {
+            let last_ms = until_ms - until_ms.rem_euclid(grid.step_ms) + grid.step_ms;
+            let slots = (last_ms - start_ms).div_euclid(grid.step_ms) + 1;
+            count = count.min(usize::try_from(slots).unwrap_or(0));
+            row.samples.values.truncate(count);
+            row.samples.integers.clear();
+        }
+        let end_ms = start_ms + count as i64 * grid.step_ms - 1;
+        row.grid = Some(StepGrid::new(start_ms, end_ms, grid.step_ms));
+        sink(identity, row)
+    })
 }
 
 /// Two rows as the edges of an area.

@@ -1,6 +1,6 @@
 //! Numbers of the values in titles and labels.
 
-use base::printf::{self, Spec};
+use base::printf::Spec;
 use model::LabelBuilder;
 use plan::semantics::Reducer;
 use plan::{
@@ -115,18 +115,17 @@ fn scaled(number: f64, system: UnitSystem) -> (f64, &'static str) {
     (if hair { scaled.floor() } else { scaled }, name)
 }
 
-/// A number as a label.
+/// A label where `text` has one.
 pub(super) fn mark(
     executor: &Executor<'_>,
     rows: &RowsNode,
     label: &str,
-    number: &Reducer,
+    text: impl Fn(&Row, &mut Vec<f64>) -> Option<String>,
     sink: &mut Sink<'_>,
 ) -> Result<(), ExecError> {
     let mut scratch = Vec::new();
     each(executor, rows, sink, |identity, row| {
-        let number = score(number, row, &mut scratch);
-        let text = number.map_or_else(|| "None".to_owned(), printf::python);
+        let Some(text) = text(row, &mut scratch) else { return Ok(()) };
         let mut labels = LabelBuilder::from_labels(identity.labels().view());
         labels.set(label, &text);
         identity.set_labels(labels.build());

@@ -50,9 +50,6 @@ pub(super) fn apply(function: &RowsFunction, identity: &Identity<'_>, row: &mut 
             let span = high - low;
             present(values, |value| if span == 0.0 { 0.0 } else { (value - low) / span });
         }
-        RowsFunction::Restart { by_ms, after_ms, until_ms } => {
-            restart(row, *by_ms, *after_ms, *until_ms);
-        }
         RowsFunction::Trailing { window } => trailing(row, *window),
         RowsFunction::Interpolate { limit } => interpolate(values, *limit),
         RowsFunction::RoundTo { decimals } => present(values, |value| round_to(value, *decimals)),
@@ -104,22 +101,6 @@ fn along(function: &RowsFunction, identity: &Identity<'_>, row: &mut Row, step_m
         RowsFunction::CountInstants(instants) => whole::count(row, instants),
         _ => {}
     }
-}
-
-/// Moves the row's grid; off its steps, to the first one behind `after_ms`.
-fn restart(row: &mut Row, by_ms: i64, after_ms: i64, until_ms: Option<i64>) {
-    let Some(grid) = row.grid else { return };
-    let next = |at_ms: i64| at_ms.div_euclid(grid.step_ms) * grid.step_ms + grid.step_ms;
-    let whole = by_ms.rem_euclid(grid.step_ms.max(1)) == 0;
-    let start_ms = if whole { grid.start_ms + by_ms } else { next(after_ms) };
-    let mut count = row.values().len();
-    if let Some(until_ms) = until_ms {
-        let slots = (next(until_ms) - start_ms).div_euclid(grid.step_ms) + 1;
-        count = count.min(usize::try_from(slots).unwrap_or(0));
-        row.samples.values.truncate(count);
-    }
-    let end_ms = start_ms + count as i64 * grid.step_ms - 1;
-    row.grid = Some(StepGrid::new(start_ms, end_ms, grid.step_ms));
 }
 
 /// Changes the present values.

@@ -271,13 +271,10 @@ fn grouped(
         "avg" => "average",
         _ => callback.strip_suffix("Series").unwrap_or(callback),
     };
-    let Some(reducer) = reducer(function) else {
+    // Series are counted, with or without a value; and what is no reduction is a function as well.
+    let reducer = reducer(function).filter(|_| callback != "countSeries");
+    let Some(reducer) = reducer else {
         return groups::through(lowering, input, title, callback);
-    };
-    let input = match callback {
-        // Series are counted, with or without a value.
-        "countSeries" => rows(input, RowsFunction::FillAbsent(Number(0.0))),
-        _ => input,
     };
     let relabel = Relabel { input: Box::new(input), rule: RelabelRule::Title(title) };
     let input = Node::new(Op::Relabel(relabel));

@@ -2,7 +2,8 @@
 
 use plan::semantics::{Arithmetic, BinaryOp, NodeKey, Reducer, TitleRule};
 use plan::{
-    Deal, Missing, Node, Op, Pairing, Presentation, Ratio, Rows, RowsFunction, node::Number,
+    Deal, ExpressionRule, Missing, Node, Op, Pairing, Presentation, Ratio, Rows, RowsFunction,
+    node::Number,
 };
 
 use super::combine::{all, combined};
@@ -48,7 +49,14 @@ fn share(pairing: Pairing, missing: Missing) -> Ratio {
 pub(in crate::graphite) fn divide_series(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
     let dividends = c.series(a, "dividendSeriesList")?;
     let divisor = c.series(a, "divisorSeries")?;
-    Ok(anew(pairs(dividends, divisor, quotient(Missing::Left)), c.x_files_factor))
+    let quotients = pairs(dividends, divisor.clone(), quotient(Missing::Left));
+    // Without a divisor the dividends stay who they are, without values.
+    let missing = present(
+        quotients.clone(),
+        Presentation { expression: Some(ExpressionRule::Title), ..Presentation::default() },
+    );
+    let inputs = vec![divisor, anew(quotients, c.x_files_factor), missing];
+    Ok(Node::new(Op::Rows(Rows { inputs, function: RowsFunction::IfAny })))
 }
 
 pub(in crate::graphite) fn divide_series_lists(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {

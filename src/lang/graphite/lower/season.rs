@@ -52,7 +52,8 @@ fn smoothed(
 pub(in crate::graphite) fn forecasts(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
     let smoothed = smoothed(c, a, &[None])?.remove(0);
     let title = Some(wrap("holtWintersForecast(", ")"));
-    Ok(forecast(smoothed, title, Some(ExpressionRule::Title), &["holtWintersForecast"]))
+    let marks = ["holtWintersForecast", "holtWintersDeviation"];
+    Ok(forecast(smoothed, title, Some(ExpressionRule::Title), &marks))
 }
 
 /// The lower and the upper band.

@@ -5,7 +5,7 @@ use plan::semantics::{BinaryOp, PercentileMethod, Reducer};
 use plan::{Node, Presentation, RowsFunction, TitlePart, node::Number};
 
 use super::legend::{self, text};
-use super::{AVERAGE, Lowering, anew, present, reducer, rows, title_pattern, wrapped};
+use super::{AVERAGE, Lowering, anew, present, reducer, rows, title_pattern, wrap, wrapped};
 use crate::graphite::argument::Arguments;
 use crate::graphite::error::GraphiteError;
 use crate::graphite::number::{general, python};
@@ -187,9 +187,17 @@ fn bound(c: Context<'_, '_>, a: &Arguments<'_>, name: &str, above: bool) -> Lowe
         return Err(a.bad("n", "a percentile greater than 0"));
     }
     let quantile = Number(percent / 100.0);
-    let bounded = rows(input, RowsFunction::BoundByPercentile { quantile, above });
-    let after = format!(", {})", general(percent));
-    Ok(wrapped(bounded, &format!("{name}("), &after, ("nPercentile", &python(percent))))
+    let (label, text) = ("nPercentile".to_owned(), python(percent));
+    let marked = rows(input, RowsFunction::MarkPresent { label, text });
+    let bounded = rows(marked, RowsFunction::BoundByPercentile { quantile, above });
+    Ok(present(
+        bounded,
+        Presentation {
+            title: Some(wrap(&format!("{name}("), &format!(", {})", general(percent)))),
+            expression: Some(plan::ExpressionRule::Title),
+            ..Presentation::default()
+        },
+    ))
 }
 
 pub(in crate::graphite) fn remove_above(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
@@ -216,6 +224,7 @@ pub(in crate::graphite) fn n_percentile(c: Context<'_, '_>, a: &Arguments<'_>) -
 pub(in crate::graphite) fn aggregate_line(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
     let input = c.series(a, "seriesList")?;
     let number = score(a)?;
+    let counts = number == Reducer::Count;
     let keep_step = a.boolean("keepStep")?.unwrap_or(false);
     let grid = (!keep_step).then(|| super::special::thirds(c));
     let shown = legend::number(number.clone(), Spec::plain(Conversion::General), "None");
@@ -223,7 +232,11 @@ pub(in crate::graphite) fn aggregate_line(c: Context<'_, '_>, a: &Arguments<'_>)
     let named = rows(input, RowsFunction::TitleNumbers(fields.map(legend::own).into()));
     let level = rows(named, RowsFunction::Level { number, grid });
     if !keep_step {
-        return Ok(anew(level, c.x_files_factor));
+        // The original calls the line after its value before it calls it after the series.
+        let conversion = if counts { Conversion::Integer } else { Conversion::Text };
+        let (label, format) = (model::METRIC_NAME.to_owned(), Spec::plain(conversion));
+        let named = RowsFunction::MarkNumber { label, number: Reducer::Last, format };
+        return Ok(rows(anew(level, c.x_files_factor), named));
     }
     let expression = Some(plan::ExpressionRule::Title);
     Ok(present(level, Presentation { expression, ..Presentation::default() }))

@@ -158,7 +158,7 @@ fn static_step_ms(node: &Node) -> Option<i64> {
                 _,
             ) => Some(*interval_ms),
             (RowsFunction::Level { grid: Some(_), .. } | RowsFunction::CompressGaps, _) => None,
-            (_, [input]) => static_step_ms(input),
+            (RowsFunction::Restart { .. }, [input, _]) | (_, [input]) => static_step_ms(input),
             _ => None,
         },
         _ => None,

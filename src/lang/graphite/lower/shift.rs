@@ -1,7 +1,7 @@
 //! Series from other times, and parts of the time asked for.
 
 use jiff::{Timestamp, ToSpan, Unit, ZonedRound};
-use plan::{ExpressionRule, Node, Op, Presentation, RowsFunction};
+use plan::{ExpressionRule, Node, Op, Presentation, Rows, RowsFunction};
 
 use super::{Lowering, present, rows, wrap};
 use crate::graphite::argument::Arguments;
@@ -30,9 +30,9 @@ fn shifted(c: Context<'_, '_>, a: &Arguments<'_>, shift_s: i64, until_ms: Option
     c.until_s = until_s.saturating_add(shift_s);
     let shifted = c.series(a, "seriesList");
     (c.from_s, c.until_s) = (from_s, until_s);
-    let after_ms = from_s.saturating_mul(1000);
+    let inputs = vec![shifted?, c.series(a, "seriesList")?];
     let by_ms = shift_s.saturating_mul(-1000);
-    Ok(rows(shifted?, RowsFunction::Restart { by_ms, after_ms, until_ms }))
+    Ok(Node::new(Op::Rows(Rows { inputs, function: RowsFunction::Restart { by_ms, until_ms } })))
 }
 
 pub(in crate::graphite) fn time_shift(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {

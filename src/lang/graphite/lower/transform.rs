@@ -1,5 +1,6 @@
 //! Functions of each series by itself.
 
+use base::printf::{Conversion, Spec};
 use jiff::Unit;
 use plan::semantics::{BinaryOp, DifferenceRule, Falls, FirstPoint, Gaps, MapFunction, Reducer};
 use plan::{ExpressionRule, Node, Op, Presentation, Rows, RowsFunction, node::Number};
@@ -60,8 +61,9 @@ pub(in crate::graphite) fn offset(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowe
 
 pub(in crate::graphite) fn offset_to_zero(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
     let (label, number) = ("offsetToZero".to_owned(), Reducer::Min);
+    let format = Spec::plain(Conversion::Text);
     called_of(c, a, "offsetToZero", |input| {
-        let marked = rows(input, RowsFunction::MarkNumber { label, number });
+        let marked = rows(input, RowsFunction::MarkNumber { label, number, format });
         rows(marked, RowsFunction::FromLowest)
     })
 }
@@ -238,7 +240,9 @@ pub(in crate::graphite) fn logit(c: Context<'_, '_>, a: &Arguments<'_>) -> Lower
 pub(in crate::graphite) fn transform_null(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
     let input = c.series(a, "seriesList")?;
     let number = a.float("default")?.unwrap_or(0.0);
-    let (shown, mark) = (general(number), python(number));
+    let given = a.get("default").is_some();
+    let shown = general(number);
+    let mark = if given { python(number) } else { shown.clone() };
     let all = rows(input.clone(), RowsFunction::FillAbsent(Number(number)));
     let all = wrapped(all, "transformNull(", &format!(",{shown})"), ("transformNull", &mark));
     if a.get("referenceSeries").is_none() {
