@@ -110,6 +110,33 @@ mod tests {
         assert_eq!(common.map(|grid| grid.len()), Some(5));
     }
 
+    fn rows(lists: &[(i64, &[f64])]) -> Vec<(Identity<'static>, Row)> {
+        let row = |(start_ms, values): &(i64, &[f64])| {
+            let mut row = Row::default();
+            let end_ms = start_ms + 60_000 * values.len() as i64 - 1;
+            row.reset_to_grid(StepGrid::new(*start_ms, end_ms, 60_000), values.len());
+            row.samples.values.copy_from_slice(values);
+            (Identity::known(model::Labels::empty()), row)
+        };
+        lists.iter().map(row).collect()
+    }
+
+    /// Both found by asking the original the same random targets.
+    #[test]
+    fn nothing_is_counted_and_nothing_invented() {
+        let budget = crate::budget::Budget::new(plan::QueryLimits::default());
+        let mut all = Rows::new(&budget);
+        for (identity, row) in rows(&[(0, &[1.0, ABSENT]), (0, &[2.0, ABSENT])]) {
+            all.push_owned(identity, row).unwrap();
+        }
+        let counted = reduce(&Reducer::Count, 0.0, all);
+        assert_eq!(counted.values()[0], 2.0);
+        assert!(is_absent(counted.values()[1]));
+        // The one from the start of the request, the other from its first slot on.
+        let mut pair = rows(&[(0, &[1.0, 2.0]), (60_000, &[3.0, 4.0])]);
+        assert_eq!(on_common_step(&mut pair).map(|grid| grid.len()), Some(2));
+    }
+
     #[test]
     fn short_runs_count_as_long_ones() {
         let values = [1.0, 3.0, ABSENT, ABSENT, 5.0];
