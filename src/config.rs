@@ -312,11 +312,37 @@ pub(crate) struct OpenTsdb {
     pub allow_delete: bool,
     /// Take filters that name tag values which nobody ever wrote.
     pub skip_unresolved_tagvs: bool,
+    /// Points of unknown metrics are taken.
+    pub auto_create_metrics: bool,
+    /// Points with unknown tag keys are taken.
+    pub auto_create_tagks: bool,
+    /// Points with unknown tag values are taken.
+    pub auto_create_tagvs: bool,
+    /// Origins whose pages may read answers: `*`, a list between commas, or nothing.
+    pub cors_domains: String,
+    /// Headers that such a page may send.
+    pub cors_headers: String,
+    /// Request header whose value becomes a tag of every point; empty = none.
+    pub header_tag: String,
+    /// Refused telnet lines are answered.
+    pub telnet_errors: bool,
 }
 
 impl Default for OpenTsdb {
     fn default() -> Self {
-        Self { uid_width: 3, allow_delete: false, skip_unresolved_tagvs: false }
+        let settings = server::opentsdb::settings::OpenTsdbSettings::default();
+        Self {
+            uid_width: settings.uid_width,
+            allow_delete: settings.allow_delete,
+            skip_unresolved_tagvs: settings.skip_unresolved_tagvs,
+            auto_create_metrics: settings.auto_create_metrics,
+            auto_create_tagks: settings.auto_create_tagks,
+            auto_create_tagvs: settings.auto_create_tagvs,
+            cors_domains: settings.cors_domains,
+            cors_headers: settings.cors_headers,
+            header_tag: settings.header_tag,
+            telnet_errors: settings.telnet_errors,
+        }
     }
 }
 

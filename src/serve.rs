@@ -153,6 +153,23 @@ fn promql_settings(flags: &str) -> server::state::PromqlSettings {
     settings
 }
 
+fn opentsdb_settings(
+    config: &crate::config::OpenTsdb,
+) -> server::opentsdb::settings::OpenTsdbSettings {
+    server::opentsdb::settings::OpenTsdbSettings {
+        uid_width: config.uid_width,
+        allow_delete: config.allow_delete,
+        skip_unresolved_tagvs: config.skip_unresolved_tagvs,
+        auto_create_metrics: config.auto_create_metrics,
+        auto_create_tagks: config.auto_create_tagks,
+        auto_create_tagvs: config.auto_create_tagvs,
+        cors_domains: config.cors_domains.clone(),
+        cors_headers: config.cors_headers.clone(),
+        header_tag: config.header_tag.clone(),
+        telnet_errors: config.telnet_errors,
+    }
+}
+
 fn settings(config: &Config, graphite: GraphiteSettings) -> Settings {
     let query = &config.query;
     Settings {
@@ -168,11 +185,9 @@ fn settings(config: &Config, graphite: GraphiteSettings) -> Settings {
         body_bytes_max: config.limits.body_bytes_max.0 as usize,
         graphite,
         prometheus_admin_api: config.prometheus.admin_api,
-        opentsdb_allow_delete: config.opentsdb.allow_delete,
-        opentsdb_skip_unresolved_tagvs: config.opentsdb.skip_unresolved_tagvs,
         exemplars_max: config.prometheus.exemplars_max,
         promql: promql_settings(&config.prometheus.enable_feature),
-        uid_width: config.opentsdb.uid_width,
+        opentsdb: opentsdb_settings(&config.opentsdb),
         config_text: config.to_toml(),
     }
 }

@@ -110,22 +110,6 @@ pub(super) fn load(address: SocketAddr, dataset: &Value) {
     }
 }
 
-/// Writes points that carry the names of a body of `/api/uid/assign`.
-pub(super) fn name(address: SocketAddr, body: &Value) {
-    let names = |kind: &str, default: &str| {
-        let names: Vec<String> =
-            array(body, kind).iter().filter_map(Value::as_str).map(str::to_owned).collect();
-        if names.is_empty() { vec![default.to_owned()] } else { names }
-    };
-    let (metrics, keys, values) = (names("metric", "m"), names("tagk", "k"), names("tagv", "v"));
-    let point = |metric: &String, key: &String, value: &String| json!({"metric": metric, "timestamp": 1_356_998_400, "value": 1, "tags": {key: value}});
-    let mut points: Vec<Value> =
-        metrics.iter().map(|metric| point(metric, &keys[0], &values[0])).collect();
-    points.extend(keys.iter().map(|key| point(&metrics[0], key, &values[0])));
-    points.extend(values.iter().map(|value| point(&metrics[0], &keys[0], value)));
-    put(address, points);
-}
-
 fn put(address: SocketAddr, points: Vec<Value>) {
     let request = json!({"method": "POST", "uri": "/api/put?details", "body": points});
     let answer = http(address, &request);

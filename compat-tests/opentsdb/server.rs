@@ -47,7 +47,8 @@ impl Server {
         let engine = Engine::open(options, clock.clone(), metrics.clone()).unwrap();
         let engine = Arc::new(engine);
         let figures = Arc::new(NoFigures);
-        let state = Arc::new(State::new(engine.clone(), engine, figures, metrics, clock, settings));
+        let state = State::new(engine.clone(), engine.clone(), figures, metrics, clock, settings);
+        let state = Arc::new(state.with_documents(engine.documents()));
         state.set_ready(true);
         let any = Some("127.0.0.1:0".to_owned());
         let listeners = Listeners { opentsdb: any.clone(), http: any, ..Listeners::default() };

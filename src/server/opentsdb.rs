@@ -7,6 +7,12 @@
 //! On its own port the API also answers below `/api/v1`, as the original does. On the port of all
 //! three protocols that prefix is Prometheus's.
 
+mod admission;
+mod annotation;
+mod annotations;
+mod body;
+mod config;
+mod cors;
 mod dispatch;
 mod echo;
 mod echo_exp;
@@ -24,8 +30,15 @@ mod query_last;
 mod query_members;
 mod query_names;
 mod query_old;
+mod rename;
 mod reply;
+pub mod settings;
+mod stats;
 pub mod telnet;
+mod tree;
+mod ts_meta;
+mod uid;
+mod uid_meta;
 pub mod uids;
 
 use std::sync::Arc;

@@ -9,9 +9,10 @@ use model::{Appender, Documents, MemoryDocuments, Source};
 use parking_lot::RwLock;
 pub use plan::QueryLimits;
 use tokio::sync::Semaphore;
-use wire::prometheus::remote_write::KnownKeys;
+use wire::known_keys::KnownKeys;
 
 use crate::graphite::GraphiteSettings;
+use crate::opentsdb::settings::OpenTsdbSettings;
 use crate::opentsdb::uids::Uids;
 use crate::prometheus::exemplars::Exemplars;
 
@@ -75,16 +76,12 @@ pub struct Settings {
     pub graphite: GraphiteSettings,
     /// Series may be deleted through the API.
     pub prometheus_admin_api: bool,
-    /// Queries of OpenTSDB may delete what they find.
-    pub opentsdb_allow_delete: bool,
-    /// Filters of OpenTSDB may name tag values that nobody ever wrote.
-    pub opentsdb_skip_unresolved_tagvs: bool,
     /// Exemplars that are kept; the oldest go.
     pub exemplars_max: usize,
     /// Switched-on parts of PromQL.
     pub promql: PromqlSettings,
-    /// Bytes of a small number of an OpenTSDB name.
-    pub uid_width: usize,
+    /// OpenTSDB's side.
+    pub opentsdb: OpenTsdbSettings,
     /// Configuration as text, for the status page.
     pub config_text: String,
 }
@@ -100,11 +97,9 @@ impl Default for Settings {
             body_bytes_max: base::limits::BODY_BYTES_MAX,
             graphite: GraphiteSettings::default(),
             prometheus_admin_api: false,
-            opentsdb_allow_delete: false,
-            opentsdb_skip_unresolved_tagvs: false,
             exemplars_max: 100_000,
             promql: PromqlSettings::default(),
-            uid_width: 3,
+            opentsdb: OpenTsdbSettings::default(),
             config_text: String::new(),
         }
     }
@@ -136,6 +131,10 @@ pub struct State {
     pub(crate) graphite_keys: RwLock<wire::known_keys::KnownKeys>,
     /// Held while an event of Graphite's gets its number.
     pub(crate) events_lock: parking_lot::Mutex<()>,
+    /// Spellings of series in OpenTSDB's lines.
+    pub telnet_keys: RwLock<KnownKeys>,
+    /// Spellings of series in OpenTSDB's JSON.
+    pub put_keys: RwLock<KnownKeys>,
     /// One permit per running query.
     pub query_permits: Semaphore,
     /// When the process started, in milliseconds.
@@ -157,7 +156,7 @@ impl State {
         let started_ms = clock.now_ms();
         let ready = AtomicBool::new(false);
         let documents: Arc<dyn Documents> = Arc::new(MemoryDocuments::default());
-        let uids = Uids::new(documents.clone(), settings.uid_width);
+        let uids = Uids::new(documents.clone(), settings.opentsdb.uid_width);
         let exemplars = Exemplars::new(documents.clone(), settings.exemplars_max);
         Self {
             appender,
@@ -172,6 +171,8 @@ impl State {
             known_keys: RwLock::default(),
             graphite_keys: RwLock::default(),
             events_lock: parking_lot::Mutex::new(()),
+            telnet_keys: RwLock::default(),
+            put_keys: RwLock::default(),
             query_permits,
             started_ms,
             ready,
@@ -180,7 +181,7 @@ impl State {
 
     /// With documents that last.
     pub fn with_documents(mut self, documents: Arc<dyn Documents>) -> Self {
-        self.uids = Uids::new(documents.clone(), self.settings.uid_width);
+        self.uids = Uids::new(documents.clone(), self.settings.opentsdb.uid_width);
         self.exemplars = Exemplars::new(documents.clone(), self.settings.exemplars_max);
         self.documents = documents;
         self

@@ -11,7 +11,10 @@ use axum::response::{IntoResponse, Response};
 
 use super::params::Params;
 use super::reply::{Refusal, Reply};
-use super::{info, lookup, put, query, query_exp, query_gexp, query_last, query_old};
+use super::{
+    annotation, config, cors, info, lookup, put, query, query_exp, query_gexp, query_last,
+    query_old, stats, tree, uid,
+};
 use crate::state::State;
 
 /// Where a request came in.
@@ -25,6 +28,22 @@ pub(super) enum Port {
 
 /// Answers any request.
 pub(super) async fn answer(state: &Arc<State>, request: Request, port: Port) -> Response {
+    match cors::check(&state.settings.opentsdb, &request) {
+        cors::Verdict::NoConcern => route(state, request, port).await,
+        cors::Verdict::Refused(refusal) => refusal.reply().into_response(None),
+        cors::Verdict::Allowed(headers) => {
+            let mut response = if request.method() == Method::OPTIONS {
+                StatusCode::OK.into_response()
+            } else {
+                route(state, request, port).await
+            };
+            response.headers_mut().extend(headers);
+            response
+        }
+    }
+}
+
+async fn route(state: &Arc<State>, request: Request, port: Port) -> Response {
     let params = Params::from_query(request.uri().query().unwrap_or_default());
     let path = request.uri().path().to_ascii_lowercase();
     let mut parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
@@ -84,6 +103,19 @@ async fn old_path(
         ["version", ..] => info::version(&request),
         ["aggregators", ..] => info::aggregators(&request),
         ["suggest", ..] => lookup::suggest(state, request, params).await,
+        ["stats", ..] if !params.has("json") => {
+            let headers = [(header::CONTENT_TYPE, "text/plain")];
+            let mut lines = stats::lines(state).join("\n");
+            lines.push('\n');
+            return (headers, lines).into_response();
+        }
+        ["stats", ..] => Ok(info::texts(&stats::lines(state))),
+        ["logs", ..] => match info::logs(params) {
+            Ok(()) if !params.has("json") => {
+                return ([(header::CONTENT_TYPE, "text/plain")], "").into_response();
+            }
+            outcome => outcome.map(|()| info::texts(&[])),
+        },
         _ => Err(Refusal::new(StatusCode::NOT_FOUND, "Page Not Found")),
     };
     match outcome {
@@ -129,11 +161,18 @@ async fn handle(
         ["query", "exp", ..] => query_exp::exp(state, request).await,
         ["query", "gexp", ..] => query_gexp::gexp(state, request, params).await,
         ["query", ..] => query::query(state, request, params).await,
+        ["uid", rest @ ..] => uid::uid(state, request, params, rest).await,
+        ["annotation", rest @ ..] => annotation::annotation(state, request, params, rest).await,
+        ["annotations", ..] => annotation::list(state, &request, params),
         ["suggest", ..] => lookup::suggest(state, request, params).await,
         ["search", rest @ ..] => lookup::search(state, request, params, rest).await,
         ["aggregators", ..] => info::aggregators(&request),
         ["version", ..] => info::version(&request),
         ["config", "filters", ..] => info::filters(&request),
+        ["config", ..] => config::config(state, &request),
+        ["serializers", ..] => info::serializers(&request),
+        ["stats", rest @ ..] => stats::stats(state, &request, rest),
+        ["tree", rest @ ..] => tree::tree(state, request, params, rest).await,
         ["dropcaches", ..] => info::drop_caches(&request),
         ["status", ..] => Ok(Reply::ok(b"{\"status\":\"ok\"}".to_vec())),
         _ => Err(Refusal::no_endpoint()),

@@ -7,6 +7,7 @@ use lang::opentsdb::filter::TYPES;
 use wire::opentsdb::query_json::{push_tags, push_text, push_texts};
 
 use super::dispatch::allow;
+use super::params::Params;
 use super::reply::{Refusal, Reply};
 
 /// The version that clients see: that of the behaviour which is followed here.
@@ -64,6 +65,36 @@ pub(super) fn filters(request: &Request) -> Result<Reply, Refusal> {
     }
     out.push(b'}');
     Ok(Reply::ok(out))
+}
+
+/// A JSON array of texts.
+pub(super) fn texts(texts: &[String]) -> Reply {
+    let mut out = Vec::new();
+    push_texts(&mut out, texts.iter().map(String::as_str));
+    Reply::ok(out)
+}
+
+/// The one way in which requests and answers are written.
+pub(super) fn serializers(request: &Request) -> Result<Reply, Refusal> {
+    allow(request, &[Method::GET])?;
+    let text = concat!(
+        r#"[{"serializer":"json","formatters":["SuggestV1","SearchV1","AnnotationV1","#,
+        r#""AggregatorsV1","ConfigV1","DropCachesV1","ErrorV1","QueryV1","SerializersV1","#,
+        r#""StatsV1","TreeV1","UidAssignV1","VersionV1"],"parsers":["SuggestV1","SearchV1","#,
+        r#""AnnotationV1","PutV1","QueryV1","TreeV1","UidAssignV1"],"#,
+        r#""class":"tributary","response_content_type":"application/json; charset=UTF-8","#,
+        r#""request_content_type":"application/json"}]"#,
+    );
+    Ok(Reply::ok(text.as_bytes().to_vec()))
+}
+
+/// Log lines go to the program's own output and are not kept, so there are none to show; which are
+/// written is the configuration's to say.
+pub(super) fn logs(params: &Params) -> Result<(), Refusal> {
+    match params.get("level") {
+        None => Ok(()),
+        Some(level) => Err(Refusal::bad(format!("The level cannot be set to {level} here"))),
+    }
 }
 
 /// Nothing is cached that could be dropped; clients want to hear that it was.

@@ -8,21 +8,25 @@ use axum::http::{Method, StatusCode};
 use lang::opentsdb::request::{first_object, missing, missing_content};
 use lang::opentsdb::validate::Name;
 use model::{
-    Hints, Labels, METRIC_NAME, Matcher, Selection, Source, SourceError, TenantId, TimeRange,
-    ValueTest,
+    DocumentError, Hints, Labels, METRIC_NAME, Matcher, Selection, Source, SourceError, TenantId,
+    TimeRange, ValueTest,
 };
 use serde_json::{Map, Value};
 use wire::opentsdb::query_json::{Found, lookup, push_texts};
 
+use super::body::{blocking, refused};
 use super::dispatch::allow;
 use super::names;
 use super::params::{Params, read_body};
 use super::reply::{Refusal, Reply};
+use super::uids::{UidKind, UidSpace, to_hex};
 use crate::run_query::run_lookup;
 use crate::state::State;
 
 /// Items of an answer where the request does not say.
 const DEFAULT_LIMIT: i64 = 25;
+/// Series that are looked at to find the first ones; of more, those first in label order.
+const SERIES_MAX: usize = 1_000_000;
 /// Bytes of a request's body; a question to the index is short.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
@@ -52,16 +56,37 @@ pub(super) async fn suggest(
         }
     };
     let max = usize::try_from(if max > 0 { max } else { DEFAULT_LIMIT }).unwrap_or(usize::MAX);
-    let find = match kind.as_str() {
-        "metrics" => names::metrics,
-        "tagk" => names::keys,
-        "tagv" => names::values,
-        _ => return Err(Refusal::bad(format!("Invalid 'type' parameter:{kind}"))),
-    };
-    let found = run_lookup(state, move |source| find(source, &prefix, max)).await?;
+    let kind = ["metrics", "tagk", "tagv"]
+        .into_iter()
+        .zip(UidKind::ALL)
+        .find(|k| k.0 == kind)
+        .ok_or_else(|| Refusal::bad(format!("Invalid 'type' parameter:{kind}")))?
+        .1;
+    let space = state.uids.of(TenantId::DEFAULT);
+    let found = run_lookup(state, move |source| find(source, &space, kind, &prefix, max)).await?;
     let mut out = Vec::new();
     push_texts(&mut out, found.iter().map(String::as_str));
     Ok(Reply::ok(out))
+}
+
+/// Names that series carry and names that only have a number, in byte order.
+fn find(
+    source: &dyn Source,
+    space: &UidSpace,
+    kind: UidKind,
+    prefix: &str,
+    max: usize,
+) -> Result<Vec<String>, SourceError> {
+    let mut found = match kind {
+        UidKind::Metric => names::metrics(source, prefix, max),
+        UidKind::Key => names::keys(source, prefix, max),
+        UidKind::Value => names::values(source, prefix, max),
+    }?;
+    found.extend(space.first_names(kind, prefix, max).iter().map(|name| name.to_string()));
+    found.sort_unstable();
+    found.dedup();
+    found.truncate(max);
+    Ok(found)
 }
 
 async fn body_object(request: Request) -> Result<Map<String, Value>, Refusal> {
@@ -100,8 +125,11 @@ pub(super) async fn search(
                 Refusal::new(StatusCode::NOT_FOUND, "Unable to resolve one or more UIDs")
                     .with(unknown.unknown().message)
             })?;
+            let numbered = by_number(state, series, question.limit).await?;
+            let numbers = numbered.iter().map(|(tsuid, labels)| (to_hex(tsuid), labels));
+            let numbers: Vec<(String, &Labels)> = numbers.collect();
             let found: Vec<Found<'_>> =
-                series.iter().map(|labels| Found { tsuid: "", labels }).collect();
+                numbers.iter().map(|(tsuid, labels)| Found { tsuid, labels }).collect();
             let took_ms = (started.elapsed().as_secs_f64() * 1000.0).floor();
             let Question { metric, tags, limit } = &question;
             let body = lookup(metric.as_deref(), tags.as_deref(), *limit, took_ms, &found);
@@ -117,7 +145,7 @@ pub(super) async fn search(
 }
 
 /// A key and a value; a missing side, or `*`, stands for any.
-type Pair = (Option<String>, Option<String>);
+pub(super) type Pair = (Option<String>, Option<String>);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Question {
@@ -153,7 +181,7 @@ async fn question(request: Request, params: &Params) -> Result<Question, Refusal
 }
 
 /// Reads `metric{k=v,…}`.
-fn parse_question(text: &str) -> Result<(Option<String>, Vec<Pair>), String> {
+pub(super) fn parse_question(text: &str) -> Result<(Option<String>, Vec<Pair>), String> {
     let Some((metric, braces)) = text.split_once('{') else {
         return Ok((Some(text.to_owned()), Vec::new()));
     };
@@ -179,6 +207,37 @@ fn parse_question(text: &str) -> Result<(Option<String>, Vec<Pair>), String> {
 
 fn given(side: &Option<String>) -> Option<&String> {
     side.as_ref().filter(|text| *text != "*")
+}
+
+/// The first series in the order of their TSUIDs. Those with a name that has no number yet stand
+/// behind the others, and only those that are shown get one.
+async fn by_number(
+    state: &Arc<State>,
+    series: Vec<Labels>,
+    limit: i64,
+) -> Result<Vec<(Vec<u8>, Labels)>, Refusal> {
+    let space = state.uids.of(TenantId::DEFAULT);
+    let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
+    let work = move || {
+        let number = |labels: Labels| (space.known_tsuid(labels.view()), labels);
+        let mut numbered: Vec<(Option<Vec<u8>>, Labels)> = series.into_iter().map(number).collect();
+        numbered.sort_by(|left, right| {
+            (left.0.is_none(), &left.0, &left.1).cmp(&(right.0.is_none(), &right.0, &right.1))
+        });
+        numbered.truncate(limit);
+        let missing = numbered.iter().filter(|(tsuid, _)| tsuid.is_none());
+        let missing: Vec<(UidKind, String)> = missing
+            .flat_map(|(_, labels)| space.missing(labels.view()))
+            .map(|(kind, name)| (kind, name.to_owned()))
+            .collect();
+        space.assign(&missing)?;
+        let known = |labels: &Labels| space.known_tsuid(labels.view()).unwrap_or_default();
+        let number = |(tsuid, labels): (Option<Vec<u8>>, Labels)| {
+            (tsuid.unwrap_or_else(|| known(&labels)), labels)
+        };
+        Ok(numbered.into_iter().map(number).collect())
+    };
+    blocking(work).await?.map_err(|error: DocumentError| refused(&error))
 }
 
 /// The series asked for, or the name that does not exist.
@@ -207,8 +266,7 @@ fn answer(
         .filter(|(key, _)| given(key).is_none())
         .filter_map(|(_, value)| given(value))
         .collect();
-    let limit = usize::try_from(question.limit).ok().filter(|limit| *limit > 0);
-    select(source, matchers, &anywhere, limit.unwrap_or(usize::MAX)).map(Ok)
+    select(source, matchers, &anywhere, SERIES_MAX).map(Ok)
 }
 
 /// Pairs with a key: values of one key are alternatives, keys are all wanted.

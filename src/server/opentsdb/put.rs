@@ -13,6 +13,7 @@ use model::{TenantId, WriteBatch};
 use wire::opentsdb::put_json::{Decoded, PutBodyError, decode};
 use wire::opentsdb::query_json::{PutFlags, put_summary};
 
+use super::admission::{Admission, Fresh};
 use super::dispatch::allow;
 use super::params::{Params, read_body};
 use super::reply::{Refusal, Reply};
@@ -52,26 +53,44 @@ async fn store(state: &Arc<State>, request: Request, params: &Params) -> Result<
     {
         return Err(Refusal::internal(format!("For input string: \"{timeout}\"")));
     }
+    let extra_tag = header_tag(state, &request);
     let body = read_body(request, state.settings.body_bytes_max).await?;
-    let batch = state.appender.batch(TenantId::DEFAULT);
-    let (mut decoded, batch) = decode_body(state, body, batch, flags.details).await?;
+    let work = Work { batch: state.appender.batch(TenantId::DEFAULT), extra_tag };
+    let (mut decoded, batch, fresh) = decode_body(state, body, work, flags.details).await?;
+    fresh.settle(state, &state.put_keys).await;
     if !batch.is_empty() {
         append(state, batch, &mut decoded, flags.details).await?;
     }
     Ok(answer(flags, &decoded))
 }
 
+/// The tag that every point gets from a header of its request.
+fn header_tag(state: &State, request: &Request) -> Option<(String, String)> {
+    let name = state.settings.opentsdb.header_tag.as_str();
+    let value = request.headers().get(name).filter(|_| !name.is_empty())?;
+    Some((name.to_owned(), value.to_str().ok()?.to_owned()))
+}
+
+/// What a body is decoded into.
+struct Work {
+    batch: WriteBatch,
+    extra_tag: Option<(String, String)>,
+}
+
 async fn decode_body(
     state: &Arc<State>,
     body: Bytes,
-    mut batch: WriteBatch,
+    work: Work,
     details: bool,
-) -> Result<(Decoded, WriteBatch), Refusal> {
+) -> Result<(Decoded, WriteBatch, Fresh), Refusal> {
     let run = {
         let state = Arc::clone(state);
+        let Work { mut batch, extra_tag } = work;
         move |body: &[u8]| {
             let note = |reason: &'static str| state.metrics.rejected_samples.with(reason).inc();
-            decode(body, &mut batch, details, note).map(|decoded| (decoded, batch))
+            let mut gate = Admission::new(&state, &state.put_keys, extra_tag);
+            let decoded = decode(body, &mut batch, &mut gate, details, note)?;
+            Ok((decoded, batch, gate.finish()))
         }
     };
     let decoded = if body.len() <= INLINE_BYTES_MAX {
@@ -93,7 +112,7 @@ async fn append(
     decoded: &mut Decoded,
     details: bool,
 ) -> Result<(), Refusal> {
-    let report = state.appender.append(batch).await.map_err(|error| {
+    let mut report = state.appender.append(batch).await.map_err(|error| {
         let text = format!("Storage exception: {error}");
         Refusal::new(status(Api::OpenTsdb, error.kind()), text)
     })?;
@@ -101,6 +120,7 @@ async fn append(
     for reject in &report.rejects {
         state.metrics.rejected_samples.with(reject_label(&reject.reason)).inc();
         let reason = reject.reason.to_string();
+        report.batch.unpack(reject.row as usize);
         decoded.refuse_row(&report.batch, reject.row as usize, &reason, details);
     }
     Ok(())

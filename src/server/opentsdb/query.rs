@@ -37,7 +37,7 @@ pub(super) async fn query(
         Asked::from_params(&params.0)?
     };
     let deletes = deletes || asked.delete;
-    if deletes && !state.settings.opentsdb_allow_delete {
+    if deletes && !state.settings.opentsdb.allow_delete {
         return Err(Refusal::bad("Bad request")
             .with("Deleting data is not enabled (tsd.http.query.allow_delete=false)"));
     }

@@ -20,7 +20,7 @@ pub(super) async fn resolution(state: &Arc<State>, sub: &Checked) -> Result<Reso
         return by_number(state, sub).await;
     }
     let mut wanted = sub.names()?;
-    if state.settings.opentsdb_skip_unresolved_tagvs {
+    if state.settings.opentsdb.skip_unresolved_tagvs {
         wanted.retain(|name| !matches!(name, Name::Value { .. }));
     }
     let (sub, space) = (sub.clone(), state.uids.of(TenantId::DEFAULT));
@@ -65,7 +65,7 @@ fn resolve(source: &dyn Source, sub: &Checked) -> Result<Resolution, SourceError
 /// The series of numeric names, in the order of these. One that was never written is absent.
 async fn by_number(state: &Arc<State>, sub: &Checked) -> Result<Resolution, Refusal> {
     let space = state.uids.of(TenantId::DEFAULT);
-    let tsuids = parse_tsuids(&space, state.settings.uid_width, &sub.query.tsuids)?;
+    let tsuids = parse_tsuids(&space, state.settings.opentsdb.uid_width, &sub.query.tsuids)?;
     let found = run_lookup(state, move |source| {
         let mut series = Vec::new();
         for tsuid in &tsuids {

@@ -14,7 +14,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use wire::opentsdb::telnet::{Command, LineDecoder, PutError};
 
-use super::info;
+use super::admission::{Admission, Fresh};
+use super::{info, stats};
 use crate::listen::{Shutdown, serve_http};
 use crate::prometheus::write::reject_label;
 use crate::state::State;
@@ -112,7 +113,8 @@ async fn take(
         let mut batch = spare.take().unwrap_or_else(|| state.appender.batch(TenantId::DEFAULT));
         batch.clear();
         let mut refusals = Vec::new();
-        let mut round = decode(state, decoder, buffer, &mut batch, &mut refusals);
+        let (mut round, fresh) = decode(state, decoder, buffer, &mut batch, &mut refusals);
+        fresh.settle(state, &state.telnet_keys).await;
         let stored = if batch.is_empty() {
             *spare = Some(batch);
             Ok(())
@@ -142,14 +144,18 @@ fn decode(
     buffer: &[u8],
     batch: &mut WriteBatch,
     refusals: &mut Vec<&'static str>,
-) -> Round {
+) -> (Round, Fresh) {
+    let mut gate = Admission::new(state, &state.telnet_keys, None);
+    let answers = state.settings.opentsdb.telnet_errors;
     let decoder = decoder.clone();
     let mut round = Round { decoder, bytes: 0, replies: Vec::new(), exit: false };
     while !round.exit {
         let Round { decoder, replies, bytes, .. } = &mut round;
-        let fed = decoder.feed(&buffer[*bytes..], batch, |error: PutError| {
+        let fed = decoder.feed(&buffer[*bytes..], batch, &mut gate, |error: PutError| {
             refusals.push(error.label());
-            replies.extend_from_slice(format!("put: {error}\n").as_bytes());
+            if answers {
+                replies.extend_from_slice(format!("put: {error}\n").as_bytes());
+            }
         });
         *bytes += fed.bytes;
         match fed.command {
@@ -158,7 +164,7 @@ fn decode(
             Some(command) => reply(state, command, &mut round.replies),
         }
     }
-    round
+    (round, gate.finish())
 }
 
 async fn store(
@@ -182,7 +188,12 @@ fn reply(state: &State, command: Command<'_>, out: &mut Vec<u8>) {
     match command {
         Command::Version => out.extend_from_slice(info::version_lines().as_bytes()),
         Command::Help => out.extend_from_slice(HELP.as_bytes()),
-        Command::Stats => out.extend_from_slice(stats(state).as_bytes()),
+        Command::Stats => {
+            for line in stats::lines(state) {
+                out.extend_from_slice(line.as_bytes());
+                out.push(b'\n');
+            }
+        }
         Command::Status => out.extend_from_slice(b"ok\n"),
         Command::DropCaches => out.extend_from_slice(b"Caches dropped.\n"),
         Command::Rollup => out.extend_from_slice(
@@ -202,21 +213,4 @@ fn reply(state: &State, command: Command<'_>, out: &mut Vec<u8>) {
             out.extend_from_slice(b".  Try `help'.\n");
         }
     }
-}
-
-/// The figures that exist here, under the original's names.
-fn stats(state: &State) -> String {
-    let metrics = &state.metrics;
-    let now = state.now_ms() / 1000;
-    let line = |name: &str, value: i64, tags: &str| {
-        format!("tsd.{name} {now} {value} {tags}host=localhost\n")
-    };
-    let added = |protocol: &str| metrics.ingested_samples.with(protocol).get() as i64;
-    [
-        line("connectionmgr.connections", metrics.connections.get(), "type=open "),
-        line("datapoints.added", added("telnet"), "type=telnet "),
-        line("datapoints.added", added("http_put"), "type=http "),
-        line("http.query.success", metrics.queries.with("opentsdb").get() as i64, ""),
-    ]
-    .concat()
 }

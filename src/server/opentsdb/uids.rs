@@ -5,8 +5,9 @@
 //! of numbers and of TSUIDs sort as the numbers do and say themselves where they end, so there is no
 //! greatest number.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use model::{DocumentChange, DocumentError, Documents, LabelsRef, METRIC_NAME, TenantId};
@@ -148,7 +149,7 @@ pub struct UidSpace {
 /// The numbers of one kind.
 #[derive(Debug, Default)]
 struct Names {
-    by_name: HashMap<Arc<str>, Uid>,
+    by_name: BTreeMap<Arc<str>, Uid>,
     by_uid: HashMap<Uid, Arc<str>>,
     /// The greatest number given.
     last: u64,
@@ -195,11 +196,13 @@ impl UidSpace {
         self.names.read()[kind as usize].by_name.len()
     }
 
-    /// Names of a kind that start with `prefix`, in no order.
-    pub fn names(&self, kind: UidKind, prefix: &str) -> Vec<Arc<str>> {
+    /// The first names of a kind that start with `prefix`, in byte order, at most `max`.
+    pub fn first_names(&self, kind: UidKind, prefix: &str, max: usize) -> Vec<Arc<str>> {
         let names = self.names.read();
-        let names = names[kind as usize].by_name.keys();
-        names.filter(|name| name.starts_with(prefix)).cloned().collect()
+        let by_name = &names[kind as usize].by_name;
+        let from = (Bound::Included(prefix), Bound::Unbounded);
+        let found = by_name.range::<str, _>(from).map(|(name, _)| name);
+        found.take_while(|name| name.starts_with(prefix)).take(max).cloned().collect()
     }
 
     /// The parts of `labels` that have no number yet: the metric, then keys and values in label

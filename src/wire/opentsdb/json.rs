@@ -86,6 +86,16 @@ impl<'a> Reader<'a> {
         self.at
     }
 
+    /// The text that is not read yet.
+    pub fn rest(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    /// Reads over `bytes` bytes of [`Reader::rest`].
+    pub fn advance(&mut self, bytes: usize) {
+        self.at += bytes;
+    }
+
     fn error<T>(&self, expected: &'static str) -> Result<T, JsonError> {
         Err(JsonError { expected, offset: self.at })
     }

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use model::{LabelsRef, METRIC_NAME, WriteBatch};
+use model::{LabelsRef, METRIC_NAME, SeriesHasher, TenantId, WriteBatch};
 
 use super::name::{complaint, is_legal};
 use super::number::Value;
@@ -121,11 +121,32 @@ pub(super) fn push_legal<K: AsRef<[u8]>, V: AsRef<[u8]>>(
         Some(packed) => batch.set_labels(LabelsRef::from_packed(packed)),
         None => push_labels(batch, metric, tags)?,
     }
+    push_value(batch, at_ms, value);
+    Ok(())
+}
+
+/// Adds a value to the open row.
+#[inline]
+pub(super) fn push_value(batch: &mut WriteBatch, at_ms: i64, value: Value) {
     match value {
         Value::Integer(integer) => batch.push_integer(at_ms, integer),
         Value::Float(float) => batch.push_float(at_ms, float),
     }
-    Ok(())
+}
+
+/// Appends the packed labels of a series whose tags have distinct keys.
+pub(super) fn pack_series<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+    metric: &[u8],
+    tags: &mut [(K, V)],
+    packed: &mut Vec<u8>,
+) {
+    let mut batch = WriteBatch::new(TenantId::DEFAULT, SeriesHasher::with_seed(0));
+    let value = Value::Integer(0);
+    if push_legal(&mut batch, metric, 0, value, tags).is_ok()
+        && let Some(row) = batch.rows().first()
+    {
+        packed.extend_from_slice(batch.labels(row).as_packed());
+    }
 }
 
 /// True when `left` sorts before `right`. Most names differ in their first byte.
@@ -288,7 +309,6 @@ fn stored_form(value: Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{SeriesHasher, TenantId};
 
     fn batch() -> WriteBatch {
         WriteBatch::new(TenantId::DEFAULT, SeriesHasher::with_seed(1))

@@ -8,9 +8,10 @@ use std::borrow::Cow;
 use base::limits::SAMPLES_PER_REQUEST_MAX;
 use model::{METRIC_NAME, SampleKind, WriteBatch};
 
+use super::gate::{Gate, Spelling, UnknownName};
 use super::json::{JsonError, Reader, Scalar};
 use super::number::{Value, parse_value};
-use super::point::{PointError, before, push};
+use super::point::{PointError, before, pack_series, push, push_value, timestamp_ms};
 use super::query_json::{push_double, push_integer, push_text};
 
 /// Bytes of refusals that are described in an answer; the others are counted.
@@ -69,6 +70,9 @@ pub enum PutError {
     /// A tag's value is `null`.
     #[error("Invalid tag value with key [{0}]: null")]
     NullTag(String),
+    /// A name that may not be used.
+    #[error("Unknown metric")]
+    Unknown(#[from] UnknownName),
     /// The point breaks a rule.
     #[error(transparent)]
     Point(#[from] PointError),
@@ -81,7 +85,7 @@ impl PutError {
             Self::Null | Self::Metric | Self::Tags => "malformed",
             Self::Timestamp => "invalid_timestamp",
             Self::Value | Self::Number => "invalid_value",
-            Self::NullTag(_) => "invalid_name",
+            Self::NullTag(_) | Self::Unknown(_) => "invalid_name",
             Self::Point(error) => error.label(),
         }
     }
@@ -139,7 +143,7 @@ impl Decoded {
                     .map(|(name, value)| (Cow::Borrowed(name), Cow::Borrowed(value)))
                     .collect(),
                 has_tags: true,
-                null_tag: None,
+                ..Point::default()
             };
             self.describe(|out| point.write(out), error);
         }
@@ -151,6 +155,7 @@ impl Decoded {
 pub fn decode(
     body: &[u8],
     batch: &mut WriteBatch,
+    gate: &mut impl Gate,
     details: bool,
     refused: impl FnMut(&'static str),
 ) -> Result<Decoded, PutBodyError> {
@@ -161,12 +166,11 @@ pub fn decode(
         PutBodyError::Json(format!("expected UTF-8 at byte {}", error.valid_up_to()))
     })?;
     let mut reader = Reader::new(text);
-    let mut decoder = Decoder { batch, details, refused, decoded: Decoded::default() };
+    let mut decoder = Decoder { batch, gate, details, refused, decoded: Decoded::default() };
     let mut point = Point::default();
     match reader.peek() {
         Some(b'{') => {
-            point.read(&mut reader)?;
-            decoder.take(&point);
+            decoder.read(&mut point, &mut reader)?;
         }
         Some(b'[') => {
             reader.expect(b'[', "'['")?;
@@ -176,8 +180,7 @@ pub fn decode(
                     reader.skip()?;
                     decoder.refuse(None, &PutError::Null);
                 } else {
-                    point.read(&mut reader)?;
-                    decoder.take(&point);
+                    decoder.read(&mut point, &mut reader)?;
                 }
                 if decoder.count() > SAMPLES_PER_REQUEST_MAX as u64 {
                     return Err(PutBodyError::TooMany);
@@ -192,20 +195,59 @@ pub fn decode(
     Ok(decoder.decoded)
 }
 
-struct Decoder<'b, F> {
+struct Decoder<'b, G, F> {
     batch: &'b mut WriteBatch,
+    gate: &'b mut G,
     details: bool,
     refused: F,
     decoded: Decoded,
 }
 
-impl<F: FnMut(&'static str)> Decoder<'_, F> {
+impl<G: Gate, F: FnMut(&'static str)> Decoder<'_, G, F> {
+    /// Reads the object that comes next and takes the point that it is.
     #[inline]
-    fn take(&mut self, point: &Point<'_>) {
-        match point.store(self.batch) {
+    fn read<'a>(
+        &mut self,
+        point: &mut Point<'a>,
+        reader: &mut Reader<'a>,
+    ) -> Result<(), JsonError> {
+        point.read(reader, |metric, tags| {
+            let spelling = Spelling::of(metric.as_bytes(), b"", tags.as_bytes())?;
+            self.gate.recognise(spelling.hash(self.batch.hasher()))
+        })?;
+        if point.store_known(self.batch) {
+            self.decoded.points += 1;
+            return Ok(());
+        }
+        point.spell_out()?;
+        if let Some((key, value)) = self.gate.extra_tag() {
+            point.tags.retain(|(known, _)| *known != key);
+            point.tags.push((Cow::Owned(key.into_owned()), Cow::Owned(value.into_owned())));
+            point.has_tags = true;
+        }
+        match point.store(self.batch).and_then(|()| self.admit(point)) {
             Ok(()) => self.decoded.points += 1,
             Err(error) => self.refuse(Some(point), &error),
         }
+        Ok(())
+    }
+
+    fn admit(&mut self, point: &Point<'_>) -> Result<(), PutError> {
+        let Some(row) = self.batch.rows().last() else {
+            return Ok(());
+        };
+        let spelling = match (&point.metric, point.tags_text) {
+            (Some(Cow::Borrowed(metric)), Some(tags)) => {
+                Spelling::of(metric.as_bytes(), b"", tags.as_bytes())
+            }
+            _ => None,
+        };
+        let key = spelling.map(|spelling| spelling.hash(self.batch.hasher()));
+        if let Err(error) = self.gate.admit(key, row.hash, self.batch.labels(row)) {
+            self.batch.abandon_row();
+            return Err(error.into());
+        }
+        Ok(())
     }
 
     #[cold]
@@ -236,30 +278,117 @@ struct Point<'a> {
     has_tags: bool,
     /// A tag whose value is `null`.
     null_tag: Option<String>,
+    /// The tags' object as it is spelled.
+    tags_text: Option<&'a str>,
+    /// The hash of the series, where its spelling was recognised; its tags are not read then.
+    known: Option<u128>,
+}
+
+/// Makes labels of the spelling of a series that was admitted before: the metric and the object of
+/// its tags.
+fn unpack(raw: &[u8], _shared: &[u8], packed: &mut Vec<u8>) {
+    let text = std::str::from_utf8(raw).unwrap_or_default();
+    let (metric, tags) = text.split_at(text.find('{').unwrap_or(text.len()));
+    let mut point = Point::default();
+    if point.read_tags(&mut Reader::new(tags)).is_ok() {
+        let pairs = point.tags.iter().map(|(key, value)| (key.as_bytes(), value.as_bytes()));
+        pack_series(metric.as_bytes(), &mut pairs.collect::<Vec<_>>(), packed);
+    }
 }
 
 impl<'a> Point<'a> {
-    /// Replaces the content by the object that comes next.
-    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), JsonError> {
+    /// Replaces the content by the object that comes next. `recognise` knows the hash of the series
+    /// with a metric and an object of tags.
+    fn read(
+        &mut self,
+        reader: &mut Reader<'a>,
+        recognise: impl Fn(&str, &str) -> Option<u128>,
+    ) -> Result<(), JsonError> {
         self.metric = None;
         self.timestamp = 0;
         self.value = None;
         self.tags.clear();
         self.has_tags = false;
         self.null_tag = None;
+        (self.tags_text, self.known) = (None, None);
         reader.expect(b'{', "'{'")?;
         let mut first = true;
         while let Some(key) = reader.key(&mut first)? {
             // Told apart by length first: comparing texts is a call each.
             match (key.len(), &*key) {
-                (6, "metric") => self.metric = as_text(reader.scalar()?),
+                (6, "metric") => {
+                    self.spell_out()?;
+                    self.metric = as_text(reader.scalar()?);
+                }
                 (9, "timestamp") => self.timestamp = read_timestamp(reader)?,
                 (5, "value") => self.value = as_text(reader.scalar()?),
-                (4, "tags") => self.read_tags(reader)?,
+                (4, "tags") => self.meet_tags(reader, &recognise)?,
                 _ => reader.skip()?,
             }
         }
         Ok(())
+    }
+
+    /// Reads the tags, or only over them where the series is recognised.
+    ///
+    /// The end of the object is guessed at the first brace. The guess is wrong only where a brace
+    /// stands inside a text; then what is in front of it ends in the middle of a text, and no whole
+    /// object, which alone is ever learned, does that.
+    #[inline]
+    fn meet_tags(
+        &mut self,
+        reader: &mut Reader<'a>,
+        recognise: impl Fn(&str, &str) -> Option<u128>,
+    ) -> Result<(), JsonError> {
+        (self.tags_text, self.known) = (None, None);
+        if reader.peek() == Some(b'{')
+            && let Some(Cow::Borrowed(metric)) = &self.metric
+            && let Some(length) = memchr::memchr(b'}', reader.rest().as_bytes())
+        {
+            let text = &reader.rest()[..=length];
+            self.known = recognise(metric, text);
+            if self.known.is_some() {
+                self.tags_text = Some(text);
+                reader.advance(text.len());
+                return Ok(());
+            }
+        }
+        let rest = reader.rest();
+        let start = reader.offset();
+        self.read_tags(reader)?;
+        self.tags_text = rest.get(..reader.offset() - start).filter(|_| self.null_tag.is_none());
+        Ok(())
+    }
+
+    /// Reads the tags that were only read over.
+    fn spell_out(&mut self) -> Result<(), JsonError> {
+        match self.known.take().and(self.tags_text) {
+            Some(text) => self.read_tags(&mut Reader::new(text)),
+            None => Ok(()),
+        }
+    }
+
+    /// Appends a point of a recognised series with which nothing is wrong; false otherwise, with
+    /// the batch untouched.
+    #[inline]
+    fn store_known(&self, batch: &mut WriteBatch) -> bool {
+        let (Some(hash), Some(metric), Some(tags)) = (self.known, &self.metric, self.tags_text)
+        else {
+            return false;
+        };
+        let value = self.value.as_deref().and_then(|text| parse_value(text.as_bytes()).ok());
+        let (Some(value), Some(at_ms)) = (value, timestamp_ms(self.timestamp)) else {
+            return false;
+        };
+        if matches!(value, Value::Float(float) if !float.is_finite()) {
+            return false;
+        }
+        let Some(spelling) = Spelling::of(metric.as_bytes(), b"", tags.as_bytes()) else {
+            return false;
+        };
+        batch.begin_known_row(spelling.as_bytes(), hash, unpack);
+        push_value(batch, at_ms, value);
+        true
     }
 
     fn read_tags(&mut self, reader: &mut Reader<'a>) -> Result<(), JsonError> {
@@ -390,6 +519,7 @@ fn in_range(number: &f64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::gate::OpenGate;
     use super::*;
     use base::rng::Rng;
     use model::{SeriesHasher, TenantId};
@@ -400,7 +530,7 @@ mod tests {
 
     fn run(body: &str) -> Result<(WriteBatch, Decoded), PutBodyError> {
         let mut batch = batch();
-        let decoded = decode(body.as_bytes(), &mut batch, true, |_| {})?;
+        let decoded = decode(body.as_bytes(), &mut batch, &mut OpenGate, true, |_| {})?;
         Ok((batch, decoded))
     }
 
@@ -466,7 +596,9 @@ mod tests {
         ] {
             assert_eq!(run(body).unwrap_err().to_string(), want, "{body}");
         }
-        assert!(decode(b"{\"metric\":\"\xff\"}", &mut batch(), false, |_| {}).is_err());
+        assert!(
+            decode(b"{\"metric\":\"\xff\"}", &mut batch(), &mut OpenGate, false, |_| {}).is_err()
+        );
     }
 
     #[test]
@@ -508,7 +640,7 @@ mod tests {
             let body: String =
                 (0..rng.below(16)).map(|_| parts[rng.below(parts.len() as u64) as usize]).collect();
             let mut batch = batch();
-            if let Ok(decoded) = decode(body.as_bytes(), &mut batch, true, |_| {}) {
+            if let Ok(decoded) = decode(body.as_bytes(), &mut batch, &mut OpenGate, true, |_| {}) {
                 assert_eq!(decoded.points as usize, batch.rows().len(), "{body}");
                 let array = format!("[{}]", String::from_utf8(decoded.errors).unwrap());
                 assert!(serde_json::from_str::<serde_json::Value>(&array).is_ok(), "{array}");

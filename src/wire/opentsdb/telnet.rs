@@ -11,9 +11,13 @@ use base::limits::TELNET_LINE_BYTES_MAX;
 use memchr::memchr;
 use model::WriteBatch;
 
+use super::gate::{Gate, Spelling, UnknownName};
 use super::name::legal_run;
 use super::number::{NumberError, Value, parse_value};
-use super::point::{PointError, TAGS_MAX, before, push, push_legal, show_tags, timestamp_ms};
+use super::point::{
+    PointError, TAGS_MAX, before, pack_series, push, push_legal, push_value, show_tags,
+    timestamp_ms,
+};
 
 /// Tags that are taken apart on the stack; more are refused, but shown in the refusal first.
 const TAGS_ON_STACK: usize = 16;
@@ -99,6 +103,9 @@ pub enum PutError {
     /// The point breaks a rule.
     #[error("illegal argument: {0}")]
     Point(#[from] PointError),
+    /// A name that may not be used.
+    #[error("unknown metric: {0}")]
+    Unknown(#[from] UnknownName),
     /// Longer than [`TELNET_LINE_BYTES_MAX`].
     #[error("illegal argument: line is longer than {TELNET_LINE_BYTES_MAX} bytes")]
     TooLong,
@@ -109,7 +116,7 @@ impl PutError {
     pub fn label(&self) -> &'static str {
         match self {
             Self::TooFew(_) | Self::EmptyMetric | Self::Tag(_) | Self::NoTags(_) => "malformed",
-            Self::DuplicateTag { .. } => "invalid_name",
+            Self::DuplicateTag { .. } | Self::Unknown(_) => "invalid_name",
             Self::BadTimestamp(_) | Self::Timestamp(_) => "invalid_timestamp",
             Self::EmptyValue | Self::Value(_) => "invalid_value",
             Self::Point(error) => error.label(),
@@ -141,6 +148,7 @@ impl LineDecoder {
         &mut self,
         bytes: &'a [u8],
         batch: &mut WriteBatch,
+        gate: &mut impl Gate,
         mut refuse: impl FnMut(PutError),
     ) -> Fed<'a> {
         let mut start = 0;
@@ -157,7 +165,7 @@ impl LineDecoder {
             }
             match line.strip_prefix(b"put") {
                 Some(rest) if rest.is_empty() || rest[0] == b' ' => {
-                    if let Err(error) = put_line(line, batch) {
+                    if let Err(error) = put_line(line, batch, gate) {
                         refuse(error);
                     }
                 }
@@ -177,11 +185,69 @@ impl LineDecoder {
 
 /// Decodes one line that starts with `put`, without its end.
 #[inline]
-pub fn put_line(line: &[u8], batch: &mut WriteBatch) -> Result<(), PutError> {
-    if put_plain(line, batch) {
+pub fn put_line(line: &[u8], batch: &mut WriteBatch, gate: &mut impl Gate) -> Result<(), PutError> {
+    let words = split_words(line);
+    let spelling = words.and_then(|words| Spelling::of(words.metric, b" ", words.tags));
+    let spelling = spelling.map(|spelling| (spelling, spelling.hash(batch.hasher())));
+    if let (Some(words), Some((spelling, key))) = (words, &spelling)
+        && let Some(hash) = gate.recognise(*key)
+        && let Some((at_ms, value)) = words.sample()
+    {
+        batch.begin_known_row(spelling.as_bytes(), hash, unpack);
+        push_value(batch, at_ms, value);
         return Ok(());
     }
-    put(line, batch).or_else(|error| read_as_latin1(line, batch, error))
+    if !put_plain(line, batch) {
+        put(line, batch).or_else(|error| read_as_latin1(line, batch, error))?;
+    }
+    let Some(row) = batch.rows().last() else {
+        return Ok(());
+    };
+    // A line in another encoding than it says would be unpacked wrongly.
+    let is_text = std::str::from_utf8(line).is_ok();
+    let key = spelling.filter(|_| is_text).map(|(_, key)| key);
+    if let Err(error) = gate.admit(key, row.hash, batch.labels(row)) {
+        batch.abandon_row();
+        return Err(error.into());
+    }
+    Ok(())
+}
+
+/// The parts of a line of which each has something in it.
+#[derive(Clone, Copy, Debug)]
+struct Words<'a> {
+    metric: &'a [u8],
+    timestamp: &'a [u8],
+    value: &'a [u8],
+    tags: &'a [u8],
+}
+
+impl Words<'_> {
+    /// The point's time and value, when there is nothing wrong with either.
+    #[inline]
+    fn sample(&self) -> Option<(i64, Value)> {
+        let at_ms = timestamp_ms(parse_i64(self.timestamp).ok()?)?;
+        let value = parse_value(self.value).ok()?;
+        let finite = !matches!(value, Value::Float(float) if !float.is_finite());
+        finite.then_some((at_ms, value))
+    }
+}
+
+#[inline]
+fn split_words(line: &[u8]) -> Option<Words<'_>> {
+    let mut rest = Some(line.get(4..)?);
+    let (metric, timestamp, value) = (word(&mut rest)?, word(&mut rest)?, word(&mut rest)?);
+    Some(Words { metric, timestamp, value, tags: rest? })
+}
+
+/// Makes labels of the spelling of a series that was admitted before.
+fn unpack(raw: &[u8], _shared: &[u8], packed: &mut Vec<u8>) {
+    let mut rest = Some(raw);
+    let metric = word(&mut rest).unwrap_or_default();
+    let (mut stack, mut heap) = ([(&b""[..], &b""[..]); TAGS_ON_STACK], Vec::new());
+    if let Ok(tags) = split_tags(rest.unwrap_or_default(), &mut stack, &mut heap) {
+        pack_series(metric, tags, packed);
+    }
 }
 
 /// Reads a line in which every name is legal ASCII and nothing is out of the ordinary, in one pass.
@@ -360,6 +426,7 @@ fn text(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::gate::OpenGate;
     use super::*;
     use base::rng::Rng;
     use model::{SampleKind, SeriesHasher, TenantId};
@@ -375,7 +442,8 @@ mod tests {
         let mut decoder = LineDecoder::default();
         let mut done = 0;
         loop {
-            let fed = decoder.feed(&bytes[done..], &mut batch, |e| refusals.push(e.to_string()));
+            let fed = decoder
+                .feed(&bytes[done..], &mut batch, &mut OpenGate, |e| refusals.push(e.to_string()));
             done += fed.bytes;
             match fed.command {
                 Some(command) => refusals.push(format!("{command:?}")),
@@ -469,7 +537,7 @@ help me => Help";
             let mut buffer = Vec::new();
             for part in bytes.chunks(piece) {
                 buffer.extend_from_slice(part);
-                let fed = decoder.feed(&buffer, &mut batch, |error| {
+                let fed = decoder.feed(&buffer, &mut batch, &mut OpenGate, |error| {
                     assert_eq!(error, PutError::TooLong);
                     refusals += 1;
                 });
@@ -518,7 +586,7 @@ help me => Help";
             for part in bytes.chunks(1 + rng.below(9) as usize) {
                 buffer.extend_from_slice(part);
                 loop {
-                    let fed = decoder.feed(&buffer, &mut batch, |_| count += 1);
+                    let fed = decoder.feed(&buffer, &mut batch, &mut OpenGate, |_| count += 1);
                     let (done, more) = (fed.bytes, fed.command.is_some());
                     buffer.drain(..done);
                     count += usize::from(more);

@@ -10,8 +10,6 @@
 //! A time series that Prometheus would drop (no metric name, an empty or repeated label name) is
 //! dropped here too, and reported, while the rest of the request is kept.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::io::Read as _;
 
 use base::limits::{REMOTE_WRITE_BYTES_MAX, SAMPLES_PER_REQUEST_MAX};
@@ -22,6 +20,8 @@ pub mod v2;
 
 use self::histogram::TimedHistogram;
 use super::protobuf::{BadMessage, FIXED_64, LENGTH_DELIMITED, Reader, VARINT};
+
+pub use crate::known_keys::KnownKeys;
 
 /// A request that cannot be taken as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -120,42 +120,6 @@ pub struct Metadata {
     pub unit: String,
 }
 
-/// Label sets that were seen before: the hash of their spelling in a message to the hash of the set.
-/// Only valid sets are in it.
-#[derive(Debug, Default)]
-pub struct KnownKeys {
-    hashes: HashMap<u128, u128, BuildHasherDefault<AlreadyHashed>>,
-}
-
-impl KnownKeys {
-    /// Spellings that are remembered; beyond that all are forgotten and learned again. 48 bytes each.
-    pub const KEYS_MAX: usize = 4_000_000;
-
-    /// Remembers what a decoding learned.
-    pub fn learn(&mut self, learned: &[(u128, u128)]) {
-        if self.hashes.len() + learned.len() > Self::KEYS_MAX {
-            self.hashes = HashMap::default();
-        }
-        self.hashes.extend(learned.iter().copied());
-    }
-}
-
-/// Keys are hashes under a secret seed already: their low half is as good as any hash of them.
-#[derive(Debug, Default)]
-struct AlreadyHashed(u64);
-
-impl Hasher for AlreadyHashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _bytes: &[u8]) {}
-
-    fn write_u128(&mut self, hash: u128) {
-        self.0 = hash as u64;
-    }
-}
-
 /// Packs a run of label fields that decoded before.
 fn unpack_labels(raw: &[u8], _shared: &[u8], packed: &mut Vec<u8>) {
     let mut batch = WriteBatch::new(TenantId::DEFAULT, SeriesHasher::with_seed(0));
@@ -242,9 +206,9 @@ fn time_series(
     let raw = leading_labels(&reader);
     let raw_hash = batch.hasher().hash(raw);
     if !raw.is_empty()
-        && let Some(hash) = known.hashes.get(&raw_hash)
+        && let Some(hash) = known.get(raw_hash)
     {
-        batch.begin_known_row(raw, *hash, unpack_labels);
+        batch.begin_known_row(raw, hash, unpack_labels);
         let samples = Reader { bytes: reader.bytes, position: raw.len() };
         let (exemplars, faults) = (decoded.exemplars.len(), decoded.fault_count);
         if known_series(samples, raw, batch, decoded)? {

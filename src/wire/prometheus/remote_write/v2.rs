@@ -156,9 +156,9 @@ fn time_series(
         scratch.hashes.extend_from_slice(&hash.unwrap_or_default().to_le_bytes());
     }
     let spelling = batch.hasher().hash(&scratch.hashes);
-    let is_known = known.hashes.get(&spelling);
+    let is_known = known.get(spelling);
     match is_known {
-        Some(hash) if !raw.is_empty() => batch.begin_known_row(raw, *hash, unpack_refs),
+        Some(hash) if !raw.is_empty() => batch.begin_known_row(raw, hash, unpack_refs),
         _ => {
             batch.begin_row();
             if let Err(text) = push_labels(&scratch.refs, symbols, batch) {

@@ -1,0 +1,89 @@
+//! What a decoder of points asks about their series: whether it has met the spelling before, and
+//! whether a series that it has not may come in.
+
+use std::borrow::Cow;
+
+use model::{LabelsRef, SeriesHasher};
+
+/// Bytes of a series' spelling that is worth recognising.
+pub const SPELLING_BYTES_MAX: usize = 480;
+
+/// A name that may not be used: it has no number, and none is given on writing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("No such name for '{kind}': '{name}'")]
+pub struct UnknownName {
+    /// `metrics`, `tagk` or `tagv`.
+    pub kind: &'static str,
+    /// The name.
+    pub name: String,
+}
+
+/// Knows the series that came before.
+pub trait Gate {
+    /// The hash of the label set with this spelling, when it was admitted before.
+    fn recognise(&self, spelling: u128) -> Option<u128>;
+
+    /// Says whether a series that was not recognised may be written. `hash` is that of `labels`.
+    fn admit(
+        &mut self,
+        spelling: Option<u128>,
+        hash: u128,
+        labels: LabelsRef<'_>,
+    ) -> Result<(), UnknownName>;
+
+    /// A tag that every point gets beside its own.
+    fn extra_tag(&self) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
+        None
+    }
+}
+
+/// Recognises nothing and admits everything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OpenGate;
+
+impl Gate for OpenGate {
+    fn recognise(&self, _spelling: u128) -> Option<u128> {
+        None
+    }
+
+    fn admit(&mut self, _: Option<u128>, _: u128, _: LabelsRef<'_>) -> Result<(), UnknownName> {
+        Ok(())
+    }
+}
+
+/// A series as its sender spells it, in one piece.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spelling {
+    bytes: [u8; SPELLING_BYTES_MAX],
+    length: usize,
+}
+
+impl Spelling {
+    /// The three parts behind each other; `None` where they are too long.
+    #[inline(always)]
+    pub(super) fn of(metric: &[u8], between: &[u8], tags: &[u8]) -> Option<Self> {
+        let length = metric.len() + between.len() + tags.len();
+        if length > SPELLING_BYTES_MAX {
+            return None;
+        }
+        let mut bytes = [0; SPELLING_BYTES_MAX];
+        let (front, rest) = bytes.split_at_mut(metric.len());
+        front.copy_from_slice(metric);
+        let (middle, rest) = rest.split_at_mut(between.len());
+        middle.copy_from_slice(between);
+        rest[..tags.len()].copy_from_slice(tags);
+        Some(Self { bytes, length })
+    }
+
+    /// The spelling.
+    #[inline]
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    /// Its hash.
+    #[inline]
+    pub(super) fn hash(&self, hasher: SeriesHasher) -> u128 {
+        hasher.hash(self.as_bytes())
+    }
+}
