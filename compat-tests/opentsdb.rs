@@ -21,10 +21,11 @@ use client::{http, telnet};
 use server::Server;
 
 /// Files whose subjects exist.
-const FILES: [&str; 18] = [
+const FILES: [&str; 20] = [
     "annotation",
     "exp",
     "gexp",
+    "histogram",
     "last",
     "misc",
     "put_http",
@@ -36,6 +37,7 @@ const FILES: [&str; 18] = [
     "query_numbers",
     "query_rate_range",
     "query_shape",
+    "rollup",
     "search",
     "suggest",
     "telnet",
@@ -43,10 +45,11 @@ const FILES: [&str; 18] = [
 ];
 
 /// Files whose subjects come later.
-const LATER: [&str; 3] = ["histogram", "query_tsuid", "rollup"];
+const LATER: [&str; 1] = ["query_tsuid"];
 
 /// Settings of the original that say what this server does anyway.
-const SETTINGS: [&str; 7] = [
+const SETTINGS: [&str; 8] = [
+    "tsd.rollups.enable",
     "tsd.core.tree.enable_processing",
     "tsd.storage.fix_duplicates",
     "tsd.storage.enable_appends",
@@ -199,6 +202,10 @@ fn settings(config: &serde_json::Map<String, Value>) -> Option<::server::Setting
             "tsd.http.query.allow_delete" => settings.opentsdb.allow_delete = is_true,
             "tsd.http.request.cors_domains" => settings.opentsdb.cors_domains = text.to_owned(),
             "tsd.query.skip_unresolved_tagvs" => settings.opentsdb.skip_unresolved_tagvs = is_true,
+            "tsd.rollups.config" => {
+                settings.opentsdb.rollups = ::server::opentsdb::RollupConfig::parse(text).ok();
+            }
+            "tsd.core.histograms.config" => settings.opentsdb.histograms = !text.is_empty(),
             name if SETTINGS.contains(&name) => {}
             _ => return None,
         }

@@ -324,6 +324,10 @@ pub(crate) struct OpenTsdb {
     pub cors_headers: String,
     /// Request header whose value becomes a tag of every point; empty = none.
     pub header_tag: String,
+    /// JSON of the original's `tsd.rollups.config`; empty = rollups are refused.
+    pub rollup_config: String,
+    /// Histograms are taken.
+    pub histograms: bool,
     /// Refused telnet lines are answered.
     pub telnet_errors: bool,
 }
@@ -341,6 +345,8 @@ impl Default for OpenTsdb {
             cors_domains: settings.cors_domains,
             cors_headers: settings.cors_headers,
             header_tag: settings.header_tag,
+            rollup_config: String::new(),
+            histograms: settings.histograms,
             telnet_errors: settings.telnet_errors,
         }
     }

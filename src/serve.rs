@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use base::clock::{Clock, SystemClock};
 use base::metrics::Metrics;
+use server::opentsdb::RollupConfig;
+use server::opentsdb::settings::OpenTsdbSettings;
 use server::state::{StoreFigures, StoreStatus};
 use server::{Bound, GraphiteSettings, Listeners, Settings, Shutdown, State};
 use storage::{Engine, EngineOptions, WalSync};
@@ -23,6 +25,14 @@ pub(crate) enum ServeError {
     /// The runtime cannot start.
     #[error("cannot start: {0}")]
     Runtime(#[from] std::io::Error),
+    /// A setting has a value that cannot be used.
+    #[error("cannot use {key}: {reason}")]
+    Setting {
+        /// The setting.
+        key: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A file named in the configuration cannot be used.
     #[error(transparent)]
     Rules(#[from] crate::rules::RulesError),
@@ -52,6 +62,7 @@ pub(crate) fn serve(config: &Config) -> Result<(), ServeError> {
 
 async fn run(config: &Config) -> Result<(), ServeError> {
     let graphite = crate::rules::graphite(&config.graphite)?;
+    let opentsdb = opentsdb_settings(&config.opentsdb)?;
     let bound = Bound::bind(&listeners(config)).await?;
     let metrics = Arc::new(Metrics::default());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -78,7 +89,7 @@ async fn run(config: &Config) -> Result<(), ServeError> {
         Arc::new(Figures(Arc::clone(&engine))),
         metrics,
         clock,
-        settings(config, graphite),
+        settings(config, graphite, opentsdb),
     );
     let state = Arc::new(state.with_documents(engine.documents()));
     for (name, address) in bound.addresses() {
@@ -153,10 +164,10 @@ fn promql_settings(flags: &str) -> server::state::PromqlSettings {
     settings
 }
 
-fn opentsdb_settings(
-    config: &crate::config::OpenTsdb,
-) -> server::opentsdb::settings::OpenTsdbSettings {
-    server::opentsdb::settings::OpenTsdbSettings {
+fn opentsdb_settings(config: &crate::config::OpenTsdb) -> Result<OpenTsdbSettings, ServeError> {
+    Ok(OpenTsdbSettings {
+        rollups: rollups(&config.rollup_config)?,
+        histograms: config.histograms,
         uid_width: config.uid_width,
         allow_delete: config.allow_delete,
         skip_unresolved_tagvs: config.skip_unresolved_tagvs,
@@ -167,10 +178,25 @@ fn opentsdb_settings(
         cors_headers: config.cors_headers.clone(),
         header_tag: config.header_tag.clone(),
         telnet_errors: config.telnet_errors,
-    }
+    })
 }
 
-fn settings(config: &Config, graphite: GraphiteSettings) -> Settings {
+/// The rollups of a JSON document, or of the file that has one.
+fn rollups(text: &str) -> Result<Option<RollupConfig>, ServeError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let key = "opentsdb.rollup_config";
+    let failed = |reason| ServeError::Setting { key, reason };
+    let document = if text.trim_start().starts_with('{') {
+        text.to_owned()
+    } else {
+        std::fs::read_to_string(text).map_err(|error| failed(format!("{text}: {error}")))?
+    };
+    RollupConfig::parse(&document).map(Some).map_err(failed)
+}
+
+fn settings(config: &Config, graphite: GraphiteSettings, opentsdb: OpenTsdbSettings) -> Settings {
     let query = &config.query;
     Settings {
         query_limits: server::state::QueryLimits {
@@ -187,7 +213,7 @@ fn settings(config: &Config, graphite: GraphiteSettings) -> Settings {
         prometheus_admin_api: config.prometheus.admin_api,
         exemplars_max: config.prometheus.exemplars_max,
         promql: promql_settings(&config.prometheus.enable_feature),
-        opentsdb: opentsdb_settings(&config.opentsdb),
+        opentsdb,
         config_text: config.to_toml(),
     }
 }

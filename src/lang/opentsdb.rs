@@ -17,6 +17,7 @@ pub mod gexp;
 pub mod lower;
 pub mod metric;
 pub mod request;
+pub mod rollup;
 pub mod time;
 pub mod validate;
 

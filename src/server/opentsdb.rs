@@ -33,6 +33,7 @@ mod query_old;
 mod rename;
 mod reply;
 pub mod settings;
+mod special;
 mod stats;
 pub mod telnet;
 mod tree;
@@ -42,6 +43,8 @@ mod uid_meta;
 pub mod uids;
 
 use std::sync::Arc;
+
+pub use lang::opentsdb::rollup::RollupConfig;
 
 use axum::Router;
 use axum::extract::{Request, State as Extract};

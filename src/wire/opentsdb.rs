@@ -6,10 +6,13 @@
 
 pub mod exp_json;
 pub mod gate;
+pub mod histogram;
 pub mod json;
 pub mod name;
 pub mod number;
 pub mod point;
 pub mod put_json;
 pub mod query_json;
+pub mod special_json;
+pub mod special_line;
 pub mod telnet;

@@ -116,7 +116,7 @@ pub(super) fn config(state: &State, request: &Request) -> Result<Reply, Refusal>
         ("tsd.query.limits.data_points.default", all.query_limits.samples_max.to_string()),
         ("tsd.query.skip_unresolved_tagvs", settings.skip_unresolved_tagvs.to_string()),
         ("tsd.query.timeout", all.query_timeout_ms.to_string()),
-        ("tsd.rollups.enable", "false".to_owned()),
+        ("tsd.rollups.enable", settings.rollups.is_some().to_string()),
         ("tsd.rpc.telnet.return_errors", settings.telnet_errors.to_string()),
     ];
     let fixed = FIXED.into_iter().chain(CACHES).map(|(name, value)| (name, value.to_owned()));

@@ -154,9 +154,9 @@ async fn handle(
     parts: &[&str],
 ) -> Result<Reply, Refusal> {
     match parts {
-        ["put", ..] => put::put(state, request, params).await,
-        ["histogram", ..] => put::histogram(&request),
-        ["rollup", ..] => put::rollup(&request),
+        ["put", ..] => put::put(state, request, params, put::Kind::Point).await,
+        ["histogram", ..] => put::put(state, request, params, put::Kind::Histogram).await,
+        ["rollup", ..] => put::put(state, request, params, put::Kind::Rollup).await,
         ["query", "last", ..] => query_last::last(state, request, params).await,
         ["query", "exp", ..] => query_exp::exp(state, request).await,
         ["query", "gexp", ..] => query_gexp::gexp(state, request, params).await,

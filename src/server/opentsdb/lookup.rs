@@ -305,7 +305,8 @@ fn select(
             let carries = |value: &&String| {
                 labels.iter().any(|(key, known)| key != METRIC_NAME && known == value.as_str())
             };
-            if anywhere.iter().all(carries) {
+            let hidden = labels.metric_name().is_some_and(names::is_hidden);
+            if !hidden && anywhere.iter().all(carries) {
                 found.push(labels);
             }
             if anywhere.is_empty() && found.len() >= limit {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use lang::opentsdb::rollup::STORED_PREFIX;
 use lang::opentsdb::validate::Name;
 use model::{METRIC_NAME, Matcher, Source, SourceError, TenantId, TimeRange};
 
@@ -58,7 +59,22 @@ pub(super) fn metrics(
     prefix: &str,
     limit: usize,
 ) -> Result<Vec<String>, SourceError> {
-    source.label_values(TenantId::DEFAULT, METRIC_NAME, &[], TimeRange::ALL, prefix, limit)
+    let (tenant, range) = (TenantId::DEFAULT, TimeRange::ALL);
+    let values = |limit| source.label_values(tenant, METRIC_NAME, &[], range, prefix, limit);
+    let mut found = values(limit)?;
+    if found.iter().any(|name| is_hidden(name)) {
+        found = values(0)?;
+        found.retain(|name| !is_hidden(name));
+        if limit > 0 {
+            found.truncate(limit);
+        }
+    }
+    Ok(found)
+}
+
+/// True for metrics under which rollups are kept: nobody asks for them by that name.
+pub(super) fn is_hidden(metric: &str) -> bool {
+    metric.starts_with(STORED_PREFIX)
 }
 
 /// Tag keys that start with `prefix`, in byte order; `limit` 0 = all.

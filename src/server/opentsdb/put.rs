@@ -1,4 +1,4 @@
-//! `POST /api/put`.
+//! `POST /api/put`, `/api/rollup` and `/api/histogram`.
 //!
 //! The answer comes when the points are synced, so `sync` changes nothing. Good points are stored
 //! even where others of the request are refused.
@@ -9,9 +9,11 @@ use axum::body::Bytes;
 use axum::extract::Request;
 use axum::http::{Method, StatusCode};
 use base::error::{Classify, ErrorKind};
+use lang::opentsdb::rollup::{RollupError, stored_metric};
 use model::{TenantId, WriteBatch};
 use wire::opentsdb::put_json::{Decoded, PutBodyError, decode};
 use wire::opentsdb::query_json::{PutFlags, put_summary};
+use wire::opentsdb::special_json::{RollupParts, decode_histograms, decode_rollups};
 
 use super::admission::{Admission, Fresh};
 use super::dispatch::allow;
@@ -21,16 +23,33 @@ use crate::error_map::{Api, status};
 use crate::prometheus::write::reject_label;
 use crate::state::State;
 
+/// What is said where histograms are not taken.
+pub(super) const NO_HISTOGRAMS: &str = "Histogram storage has not been enabled. Check the \
+                                        'tsd.core.histograms.config' configuration.";
+/// What is said where rollups are not taken.
+pub(super) const NO_ROLLUPS: &str = "No rollup or aggregations were configured";
 /// Bodies above this are decoded away from the threads that serve sockets.
 const INLINE_BYTES_MAX: usize = 512 * 1024;
+
+/// What the items of a body are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Raw points.
+    Point,
+    /// Points that were aggregated before.
+    Rollup,
+    /// Histograms.
+    Histogram,
+}
 
 /// The handler.
 pub(super) async fn put(
     state: &Arc<State>,
     request: Request,
     params: &Params,
+    kind: Kind,
 ) -> Result<Reply, Refusal> {
-    let outcome = store(state, request, params).await;
+    let outcome = store(state, request, params, kind).await;
     let label = match &outcome {
         Ok(reply) if reply.status.is_success() => "ok",
         Ok(_) => "invalid",
@@ -41,7 +60,15 @@ pub(super) async fn put(
     outcome
 }
 
-async fn store(state: &Arc<State>, request: Request, params: &Params) -> Result<Reply, Refusal> {
+async fn store(
+    state: &Arc<State>,
+    request: Request,
+    params: &Params,
+    kind: Kind,
+) -> Result<Reply, Refusal> {
+    if kind == Kind::Histogram && !state.settings.opentsdb.histograms {
+        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, NO_HISTOGRAMS));
+    }
     allow(&request, &[Method::POST])?;
     let flags = PutFlags {
         summary: params.has("summary"),
@@ -55,7 +82,7 @@ async fn store(state: &Arc<State>, request: Request, params: &Params) -> Result<
     }
     let extra_tag = header_tag(state, &request);
     let body = read_body(request, state.settings.body_bytes_max).await?;
-    let work = Work { batch: state.appender.batch(TenantId::DEFAULT), extra_tag };
+    let work = Work { kind, batch: state.appender.batch(TenantId::DEFAULT), extra_tag };
     let (mut decoded, batch, fresh) = decode_body(state, body, work, flags.details).await?;
     fresh.settle(state, &state.put_keys).await;
     if !batch.is_empty() {
@@ -73,6 +100,7 @@ fn header_tag(state: &State, request: &Request) -> Option<(String, String)> {
 
 /// What a body is decoded into.
 struct Work {
+    kind: Kind,
     batch: WriteBatch,
     extra_tag: Option<(String, String)>,
 }
@@ -85,11 +113,18 @@ async fn decode_body(
 ) -> Result<(Decoded, WriteBatch, Fresh), Refusal> {
     let run = {
         let state = Arc::clone(state);
-        let Work { mut batch, extra_tag } = work;
+        let Work { kind, mut batch, extra_tag } = work;
         move |body: &[u8]| {
             let note = |reason: &'static str| state.metrics.rejected_samples.with(reason).inc();
             let mut gate = Admission::new(&state, &state.put_keys, extra_tag);
-            let decoded = decode(body, &mut batch, &mut gate, details, note)?;
+            let decoded = match kind {
+                Kind::Point => decode(body, &mut batch, &mut gate, details, note),
+                Kind::Rollup => {
+                    let stored = |parts: &RollupParts, metric: &str| stored(&state, parts, metric);
+                    decode_rollups(body, &mut batch, &mut gate, details, stored)
+                }
+                Kind::Histogram => decode_histograms(body, &mut batch, &mut gate, details),
+            }?;
             Ok((decoded, batch, gate.finish()))
         }
     };
@@ -104,6 +139,31 @@ async fn decode_body(
         PutBodyError::TooMany => Refusal::too_large(error.to_string()),
         _ => Refusal::bad(error.to_string()),
     })
+}
+
+/// The metric under which a rollup is kept, or the text of its refusal.
+fn stored(state: &State, parts: &RollupParts, metric: &str) -> Result<String, String> {
+    match rollup_metric(state, parts, metric) {
+        None => Err(NO_ROLLUPS.to_owned()),
+        // Over HTTP the original says no more of an unknown interval.
+        Some(Err(RollupError::Interval(_))) => Err("Unexpected exception".to_owned()),
+        Some(Err(error)) => Err(error.to_string()),
+        Some(Ok(metric)) => Ok(metric),
+    }
+}
+
+/// The metric under which a rollup is kept; `None` where none are taken.
+pub(super) fn rollup_metric(
+    state: &State,
+    parts: &RollupParts,
+    metric: &str,
+) -> Option<Result<String, RollupError>> {
+    let config = state.settings.opentsdb.rollups.as_ref()?;
+    let RollupParts { interval, aggregator, group_by } = parts;
+    let aggregator = if aggregator.is_empty() { group_by } else { aggregator };
+    let interval_named = Some(interval.as_str()).filter(|interval| !interval.is_empty());
+    let checked = config.check(interval_named, aggregator);
+    Some(checked.map(|()| stored_metric(interval, aggregator, group_by, metric)))
 }
 
 async fn append(
@@ -138,20 +198,4 @@ fn answer(flags: PutFlags, decoded: &Decoded) -> Reply {
         return Refusal::bad("One or more data points had errors").with(details).reply();
     }
     Reply { status: StatusCode::NO_CONTENT, body: Vec::new() }
-}
-
-/// `/api/rollup`: as a server answers that knows no intervals.
-pub(super) fn rollup(request: &Request) -> Result<Reply, Refusal> {
-    allow(request, &[Method::POST])?;
-    Err(Refusal::bad("No rollup or aggregations were configured"))
-}
-
-/// `/api/histogram`: as a server answers that was not told how to decode any.
-pub(super) fn histogram(request: &Request) -> Result<Reply, Refusal> {
-    allow(request, &[Method::POST])?;
-    Err(Refusal::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "Histogram storage has not been enabled. Check the 'tsd.core.histograms.config' \
-         configuration.",
-    ))
 }

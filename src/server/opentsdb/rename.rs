@@ -80,7 +80,7 @@ async fn copy(
                 return Err(Refusal::bad(format!("cannot rename: {}", reject.reason)));
             }
         } else {
-            return Err(Refusal::bad("cannot rename: series hold histograms"));
+            return Err(Refusal::bad("cannot rename: a histogram is not a valid one"));
         }
         from = next;
     }
@@ -99,13 +99,16 @@ fn fill(
     let mut samples = Samples::default();
     while from < selection.len() && batch.sample_count() < BATCH_SAMPLES {
         selection.read(from, &mut samples)?;
-        if !samples.histograms.is_empty() {
-            return Ok((None, from));
-        }
         if !samples.timestamps.is_empty() {
             batch.begin_row();
             batch.set_labels(renamed(&selection.labels(from), names).view());
             for (index, at_ms) in samples.timestamps.iter().enumerate() {
+                if let Some(Some(histogram)) = samples.histograms.get(index) {
+                    if batch.push_histogram(*at_ms, histogram).is_err() {
+                        return Ok((None, from));
+                    }
+                    continue;
+                }
                 let (kind, bits) = match samples.integers.get(index) {
                     Some(Some(integer)) => (SampleKind::Integer, *integer as u64),
                     _ => (SampleKind::Float, samples.values[index].to_bits()),

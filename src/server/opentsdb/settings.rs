@@ -1,5 +1,7 @@
 //! What a user may set about OpenTSDB; the configuration has the same names below `opentsdb.`.
 
+use lang::opentsdb::rollup::RollupConfig;
+
 use super::uids::UidKind;
 
 /// Headers that a browser may send from another site, unless set otherwise.
@@ -28,6 +30,10 @@ pub struct OpenTsdbSettings {
     pub cors_headers: String,
     /// Name of a request header whose value is a tag of every point of the request; empty = none.
     pub header_tag: String,
+    /// Which pre-aggregated points are taken; none without.
+    pub rollups: Option<RollupConfig>,
+    /// Histograms are taken.
+    pub histograms: bool,
     /// Refused lines of the line protocol are answered.
     pub telnet_errors: bool,
 }
@@ -44,6 +50,8 @@ impl Default for OpenTsdbSettings {
             cors_domains: String::new(),
             cors_headers: CORS_HEADERS.to_owned(),
             header_tag: String::new(),
+            rollups: None,
+            histograms: false,
             telnet_errors: true,
         }
     }

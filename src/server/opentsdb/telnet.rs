@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use wire::opentsdb::telnet::{Command, LineDecoder, PutError};
 
 use super::admission::{Admission, Fresh};
-use super::{info, stats};
+use super::{info, special, stats};
 use crate::listen::{Shutdown, serve_http};
 use crate::prometheus::write::reject_label;
 use crate::state::State;
@@ -100,6 +100,14 @@ struct Round {
     exit: bool,
 }
 
+impl Round {
+    fn refuse(&mut self, refusal: Option<String>, command: &str, answers: bool) {
+        if let Some(text) = refusal.filter(|text| answers && !text.is_empty()) {
+            self.replies.extend_from_slice(format!("{command}: {text}\n").as_bytes());
+        }
+    }
+}
+
 /// Decodes and stores what the buffer holds, again and again until the store takes it. `None` when
 /// the process stops first.
 async fn take(
@@ -161,6 +169,14 @@ fn decode(
         match fed.command {
             None => break,
             Some(Command::Exit) => round.exit = true,
+            Some(Command::Rollup(line)) => {
+                let refused = special::rollup(state, line, batch, &mut gate);
+                round.refuse(refused.err(), "rollup", answers);
+            }
+            Some(Command::Histogram(line)) => {
+                let refused = special::histogram(state, line, batch, &mut gate);
+                round.refuse(refused.err(), "histogram", answers);
+            }
             Some(command) => reply(state, command, &mut round.replies),
         }
     }
@@ -196,17 +212,11 @@ fn reply(state: &State, command: Command<'_>, out: &mut Vec<u8>) {
         }
         Command::Status => out.extend_from_slice(b"ok\n"),
         Command::DropCaches => out.extend_from_slice(b"Caches dropped.\n"),
-        Command::Rollup => out.extend_from_slice(
-            b"rollup: illegal argument: No rollup or aggregations were configured\n",
-        ),
-        Command::Histogram => out.extend_from_slice(
-            b"histogram: Histogram storage has not been enabled. Check the \
-              'tsd.core.histograms.config' configuration.\n",
-        ),
         Command::DieDieDie => {
             out.extend_from_slice(b"diediedie: stopping the server over the network is disabled\n");
         }
-        Command::Exit => {}
+        // Taken before it comes to replies.
+        Command::Exit | Command::Rollup(_) | Command::Histogram(_) => {}
         Command::Unknown(word) => {
             out.extend_from_slice(b"unknown command: ");
             out.extend_from_slice(word);

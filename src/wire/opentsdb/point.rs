@@ -5,8 +5,9 @@
 
 use std::fmt::Write as _;
 
-use model::{LabelsRef, METRIC_NAME, SeriesHasher, TenantId, WriteBatch};
+use model::{Labels, LabelsRef, METRIC_NAME, SeriesHasher, TenantId, WriteBatch};
 
+use super::gate::{Gate, UnknownName};
 use super::name::{complaint, is_legal};
 use super::number::Value;
 use super::query_json::push_double;
@@ -56,6 +57,9 @@ pub enum PointError {
     /// A metric, key or value that is no name.
     #[error("{0}")]
     Name(String),
+    /// The buckets are none.
+    #[error("{0}")]
+    Histogram(String),
     /// A tag key that the store uses itself.
     #[error("Invalid tag name with value [{0}] (\"{METRIC_NAME}\"): reserved name")]
     Reserved(String),
@@ -65,7 +69,7 @@ impl PointError {
     /// The reason as the label of the metric that counts refusals.
     pub fn label(&self) -> &'static str {
         match self {
-            Self::NotFinite { .. } => "invalid_value",
+            Self::NotFinite { .. } | Self::Histogram(_) => "invalid_value",
             Self::Timestamp { .. } => "invalid_timestamp",
             Self::TooManyTags { .. } => "too_many_labels",
             Self::Name(_) | Self::Reserved(_) => "invalid_name",
@@ -132,6 +136,62 @@ pub(super) fn push_value(batch: &mut WriteBatch, at_ms: i64, value: Value) {
         Value::Integer(integer) => batch.push_integer(at_ms, integer),
         Value::Float(float) => batch.push_float(at_ms, float),
     }
+}
+
+/// Checks a point as [`push`] does, asks `gate` about its series, and appends what `add` makes of
+/// it: a row of the metric `stored`, which may be any text.
+pub fn push_as<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+    batch: &mut WriteBatch,
+    gate: &mut impl Gate,
+    point: (&str, i64, Value),
+    tags: &mut [(K, V)],
+    stored: &str,
+    add: impl FnOnce(&mut WriteBatch, i64) -> Result<(), PointError>,
+) -> Result<(), PutPointError> {
+    let (metric, timestamp, value) = point;
+    push(batch, metric.as_bytes(), timestamp, value, tags)?;
+    let Some(row) = batch.rows().last() else {
+        return Ok(());
+    };
+    let admitted = gate.admit(None, row.hash, batch.labels(row));
+    let labels = with_metric(batch.labels(row), stored);
+    batch.abandon_row();
+    admitted?;
+    batch.begin_row();
+    batch.set_labels(labels.view());
+    let added = add(batch, timestamp_ms(timestamp).unwrap_or_default());
+    if added.is_err() {
+        batch.abandon_row();
+    }
+    Ok(added?)
+}
+
+/// The labels with another metric.
+fn with_metric(labels: LabelsRef<'_>, metric: &str) -> Labels {
+    let other = |(name, value)| if name == METRIC_NAME { (name, metric) } else { (name, value) };
+    Labels::from_pairs(labels.iter().map(other))
+}
+
+/// Why [`push_as`] appends nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PutPointError {
+    /// The point breaks a rule.
+    #[error(transparent)]
+    Point(#[from] PointError),
+    /// A name that may not be used.
+    #[error(transparent)]
+    Unknown(#[from] UnknownName),
+}
+
+/// That a timestamp is not one where it stands.
+pub fn bad_timestamp<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+    metric: &str,
+    timestamp: i64,
+    value: Value,
+    tags: &[(K, V)],
+) -> PointError {
+    let (tags, value) = (show_tags(tags), stored_form(value));
+    PointError::Timestamp { timestamp, value, metric: metric.to_owned(), tags }
 }
 
 /// Appends the packed labels of a series whose tags have distinct keys.

@@ -104,7 +104,7 @@ pub struct Decoded {
 
 impl Decoded {
     /// Describes a refused point: `datapoint` is its JSON.
-    fn describe(&mut self, datapoint: impl FnOnce(&mut Vec<u8>), error: &str) {
+    pub(super) fn describe(&mut self, datapoint: impl FnOnce(&mut Vec<u8>), error: &str) {
         if self.errors.len() > ERRORS_BYTES_MAX {
             return;
         }
@@ -165,34 +165,50 @@ pub fn decode(
     let text = std::str::from_utf8(body).map_err(|error| {
         PutBodyError::Json(format!("expected UTF-8 at byte {}", error.valid_up_to()))
     })?;
-    let mut reader = Reader::new(text);
     let mut decoder = Decoder { batch, gate, details, refused, decoded: Decoded::default() };
     let mut point = Point::default();
-    match reader.peek() {
-        Some(b'{') => {
-            decoder.read(&mut point, &mut reader)?;
+    each_point(text, |reader| match reader {
+        Some(reader) => decoder.read(&mut point, reader),
+        None => {
+            decoder.refuse(None, &PutError::Null);
+            Ok(())
         }
+    })?;
+    Ok(decoder.decoded)
+}
+
+/// Calls `take` before every object of a body that is one or an array of them, and with nothing for
+/// a `null` among them.
+#[inline]
+pub(super) fn each_point<'a>(
+    text: &'a str,
+    mut take: impl FnMut(Option<&mut Reader<'a>>) -> Result<(), JsonError>,
+) -> Result<(), PutBodyError> {
+    let mut reader = Reader::new(text);
+    match reader.peek() {
+        Some(b'{') => take(Some(&mut reader))?,
         Some(b'[') => {
             reader.expect(b'[', "'['")?;
-            let mut first = true;
+            let (mut first, mut count) = (true, 0);
             while reader.item(&mut first)? {
                 if reader.peek() == Some(b'n') {
                     reader.skip()?;
-                    decoder.refuse(None, &PutError::Null);
+                    take(None)?;
                 } else {
-                    decoder.read(&mut point, &mut reader)?;
+                    take(Some(&mut reader))?;
                 }
-                if decoder.count() > SAMPLES_PER_REQUEST_MAX as u64 {
+                count += 1;
+                if count > SAMPLES_PER_REQUEST_MAX {
                     return Err(PutBodyError::TooMany);
                 }
             }
-            if decoder.count() == 0 {
+            if count == 0 {
                 return Err(PutBodyError::Empty);
             }
         }
         _ => return Err(PutBodyError::NotPoints),
     }
-    Ok(decoder.decoded)
+    Ok(())
 }
 
 struct Decoder<'b, G, F> {
@@ -262,20 +278,20 @@ impl<G: Gate, F: FnMut(&'static str)> Decoder<'_, G, F> {
             self.decoded.describe(write, &error.to_string());
         }
     }
-
-    fn count(&self) -> u64 {
-        self.decoded.points + self.decoded.failed
-    }
 }
 
 /// A point as it is spelled; reused from point to point.
 #[derive(Debug, Default)]
-struct Point<'a> {
-    metric: Option<Cow<'a, str>>,
-    timestamp: i64,
-    value: Option<Cow<'a, str>>,
-    tags: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+pub(super) struct Point<'a> {
+    pub(super) metric: Option<Cow<'a, str>>,
+    pub(super) timestamp: i64,
+    pub(super) value: Option<Cow<'a, str>>,
+    pub(super) tags: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     has_tags: bool,
+    /// Members beyond those of a point that are of interest, as they are spelled.
+    pub(super) others: Vec<(Cow<'a, str>, &'a str)>,
+    /// Which these are.
+    pub(super) wanted: &'static [&'static str],
     /// A tag whose value is `null`.
     null_tag: Option<String>,
     /// The tags' object as it is spelled.
@@ -297,9 +313,14 @@ fn unpack(raw: &[u8], _shared: &[u8], packed: &mut Vec<u8>) {
 }
 
 impl<'a> Point<'a> {
+    /// A point that also keeps these members.
+    pub(super) fn wanting(wanted: &'static [&'static str]) -> Self {
+        Self { wanted, ..Self::default() }
+    }
+
     /// Replaces the content by the object that comes next. `recognise` knows the hash of the series
     /// with a metric and an object of tags.
-    fn read(
+    pub(super) fn read(
         &mut self,
         reader: &mut Reader<'a>,
         recognise: impl Fn(&str, &str) -> Option<u128>,
@@ -310,6 +331,7 @@ impl<'a> Point<'a> {
         self.tags.clear();
         self.has_tags = false;
         self.null_tag = None;
+        self.others.clear();
         (self.tags_text, self.known) = (None, None);
         reader.expect(b'{', "'{'")?;
         let mut first = true;
@@ -323,8 +345,19 @@ impl<'a> Point<'a> {
                 (9, "timestamp") => self.timestamp = read_timestamp(reader)?,
                 (5, "value") => self.value = as_text(reader.scalar()?),
                 (4, "tags") => self.meet_tags(reader, &recognise)?,
-                _ => reader.skip()?,
+                _ => self.read_other(key, reader)?,
             }
+        }
+        Ok(())
+    }
+
+    fn read_other(&mut self, key: Cow<'a, str>, reader: &mut Reader<'a>) -> Result<(), JsonError> {
+        reader.peek();
+        let (rest, start) = (reader.rest(), reader.offset());
+        reader.skip()?;
+        if self.wanted.contains(&&*key) {
+            let spelled = rest.get(..reader.offset() - start).unwrap_or_default();
+            self.others.push((key, spelled));
         }
         Ok(())
     }
@@ -420,19 +453,26 @@ impl<'a> Point<'a> {
         Ok(())
     }
 
-    /// Checks the point in the original's order and appends it to the batch.
+    /// Checks that all is there, in the original's order; gives the metric and the value's text.
     #[inline]
-    fn store(&self, batch: &mut WriteBatch) -> Result<(), PutError> {
+    pub(super) fn check(&self, needs_value: bool) -> Result<(&str, &str), PutError> {
         let metric = self.metric.as_deref().filter(|name| !name.is_empty());
         let metric = metric.ok_or(PutError::Metric)?;
         if self.timestamp <= 0 {
             return Err(PutError::Timestamp);
         }
         let value = self.value.as_deref().filter(|text| !text.is_empty());
-        let value = value.ok_or(PutError::Value)?;
+        let value = if needs_value { value.ok_or(PutError::Value)? } else { "" };
         if self.tags.is_empty() && self.null_tag.is_none() {
             return Err(PutError::Tags);
         }
+        Ok((metric, value))
+    }
+
+    /// Checks the point in the original's order and appends it to the batch.
+    #[inline]
+    fn store(&self, batch: &mut WriteBatch) -> Result<(), PutError> {
+        let (metric, value) = self.check(true)?;
         let value: Value = parse_value(value.as_bytes()).map_err(|_| PutError::Number)?;
         if let Some(key) = &self.null_tag {
             return Err(PutError::NullTag(key.clone()));
@@ -454,6 +494,12 @@ impl<'a> Point<'a> {
 
     /// Writes the point as the client is shown it.
     fn write(&self, out: &mut Vec<u8>) {
+        self.write_open(out);
+        out.push(b'}');
+    }
+
+    /// Writes the point without the brace behind it.
+    pub(super) fn write_open(&self, out: &mut Vec<u8>) {
         out.push(b'{');
         if let Some(metric) = &self.metric {
             out.extend_from_slice(b"\"metric\":");
@@ -478,13 +524,12 @@ impl<'a> Point<'a> {
             }
             out.push(b'}');
         }
-        out.push(b'}');
     }
 }
 
 /// The text of a scalar as the original's reader makes one of it.
 #[inline]
-fn as_text(scalar: Scalar<'_>) -> Option<Cow<'_, str>> {
+pub(super) fn as_text(scalar: Scalar<'_>) -> Option<Cow<'_, str>> {
     match scalar {
         Scalar::Text(text) => Some(text),
         Scalar::Number(text) => Some(Cow::Borrowed(text)),

@@ -39,18 +39,18 @@ pub enum Command<'a> {
     Exit,
     /// The client wants the server to stop.
     DieDieDie,
-    /// A pre-aggregated point.
-    Rollup,
-    /// A histogram.
-    Histogram,
+    /// A pre-aggregated point; the line.
+    Rollup(&'a [u8]),
+    /// A histogram; the line.
+    Histogram(&'a [u8]),
     /// Anything else; the first word.
     Unknown(&'a [u8]),
 }
 
 impl<'a> Command<'a> {
     /// The command that a line's first word names. `put` is none of these.
-    pub fn from_word(word: &'a [u8]) -> Self {
-        match word {
+    pub fn from_line(line: &'a [u8]) -> Self {
+        match line.split(|byte| *byte == b' ').next().unwrap_or_default() {
             b"version" => Self::Version,
             b"help" => Self::Help,
             b"stats" => Self::Stats,
@@ -58,8 +58,8 @@ impl<'a> Command<'a> {
             b"dropcaches" => Self::DropCaches,
             b"exit" => Self::Exit,
             b"diediedie" => Self::DieDieDie,
-            b"rollup" => Self::Rollup,
-            b"histogram" => Self::Histogram,
+            b"rollup" => Self::Rollup(line),
+            b"histogram" => Self::Histogram(line),
             other => Self::Unknown(other),
         }
     }
@@ -71,6 +71,17 @@ pub enum PutError {
     /// Words are missing.
     #[error("illegal argument: not enough arguments (need least 4, got {0})")]
     TooFew(usize),
+    /// Words are missing in another command.
+    #[error("illegal argument: not enough arguments (need least {need}, got {got})")]
+    TooFewOf {
+        /// What the command says that it needs.
+        need: usize,
+        /// What it got.
+        got: usize,
+    },
+    /// Two blanks behind `rollup`.
+    #[error("illegal argument: Missing interval or aggregator")]
+    EmptyInterval,
     /// Two blanks behind `put`.
     #[error("illegal argument: empty metric name")]
     EmptyMetric,
@@ -115,7 +126,8 @@ impl PutError {
     /// The reason as the label of the metric that counts refusals.
     pub fn label(&self) -> &'static str {
         match self {
-            Self::TooFew(_) | Self::EmptyMetric | Self::Tag(_) | Self::NoTags(_) => "malformed",
+            Self::TooFew(_) | Self::TooFewOf { .. } | Self::EmptyInterval => "malformed",
+            Self::EmptyMetric | Self::Tag(_) | Self::NoTags(_) => "malformed",
             Self::DuplicateTag { .. } | Self::Unknown(_) => "invalid_name",
             Self::BadTimestamp(_) | Self::Timestamp(_) => "invalid_timestamp",
             Self::EmptyValue | Self::Value(_) => "invalid_value",
@@ -170,8 +182,7 @@ impl LineDecoder {
                     }
                 }
                 _ => {
-                    let word = line.split(|byte| *byte == b' ').next().unwrap_or_default();
-                    return Fed { bytes: start, command: Some(Command::from_word(word)) };
+                    return Fed { bytes: start, command: Some(Command::from_line(line)) };
                 }
             }
         }
