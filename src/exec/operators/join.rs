@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use model::{Histogram, LabelBuilder, Labels, LabelsRef, METRIC_NAME, StepGrid};
 use plan::node::Number;
 use plan::semantics::{BinaryOp, Cardinality, Matching, Naming};
-use plan::{EvalError, Join, Span};
+use plan::{AnnotationKind, EvalError, Join, Span};
 
 use crate::error::ExecError;
 use crate::executor::{Executor, Sink};
@@ -87,6 +87,9 @@ struct Matcher<'j, 'e> {
     fill_many: Option<Number>,
     /// The earliest step at which pairs are not unique.
     failure: RefCell<Option<(usize, EvalError)>>,
+    /// The remark about the last remarkable pair of each step, which is the only one the reference
+    /// gives; empty as long as there is none.
+    notes: RefCell<Vec<Option<AnnotationKind>>>,
     key: Vec<u8>,
 }
 
@@ -118,6 +121,7 @@ impl<'j, 'e> Matcher<'j, 'e> {
             fill_one,
             fill_many,
             failure: RefCell::default(),
+            notes: RefCell::default(),
             key,
         };
         for index in 0..matcher.one.len() {
@@ -135,9 +139,12 @@ impl<'j, 'e> Matcher<'j, 'e> {
         let clashes = self.first_clashes();
         executor.stream(many, &mut |identity, row| {
             Side::of(row).mark_present(&mut any_many);
-            self.pair(executor, identity, row, sink)
+            self.pair(identity, row, sink)
         })?;
-        self.fill_missing_many(executor, sink)?;
+        self.fill_missing_many(sink)?;
+        for note in self.notes.take().into_iter().flatten() {
+            executor.annotate(note, self.span);
+        }
         let failure = self.failure.take();
         // A clash on the "one" side counts at every step at which there is anything to match, and is
         // met before any pair of that step is made.
@@ -188,7 +195,6 @@ impl<'j, 'e> Matcher<'j, 'e> {
     /// Combines a row of the "many" side with its group.
     fn pair(
         &mut self,
-        executor: &Executor<'_>,
         identity: &mut Identity<'_>,
         row: &Row,
         sink: &mut Sink<'_>,
@@ -204,14 +210,13 @@ impl<'j, 'e> Matcher<'j, 'e> {
         let Some(mut group) = self.groups.remove(self.key.as_slice()) else { return Ok(()) };
         Side::of(row).mark_present(&mut group.many_present);
         let key = self.key.clone();
-        let outcome = self.pair_with(executor, &mut group, &key, (identity, row), sink);
+        let outcome = self.pair_with(&mut group, &key, (identity, row), sink);
         self.groups.insert(key, group);
         outcome
     }
 
     fn pair_with(
         &mut self,
-        executor: &Executor<'_>,
         group: &mut Group,
         key: &[u8],
         (identity, row): (&mut Identity<'_>, &Row),
@@ -225,7 +230,7 @@ impl<'j, 'e> Matcher<'j, 'e> {
             let result = self.result_labels(&labels, &one_labels);
             out.reset_to_grid(self.grid, self.steps);
             let sides = (Side::of(row), Side::of(self.one.row(index)));
-            self.combine(executor, group, &result, sides, &mut out);
+            self.combine(group, &result, sides, &mut out);
             self.emit(result, &mut out, sink)?;
         }
         let Some(fill) = self.fill_one else { return Ok(()) };
@@ -242,13 +247,12 @@ impl<'j, 'e> Matcher<'j, 'e> {
         let result = self.result_labels(&labels, &one_labels);
         out.reset_to_grid(self.grid, self.steps);
         let sides = (Side::of(row), Side { values: &missing, histograms: &[] });
-        self.combine(executor, group, &result, sides, &mut out);
+        self.combine(group, &result, sides, &mut out);
         self.emit(result, &mut out, sink)
     }
 
     fn combine(
         &self,
-        executor: &Executor<'_>,
         group: &mut Group,
         result: &Labels,
         (many, one): (Side<'_>, Side<'_>),
@@ -271,7 +275,7 @@ impl<'j, 'e> Matcher<'j, 'e> {
                     continue;
                 }
                 let (left, right) = if self.swapped { (one, many) } else { (many, one) };
-                self.combine_points(executor, (&left, &right), paired, &again, (index, out));
+                self.combine_points((&left, &right), paired, &again, (index, out));
             }
             return;
         }
@@ -294,7 +298,6 @@ impl<'j, 'e> Matcher<'j, 'e> {
     /// as if it were none, but one that is merely remarkable counts.
     fn combine_points(
         &self,
-        executor: &Executor<'_>,
         (left, right): (&Point, &Point),
         taken: &mut bool,
         again: &EvalError,
@@ -302,7 +305,9 @@ impl<'j, 'e> Matcher<'j, 'e> {
     ) {
         let (outcome, note) = paired(self.join.op, left, right);
         if let Some(note) = note {
-            executor.annotate(note, self.span);
+            let mut notes = self.notes.borrow_mut();
+            notes.resize(self.steps, None);
+            notes[index] = Some(note);
         }
         let return_bool = self.join.return_bool;
         let truth = |holds: bool| Point::Float(f64::from(u8::from(holds)));
@@ -329,11 +334,7 @@ impl<'j, 'e> Matcher<'j, 'e> {
     }
 
     /// Pairs the rows of the "one" side that no row of the other side met.
-    fn fill_missing_many(
-        &mut self,
-        executor: &Executor<'_>,
-        sink: &mut Sink<'_>,
-    ) -> Result<(), ExecError> {
+    fn fill_missing_many(&mut self, sink: &mut Sink<'_>) -> Result<(), ExecError> {
         let Some(fill) = self.fill_many else { return Ok(()) };
         let mut out = Row::default();
         for index in 0..self.one.len() {
@@ -347,7 +348,7 @@ impl<'j, 'e> Matcher<'j, 'e> {
             out.reset_to_grid(self.grid, self.steps);
             let many = Side { values: &many, histograms: &[] };
             let sides = (many, Side::of(self.one.row(index)));
-            self.combine(executor, &mut group, &result, sides, &mut out);
+            self.combine(&mut group, &result, sides, &mut out);
             self.groups.insert(self.key.clone(), group);
             self.emit(result, &mut out, sink)?;
         }
