@@ -302,12 +302,32 @@ class Grammar:
             out += " @ " + rng.choice(["start()", "end()", str(BASE_S + rng.randrange(0, SPAN_S)), str(BASE_S + 1800.5)])
         return out
 
+    def range(self):
+        """The text between brackets: with features, sometimes an expression of durations."""
+        if self.features and self.rng.random() < 0.1:
+            return self.rng.choice(["1m+90s", "step()+5m", "max_of(5m,step())", "2*150s", "range()/7+1m", "5m-step()/3"])
+        return self.duration()
+
+    def extended(self, depth):
+        """A function over a window with interpolated or anchored edges."""
+        rng = self.rng
+        kind = rng.choice(["anchored", "smoothed"])
+        names = ["rate", "increase", "delta"] + (["changes", "resets"] if kind == "anchored" else [])
+        if kind == "smoothed" and rng.random() < 0.3:
+            return "%s smoothed%s" % (self.selector(), self.modifiers())
+        return "%s(%s[%s] %s%s)" % (rng.choice(names), self.selector(), self.range(), kind, self.modifiers())
+
+    def info(self):
+        rng = self.rng
+        wanted = rng.choice(["", ', {version=~".+"}', ', {version="va"}', ', {__name__="target_info"}', ', {nope=""}'])
+        return "info(%s%s)" % (rng.choice(["j_total", "rate(j_total[5m])", "g", self.selector()]), wanted)
+
     def matrix(self, depth):
         rng = self.rng
         if depth > 0 and rng.random() < 0.2:
             step = rng.choice(["", "15s", "1m", "37s"])
-            return "(%s)[%s:%s]%s" % (self.vector(depth - 1), self.duration(), step, self.modifiers())
-        return "%s[%s]%s" % (self.selector(), self.duration(), self.modifiers())
+            return "(%s)[%s:%s]%s" % (self.vector(depth - 1), self.range(), step, self.modifiers())
+        return "%s[%s]%s" % (self.selector(), self.range(), self.modifiers())
 
     def grouping(self):
         rng = self.rng
@@ -342,12 +362,16 @@ class Grammar:
                 left, right = right, left
             return "(%s) %s%s (%s)" % (left, op, flag, right)
         right = self.vector(depth - 1)
+        if self.features and self.level >= 3 and rng.random() < 0.05:
+            return "(%s) %s (%s)" % (rng.choice(["nh", "nc", "ng", left]), rng.choice(["</", ">/"]), rng.choice(["1", "2.5", "0", "-1", "Inf"]))
         op = rng.choice(["+", "-", "*", "/", "==", "!=", ">", "<=", "and", "or", "unless"])
         match = ""
         if rng.random() < 0.6:
             match = " %s (%s)" % (rng.choice(["on", "ignoring"]), ", ".join(rng.sample(self.LABELS, rng.randrange(0, 3))))
             if op not in ("and", "or", "unless") and rng.random() < 0.4:
                 match += " %s (%s)" % (rng.choice(["group_left", "group_right"]), rng.choice(["", "dc"]))
+        if self.features and op not in ("and", "or", "unless") and rng.random() < 0.2:
+            match += " %s(%s)" % (rng.choice(["fill", "fill_left", "fill_right"]), rng.choice(["0", "1.5", "-1", "NaN"]))
         return "(%s) %s%s (%s)" % (left, op, match, right)
 
     def scalar(self, depth):
@@ -363,6 +387,8 @@ class Grammar:
 
     def function(self, depth):
         rng = self.rng
+        if self.features and rng.random() < 0.12:
+            return self.info() if rng.random() < 0.3 else self.extended(depth)
         kind = rng.random()
         if kind < 0.45:
             names = self.RANGE + (self.RANGE3 if self.features else [])
@@ -524,7 +550,8 @@ def main():
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--queries", type=int, default=1000)
     parser.add_argument("--level", type=int, default=3, choices=[2, 3])
-    parser.add_argument("--features", action="store_true", help="functions behind --enable-feature=promql-experimental-functions")
+    parser.add_argument("--features", action="store_true", help="also what needs --enable-feature=promql-experimental-functions,"
+                        "promql-extended-range-selectors,promql-binop-fill-modifiers, on both sides")
     parser.add_argument("--written", action="store_true", help="the data of this seed is in both already")
     parser.add_argument("--show", type=int, default=20, help="differences to print")
     arguments = parser.parse_args()

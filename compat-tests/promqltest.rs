@@ -11,7 +11,7 @@ mod script;
 mod series;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use database::{Database, Store};
 use evaluate::{Outcome, evaluate};
@@ -55,16 +55,28 @@ fn report(outcomes: &Outcomes) {
     println!("promqltest: {right} of {} evaluations right", outcomes.len());
 }
 
+/// What random queries found, as scripts of ours; their answers are those of a Prometheus 3.14.
+fn found() -> Vec<PathBuf> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("promqltest/found");
+    let entries = std::fs::read_dir(directory).expect("the scripts are beside the runner");
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
 fn check(store: Store) {
     let files = crate::vectors::files("promqltest", "test", FILES);
     let mut outcomes = Outcomes::new();
     for file in &files {
         run_file(file, store, &mut outcomes);
     }
-    report(&outcomes);
     if files.len() == FILES {
         assert_eq!(outcomes.len(), EVALS);
     }
+    for file in found() {
+        run_file(&file, store, &mut outcomes);
+    }
+    report(&outcomes);
     let wrong: Vec<String> = outcomes
         .iter()
         .filter_map(|((file, line), outcome)| match outcome {

@@ -5,7 +5,7 @@ use exec::{Context, Output, Value};
 use lang::promql::ast::{At, Expr, ExprKind, Shift};
 use lang::promql::{Features, LowerOptions, annotation_text, lower, parse};
 use model::{Labels, StepGrid};
-use plan::Level;
+use plan::{Annotation, Level};
 
 use super::compare::{at_instant, compare_instant, compare_matrix};
 use super::database::Database;
@@ -82,13 +82,11 @@ fn check_notes(notes: &Notes, output: &Output, query: &str) -> Result<(), String
         (Level::Warning, &notes.warnings, notes.no_warning),
         (Level::Info, &notes.infos, notes.no_info),
     ] {
-        let texts: Vec<String> = output
-            .annotations
-            .iter()
-            .map(|one| plan::Annotation { kind: one.kind.clone(), span: None })
-            .map(|one| annotation_text(&one, query))
-            .filter(|(found, _)| *found == level)
-            .map(|(_, text)| text)
+        let of_level = output.annotations.iter().filter(|one| one.kind.level() == level);
+        // Scripts of 3.14 word notes without their place in the query, later ones with it.
+        let placeless = |one: &Annotation| Annotation { kind: one.kind.clone(), span: None };
+        let texts: Vec<[String; 2]> = of_level
+            .map(|one| [one.clone(), placeless(one)].map(|one| annotation_text(&one, query).1))
             .collect();
         if none && !texts.is_empty() {
             return Err(format!("expected no {level:?}, got {texts:?}"));
@@ -96,8 +94,10 @@ fn check_notes(notes: &Notes, output: &Output, query: &str) -> Result<(), String
         if wanted.is_empty() {
             continue;
         }
-        let met = |wording: &Wording| texts.iter().any(|text| wording.accepts(text));
-        let asked = |text: &String| wanted.iter().any(|wording| wording.accepts(text));
+        let accepts =
+            |wording: &Wording, texts: &[String; 2]| texts.iter().any(|text| wording.accepts(text));
+        let met = |wording: &Wording| texts.iter().any(|texts| accepts(wording, texts));
+        let asked = |texts: &[String; 2]| wanted.iter().any(|wording| accepts(wording, texts));
         if texts.is_empty() || !wanted.iter().all(met) || !texts.iter().all(asked) {
             return Err(format!("expected {level:?} {wanted:?}, got {texts:?}"));
         }
