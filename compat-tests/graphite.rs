@@ -5,9 +5,12 @@
 //! id, or all of a group's subject as `group/subject`. The list may only shrink: an unlisted failure
 //! fails the suite, and so does a line that excuses nothing.
 
+mod decode;
 mod evaluate;
+mod http;
 mod ingest;
 mod parsers;
+mod served;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -129,6 +132,7 @@ fn graphite_answers_as_recorded() {
     let Some(document) = document() else { return };
     let mut report = Report::default();
     let store = evaluate::store(&document["datasets"]["main"]);
+    let mut served = served::Sessions::new(&document);
     for vector in document["vectors"].as_array().unwrap() {
         let outcome = match text(vector, "group") {
             "grammar" => parsers::grammar(vector),
@@ -141,7 +145,13 @@ fn graphite_answers_as_recorded() {
             "line" | "udp" | "pickle" => ingest::check(vector),
             "function" => evaluate::function(vector, &store),
             "consolidation" => evaluate::consolidation(vector),
-            _ => continue,
+            "function_call" => evaluate::calls::check(vector),
+            "whisper_fetch" => evaluate::archives::fetch(vector),
+            "whisper_rollup" => evaluate::archives::rollup(vector),
+            "render" | "find" | "tags" | "functions" | "events" | "misc" => served.play(vector),
+            // Files of another program.
+            "tagged_encode" => Outcome::Skipped,
+            other => panic!("no such group: {other}"),
         };
         // A slip of the original decides nothing.
         let quirk = vector.get("quirk").is_some();

@@ -36,6 +36,8 @@ pub(crate) enum Protocol {
     Carbon,
     /// Graphite plaintext with tags; the target is HOST:PORT
     CarbonTagged,
+    /// Graphite pickle, as a carbon-relay sends it; the target is HOST:PORT
+    Pickle,
     /// OpenTSDB telnet put; the target is HOST:PORT
     Telnet,
     /// OpenTSDB HTTP put; the target is the URL of the endpoint

@@ -23,6 +23,7 @@ impl StoreStatus for NoFigures {
 
 /// Stops, and deletes its store, with the value.
 pub(crate) struct Server {
+    engine: Arc<Engine>,
     address: SocketAddr,
     shared: SocketAddr,
     folder: PathBuf,
@@ -47,7 +48,8 @@ impl Server {
         let engine = Engine::open(options, clock.clone(), metrics.clone()).unwrap();
         let engine = Arc::new(engine);
         let figures = Arc::new(NoFigures);
-        let state = State::new(engine.clone(), engine.clone(), figures, metrics, clock, settings);
+        let store = engine.clone();
+        let state = State::new(store.clone(), store, figures, metrics, clock, settings);
         let state = Arc::new(state.with_documents(engine.documents()));
         state.set_ready(true);
         let any = Some("127.0.0.1:0".to_owned());
@@ -60,7 +62,12 @@ impl Server {
         let (address, shared) = (address("opentsdb"), address("http"));
         let (stop, shutdown) = Shutdown::channel();
         runtime.spawn(bound.serve(state, shutdown));
-        Self { address, shared, folder, stop }
+        Self { engine, address, shared, folder, stop }
+    }
+
+    /// Its store.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// The port of all three protocols.

@@ -32,6 +32,8 @@ pub const QUERY_DEPTH_MAX: usize = 200;
 /// Height of the tree of a PromQL expression, of which chains of operators take one level a term. Tall
 /// trees are walked on a stack of their own.
 pub const QUERY_HEIGHT_MAX: usize = 2_000;
+/// Nesting of the braces of a Graphite glob, which is read recursively; editors write one level.
+pub const GLOB_NESTING_MAX: usize = 32;
 /// Steps of a range query, Prometheus's own bound.
 pub const QUERY_STEPS_MAX: usize = 11_000;
 /// Compiled size of one regular expression.

@@ -20,6 +20,13 @@ pub(super) fn prefix(protocol: Protocol, series: &Series) -> Vec<u8> {
             let host = &series.labels[3].1;
             format!("servers.{}.{host}.{name} ", series.labels[6].1).into_bytes()
         }
+        Protocol::Pickle => {
+            let host = &series.labels[3].1;
+            let path = format!("servers.{}.{host}.{name}", series.labels[6].1);
+            // BINUNICODE
+            let length = u32::try_from(path.len()).unwrap_or_default().to_le_bytes();
+            [b"X", &length[..], path.as_bytes()].concat()
+        }
         Protocol::CarbonTagged => {
             let mut text = name.clone();
             for (name, value) in tags {
@@ -76,6 +83,24 @@ pub(super) fn sample(protocol: Protocol, prefix: &[u8], at_s: i64, value: f64, o
             out.extend_from_slice(prefix);
             let _ = writeln!(out, "{value} {at_s}");
         }
+        Protocol::Pickle => {
+            // `(path, (time, value))`, each thing remembered: LONG_BINPUT, BINFLOAT, TUPLE2.
+            let memo = u32::try_from(out.len() / 16).unwrap_or_default();
+            let remember = |out: &mut Vec<u8>, number: u32| {
+                out.push(b'r');
+                out.extend((memo + number).to_le_bytes());
+            };
+            out.extend_from_slice(prefix);
+            remember(out, 0);
+            for number in [at_s as f64, value] {
+                out.push(b'G');
+                out.extend(number.to_be_bytes());
+            }
+            for number in 1..3 {
+                out.push(0x86);
+                remember(out, number);
+            }
+        }
         Protocol::Telnet => {
             let split = prefix.iter().position(|byte| *byte == b'|').unwrap_or(prefix.len());
             out.extend_from_slice(&prefix[..split]);
@@ -88,4 +113,10 @@ pub(super) fn sample(protocol: Protocol, prefix: &[u8], at_s: i64, value: f64, o
             let _ = write!(out, "\"timestamp\":{at_s},\"value\":{value}}}");
         }
     }
+}
+
+/// A frame of samples: protocol 2, one list.
+pub(super) fn frame(samples: &[u8]) -> Vec<u8> {
+    let body = [b"\x80\x02]q\x00(", samples, b"e."].concat();
+    [&u32::try_from(body.len()).unwrap_or(u32::MAX).to_be_bytes()[..], &body].concat()
 }

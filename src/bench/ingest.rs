@@ -102,6 +102,7 @@ fn send_share(
 enum Sender<'a> {
     Http { agent: ureq::Agent, target: &'a str, protocol: Protocol },
     Line { stream: TcpStream, target: &'a str },
+    Frames { stream: TcpStream, target: &'a str },
 }
 
 impl<'a> Sender<'a> {
@@ -115,7 +116,10 @@ impl<'a> Sender<'a> {
             _ => {
                 let stream =
                     TcpStream::connect(target).map_err(|error| send_error(target, &error))?;
-                Ok(Self::Line { stream, target })
+                Ok(match arguments.protocol {
+                    Protocol::Pickle => Self::Frames { stream, target },
+                    _ => Self::Line { stream, target },
+                })
             }
         }
     }
@@ -125,6 +129,10 @@ impl<'a> Sender<'a> {
         match self {
             Self::Line { stream, target } => {
                 stream.write_all(body).map_err(|error| send_error(target, &error))?;
+            }
+            Self::Frames { stream, target } => {
+                let frame = encode::frame(body);
+                stream.write_all(&frame).map_err(|error| send_error(target, &error))?;
             }
             Self::Http { agent, target, protocol } => post(agent, target, *protocol, body)?,
         }

@@ -8,7 +8,7 @@ use plan::semantics::NodeKey;
 
 use super::ast::{Call, Expr, ExprKind};
 use super::error::GraphiteError;
-use super::functions::{Function, Param};
+use super::functions::{self, Function, Param, ParamKind};
 use super::time::{parse_interval, parse_time};
 
 /// A call's arguments by parameter.
@@ -174,10 +174,21 @@ impl<'e> Arguments<'e> {
         match self.get(parameter).map(|value| &value.kind) {
             None => Ok(None),
             Some(ExprKind::Text(text)) => {
-                let known = choices.is_empty() || choices.contains(&text.as_str());
+                // Any function may stand for an aggregation; editors offer some.
+                let is_function = self.slot(parameter).0.kind == ParamKind::AggOrSeriesFunc
+                    && functions::find(text).is_some();
+                let known = choices.is_empty() || is_function || choices.contains(&text.as_str());
                 if known { Ok(Some(text)) } else { Err(self.bad(parameter, "a known name")) }
             }
             Some(_) => Err(self.bad(parameter, "a text in quotes")),
+        }
+    }
+
+    /// A text in quotes, whatever the parameter's choices.
+    pub fn free_text(&self, parameter: &str) -> Result<&'e str, GraphiteError> {
+        match self.get(parameter).map(|value| &value.kind) {
+            Some(ExprKind::Text(text)) => Ok(text),
+            _ => Err(self.bad(parameter, "a text in quotes")),
         }
     }
 

@@ -240,8 +240,11 @@ impl Lowering<'_> {
             return Err(GraphiteError::TooManySteps { got: points, max: POINTS_MAX });
         }
         let range = TimeRange::new(from_s.saturating_mul(1000), until_s.saturating_mul(1000));
-        // The last slot may begin at `until` and ends a step later.
-        let end_ms = range.end_ms.saturating_add(steps.longest_ms - 1);
+        // The last slot may begin at `until` and ends a step later; where no slot begins inside of
+        // the window, the next one stands for it.
+        let is_within_slot = until_s.saturating_sub(from_s).saturating_mul(1000) < steps.longest_ms;
+        let slots_read = if is_within_slot { 2 } else { 1 };
+        let end_ms = range.end_ms.saturating_add(steps.longest_ms * slots_read - 1);
         let scan = Scan {
             matchers,
             range: TimeRange::new(range.start_ms, end_ms),
@@ -264,7 +267,9 @@ impl Lowering<'_> {
         }));
         let known_ms = self.options.now_s.saturating_sub(self.options.known_s).saturating_mul(1000);
         if known_ms < range.start_ms {
-            let known = Scan { range: TimeRange::new(known_ms, end_ms), ..scan };
+            // A series that began later is listed as well.
+            let known_end_ms = end_ms.max(self.options.now_s.saturating_mul(1000));
+            let known = Scan { range: TimeRange::new(known_ms, known_end_ms), ..scan };
             let known = Box::new(known);
             slots = rows(slots, RowsFunction::AddSilent { known, buckets });
         }

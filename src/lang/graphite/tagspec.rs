@@ -1,6 +1,7 @@
 //! Tag expressions: `tag OP value`, with `=`, `!=`, `=~` and `!=~`.
 
-use model::{METRIC_NAME, Matcher, Pattern, ValueTest};
+use model::{METRIC_NAME, Matcher, Pattern, PatternError, ValueTest};
+use regex_syntax::ast::{self, Ast};
 
 use super::error::GraphiteError;
 
@@ -53,7 +54,29 @@ pub fn parse(text: &str) -> Result<TagSpec, GraphiteError> {
 pub fn prefix_pattern(search: &str) -> Result<Pattern, GraphiteError> {
     // The search is compiled alone first, so that it cannot close the group around it.
     Pattern::new(search)?;
+    // Behind the anchor, where the original has no place for them; `(?i:…)` is one for any.
+    if sets_flags(search) {
+        let reason = "global flags not at the start of the expression; write (?i:…)".to_owned();
+        return Err(PatternError { pattern: search.to_owned(), reason }.into());
+    }
     Ok(Pattern::new(&format!("(?:{search}).*"))?)
+}
+
+/// True when a group of flags stands by itself, as in `(?i)web`.
+fn sets_flags(search: &str) -> bool {
+    struct Finder;
+    impl ast::Visitor for Finder {
+        type Output = ();
+        type Err = ();
+        fn finish(self) -> Result<(), ()> {
+            Ok(())
+        }
+        fn visit_pre(&mut self, ast: &Ast) -> Result<(), ()> {
+            if matches!(ast, Ast::Flags(_)) { Err(()) } else { Ok(()) }
+        }
+    }
+    let parsed = ast::parse::Parser::new().parse(search);
+    parsed.is_ok_and(|parsed| ast::visit(&parsed, Finder).is_err())
 }
 
 /// The label that stands for a tag.

@@ -5,7 +5,7 @@
 //! occurs twice is the second one (standard time); one that does not exist is moved forward by the gap.
 
 use jiff::Timestamp;
-use jiff::civil::{Date, Weekday};
+use jiff::civil::{Date, DateTime, Weekday};
 use jiff::tz::{Disambiguation, TimeZone};
 
 use super::error::GraphiteError;
@@ -119,11 +119,15 @@ fn reference_seconds(text: &str, now_s: i64, zone: &TimeZone) -> Result<i64, Rea
     let (hour, minute, day) = time_of_day(text)?;
     let date = day_of(day, today)?;
     let at = date.at(hour, minute, 0, 0);
-    let zoned = zone
-        .to_ambiguous_zoned(at)
-        .disambiguate(Disambiguation::Later)
-        .map_err(|_| "day is out of range")?;
-    Ok(zoned.timestamp().as_second())
+    let zoned = zone.to_ambiguous_zoned(at).disambiguate(Disambiguation::Later);
+    match zoned {
+        Ok(zoned) => Ok(zoned.timestamp().as_second()),
+        // The calendar's last hours have no instant in the library, and the offset of those before.
+        Err(_) => {
+            let epoch = at.duration_since(DateTime::constant(1970, 1, 1, 0, 0, 0, 0)).as_secs();
+            Ok(epoch - i64::from(zone.to_offset(Timestamp::MAX).seconds()))
+        }
+    }
 }
 
 /// Takes the time of day off the front: hour, minute, and what is left.

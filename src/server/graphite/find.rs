@@ -57,6 +57,11 @@ pub(super) async fn find(
         .map_err(|error| failure(&error))?;
     nodes.retain(|node| node.is_leaf || !leaves_only);
     encode::sort(&mut nodes);
+    if let (Some(position), "nodelist") = (position, format)
+        && nodes.iter().any(|node| node.path.split('.').nth(position).is_none())
+    {
+        return Err(invalid(&format!("position {position} is beyond the nodes of a path")));
+    }
     let style = find_style(&params);
     let packed = |pack| encode::packed(&nodes, (0, now_s), pack);
     let body = match format {

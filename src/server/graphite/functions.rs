@@ -9,34 +9,90 @@ use wire::graphite::json::Writer;
 use super::params::Params;
 use super::reply::{json, json_error, style};
 
+/// What makes a number of the series of a pie's slice.
+const PIE_FUNCTIONS: [&str; 3] = ["average", "maximum", "minimum"];
+
+/// One entry of the answer.
+enum Entry {
+    Series(&'static Function),
+    Pie(&'static str),
+}
+
+impl Entry {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Series(function) => function.name,
+            Self::Pie(name) => name,
+        }
+    }
+
+    fn group(&self) -> &'static str {
+        match self {
+            Self::Series(function) => function.group,
+            Self::Pie(_) => "Pie",
+        }
+    }
+
+    fn write(&self, body: &mut Writer) {
+        let (signature, description) = match self {
+            Self::Series(function) => (function.signature.to_owned(), function.description),
+            Self::Pie(name) => (format!("{name}(series)"), "What a slice is as large as."),
+        };
+        body.begin('{');
+        for (key, value) in [
+            ("name", self.name()),
+            ("function", &signature),
+            ("description", description),
+            ("module", "graphite.render.functions"),
+            ("group", self.group()),
+        ] {
+            body.key(key);
+            body.text(value);
+        }
+        body.key("params");
+        body.begin('[');
+        match self {
+            Self::Series(function) => {
+                function.params.iter().for_each(|param| write_param(body, param));
+            }
+            Self::Pie(_) => write_series_param(body),
+        }
+        body.end(']');
+        body.end('}');
+    }
+}
+
+fn is_pie(params: &Params) -> bool {
+    params.get("type") == Some("pie")
+}
+
 /// `/functions`: by name, or with `grouped` by group.
 pub(super) async fn all(params: Params) -> Response {
     let style = style(&params);
-    let wanted = |function: &&Function| {
-        // The only functions of another type fold pies, which nobody draws here.
-        params.get("group").is_none_or(|group| group == function.group)
-            && params.get("type").is_none_or(|kind| kind != "pie")
+    let mut entries: Vec<Entry> = match is_pie(&params) {
+        true => PIE_FUNCTIONS.map(Entry::Pie).into(),
+        false => FUNCTIONS.iter().map(Entry::Series).collect(),
     };
-    let functions: Vec<&Function> = FUNCTIONS.iter().filter(wanted).collect();
+    entries.retain(|entry| params.get("group").is_none_or(|group| group == entry.group()));
     let mut body = Writer::new(style);
     body.begin('{');
     if matches!(params.get("grouped"), Some("1" | "true")) {
-        let mut groups: Vec<&str> = functions.iter().map(|function| function.group).collect();
+        let mut groups: Vec<&str> = entries.iter().map(Entry::group).collect();
         groups.sort_unstable();
         groups.dedup();
         for group in groups {
             body.key(group);
             body.begin('{');
-            for function in functions.iter().filter(|function| function.group == group) {
-                body.key(function.name);
-                write_function(&mut body, function);
+            for entry in entries.iter().filter(|entry| entry.group() == group) {
+                body.key(entry.name());
+                entry.write(&mut body);
             }
             body.end('}');
         }
     } else {
-        for function in functions {
-            body.key(function.name);
-            write_function(&mut body, function);
+        for entry in entries {
+            body.key(entry.name());
+            entry.write(&mut body);
         }
     }
     body.end('}');
@@ -46,34 +102,26 @@ pub(super) async fn all(params: Params) -> Response {
 /// `/functions/<name>`
 pub(super) async fn one(Path(name): Path<String>, params: Params) -> Response {
     let style = style(&params);
-    match find(&name) {
-        Some(function) => {
-            let mut body = Writer::new(style);
-            write_function(&mut body, function);
-            json(&params, style, body.finish())
-        }
-        None => json_error(StatusCode::NOT_FOUND, &format!("Function not found: {name}")),
-    }
+    let entry = match is_pie(&params) {
+        true => PIE_FUNCTIONS.into_iter().find(|known| *known == name).map(Entry::Pie),
+        false => find(&name).map(Entry::Series),
+    };
+    let Some(entry) = entry else {
+        return json_error(StatusCode::NOT_FOUND, &format!("Function not found: {name}"));
+    };
+    let mut body = Writer::new(style);
+    entry.write(&mut body);
+    json(&params, style, body.finish())
 }
 
-fn write_function(body: &mut Writer, function: &Function) {
+fn write_series_param(body: &mut Writer) {
     body.begin('{');
-    for (key, value) in [
-        ("name", function.name),
-        ("function", function.signature),
-        ("description", function.description),
-        ("module", "graphite.render.functions"),
-        ("group", function.group),
-    ] {
+    for (key, value) in [("name", "series"), ("type", "series")] {
         body.key(key);
         body.text(value);
     }
-    body.key("params");
-    body.begin('[');
-    for param in function.params {
-        write_param(body, param);
-    }
-    body.end(']');
+    body.key("required");
+    body.boolean(true);
     body.end('}');
 }
 

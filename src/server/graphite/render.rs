@@ -20,7 +20,7 @@ use wire::graphite::render::{self as encode, RenderSeries};
 use self::request::{Caching, Format, Request};
 use super::draw;
 use super::params::Params;
-use super::reply::{failure, json, style, typed};
+use super::reply::{failure, invalid, json, style, typed};
 use crate::run_query::{Asking, run_planned};
 use crate::state::State;
 
@@ -38,7 +38,7 @@ pub(super) async fn render(
     let output = output.map_err(|error| failure(&error))?;
     let response = match request.format {
         Format::Png | Format::Svg => draw::answer(&params, &request, output).await?,
-        _ => data(&params, &request, &series(output)),
+        _ => data(&params, &request, &series(output))?,
     };
     Ok(cached(response, request.caching, state.now_ms()))
 }
@@ -60,15 +60,18 @@ pub(crate) async fn explain_plan(
     }
 }
 
-fn data(params: &Params, request: &Request, series: &[RenderSeries]) -> Response {
+fn data(params: &Params, request: &Request, series: &[RenderSeries]) -> Result<Response, Response> {
     let style = style(params);
-    match request.format {
+    Ok(match request.format {
         Format::Raw => typed("text/plain", encode::raw(series)),
         Format::Csv => {
             let zone = params.zone();
             typed("text/csv", encode::csv(series, |time| wall_clock(time, &zone)))
         }
-        Format::Dygraph => json(params, style, encode::dygraph(series, style)),
+        Format::Dygraph => match encode::dygraph(series, style) {
+            Some(body) => json(params, style, body),
+            None => return Err(invalid("dygraph shows series of one start, end and step only")),
+        },
         Format::Rickshaw => json(params, style, encode::rickshaw(series, style)),
         Format::Pickle => typed("application/pickle", encode::packed(series, Pickle::boxed())),
         Format::MsgPack => typed("application/x-msgpack", encode::packed(series, MsgPack::boxed())),
@@ -76,7 +79,7 @@ fn data(params: &Params, request: &Request, series: &[RenderSeries]) -> Response
             let no_null_points = params.get("noNullPoints").is_some();
             json(params, style, encode::json(series, no_null_points, style))
         }
-    }
+    })
 }
 
 /// Says how long the answer may be kept.

@@ -1,6 +1,6 @@
 //! The tree of paths, walked element by element, so that only the branches asked for are touched.
 
-use lang::graphite::glob::{element_regex, is_literal};
+use lang::graphite::glob::Element;
 use model::{METRIC_NAME, Pattern, Source, SourceError, TenantId, TimeRange};
 use wire::graphite::find::FoundNode;
 
@@ -15,31 +15,31 @@ pub(super) fn find(
 ) -> Result<Vec<FoundNode>, SourceError> {
     // A backslash protects nothing in a path; the original drops it.
     let query = query.replace('\\', "");
-    let elements: Vec<&str> = query.split('.').collect();
+    let elements: Result<Vec<Element>, _> = query.split('.').map(Element::new).collect();
+    let elements = elements?;
     let Some((last, branches)) = elements.split_last() else { return Ok(Vec::new()) };
     let mut walk = Walk { source, range, visited: 0 };
     let mut prefixes = vec![String::new()];
     for element in branches {
         let mut next = Vec::new();
         for prefix in &prefixes {
-            if is_literal(element) {
+            match element {
                 // Whether it exists shows further down.
-                next.push(format!("{prefix}{element}."));
-                continue;
+                Element::Names(names) if names.len() == 1 => {
+                    next.push(format!("{prefix}{}.", names[0]));
+                }
+                _ => {
+                    let nodes = walk.children(prefix, element)?;
+                    let branches = nodes.into_iter().filter(|(_, _, branch)| *branch);
+                    next.extend(branches.map(|(name, ..)| format!("{prefix}{name}.")));
+                }
             }
-            let nodes = walk.children(prefix, element)?;
-            let branches = nodes.into_iter().filter(|(_, _, branch)| *branch);
-            next.extend(branches.map(|(name, ..)| format!("{prefix}{name}.")));
         }
         prefixes = next;
     }
     let mut found = Vec::new();
     for prefix in &prefixes {
-        let nodes = match is_literal(last) {
-            true => vec![walk.exactly(prefix, last)?],
-            false => walk.children(prefix, last)?,
-        };
-        for (name, leaf, branch) in nodes {
+        for (name, leaf, branch) in walk.children(prefix, last)? {
             let path = format!("{prefix}{name}");
             if branch {
                 found.push(FoundNode { path: path.clone(), is_leaf: false });
@@ -64,22 +64,40 @@ struct Walk<'s> {
 type Child = (String, bool, bool);
 
 impl Walk<'_> {
-    /// The nodes under `prefix` that match `glob`.
-    fn children(&mut self, prefix: &str, glob: &str) -> Result<Vec<Child>, SourceError> {
-        let head = &glob[..glob.find(['*', '?', '[', '{']).unwrap_or(glob.len())];
-        let pattern = Pattern::new(&element_regex(glob))?;
+    /// The nodes under `prefix` that an element names.
+    fn children(&mut self, prefix: &str, element: &Element) -> Result<Vec<Child>, SourceError> {
+        match element {
+            Element::Names(names) => {
+                self.visit(names.len())?;
+                names.iter().map(|name| self.exactly(prefix, name)).collect()
+            }
+            Element::Matching { head, pattern } => self.matching(prefix, head, pattern),
+        }
+    }
+
+    fn matching(
+        &mut self,
+        prefix: &str,
+        head: &str,
+        pattern: &Pattern,
+    ) -> Result<Vec<Child>, SourceError> {
         let start = format!("{prefix}{head}");
         let limit = NODES_MAX - self.visited + 1;
         let nodes =
             self.source.value_nodes(TenantId::DEFAULT, METRIC_NAME, self.range, &start, limit)?;
-        self.visited += nodes.len();
+        self.visit(nodes.len())?;
+        let children =
+            nodes.into_iter().map(|node| (format!("{head}{}", node.text), node.leaf, node.branch));
+        Ok(children.filter(|(name, ..)| !name.is_empty() && pattern.is_match(name)).collect())
+    }
+
+    fn visit(&mut self, count: usize) -> Result<(), SourceError> {
+        self.visited += count;
         if self.visited > NODES_MAX {
             let message = format!("query visits more than {NODES_MAX} nodes");
             return Err(SourceError::TooLarge { message });
         }
-        let children =
-            nodes.into_iter().map(|node| (format!("{head}{}", node.text), node.leaf, node.branch));
-        Ok(children.filter(|(name, ..)| !name.is_empty() && pattern.is_match(name)).collect())
+        Ok(())
     }
 
     /// The node of exactly this name.

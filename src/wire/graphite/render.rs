@@ -1,7 +1,6 @@
 //! The answers of `/render` that are data: `json`, `raw`, `csv`, `dygraph`, `rickshaw`, and what
 //! `pickle` and `msgpack` hold.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::json::{Style, Writer, push_float};
@@ -112,30 +111,28 @@ pub fn csv(series: &[RenderSeries], time_text: impl Fn(i64) -> String) -> String
     out
 }
 
-/// `{"labels" : ["Time", name…], "data" : [[milliseconds, value…], …]}`. Series of different steps
-/// share the rows of all their times; the original fails at them.
-pub fn dygraph(series: &[RenderSeries], style: Style) -> String {
-    if series.is_empty() {
-        return "{}".to_owned();
+/// `{"labels" : ["Time", name…], "data" : [[milliseconds, value…], …]}`; `None`, as with the original,
+/// where the series do not stand on one grid.
+pub fn dygraph(series: &[RenderSeries], style: Style) -> Option<String> {
+    let Some(first) = series.first() else { return Some("{}".to_owned()) };
+    let grid = |one: &RenderSeries| (one.start, one.end, one.step);
+    if series.iter().any(|one| grid(one) != grid(first)) {
+        return None;
     }
     let mut labels = Writer::new(Style { pretty: false, ..style });
     labels.texts(std::iter::once("Time").chain(series.iter().map(|series| series.name.as_str())));
-    let mut rows: BTreeMap<i64, Vec<Option<f64>>> = BTreeMap::new();
-    for (column, one) in series.iter().enumerate() {
-        for (time, value) in one.points().filter(|(time, _)| *time < one.end) {
-            rows.entry(time).or_insert_with(|| vec![None; series.len()])[column] = value;
-        }
-    }
     let mut data = Writer::new(Style { pretty: false, ..style });
     data.begin('[');
-    for (time, values) in &rows {
+    for (index, (time, _)) in first.points().enumerate().filter(|(_, (time, _))| *time < first.end)
+    {
         data.begin('[');
         data.integer(time.saturating_mul(1000));
-        values.iter().for_each(|value| data.number(*value));
+        let values = series.iter().map(|one| one.values.get(index).copied().flatten());
+        values.for_each(|value| data.number(value));
         data.end(']');
     }
     data.end(']');
-    format!("{{\"labels\" : {}, \"data\" : {}}}", labels.finish(), data.finish())
+    Some(format!("{{\"labels\" : {}, \"data\" : {}}}", labels.finish(), data.finish()))
 }
 
 /// `[{"target": …, "datapoints": [{"x": time, "y": value}, …]}, …]`
@@ -227,10 +224,12 @@ mod tests {
         assert_eq!(json(&[series(&[None])], true, Style::PLAIN), "[]");
         assert_eq!(raw(&some), "a,\"b\",60,240,60|1.0,None,inf\n");
         assert_eq!(
-            dygraph(&some, Style::PLAIN),
+            dygraph(&some, Style::PLAIN).unwrap(),
             r#"{"labels" : ["Time", "a,\"b\""], "data" : [[60000, 1.0], [120000, null], [180000, 1e9999]]}"#
         );
-        assert_eq!(dygraph(&[], Style::PLAIN), "{}");
+        assert_eq!(dygraph(&[], Style::PLAIN).unwrap(), "{}");
+        let mixed = [series(&[None]), series(&[None, None])];
+        assert_eq!(dygraph(&mixed, Style::PLAIN), None);
         assert!(rickshaw(&some, Style::PLAIN).contains(r#"[{"x": 60, "y": 1.0}, {"x": 120, "#));
         let text = csv(&some, |time| time.to_string());
         assert!(text.starts_with("\"a,\"\"b\"\"\",60,1.0\r\n\"a,\"\"b\"\"\",120,\r\n"));

@@ -147,29 +147,29 @@ pub(in crate::graphite) fn stacked(c: Context<'_, '_>, a: &Arguments<'_>) -> Low
 }
 
 pub(in crate::graphite) fn consolidate_by(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
-    let name = a.required_text("consolidationFunc")?;
-    let reducer =
-        reducer(name).ok_or_else(|| a.bad("consolidationFunc", "the name of a consolidation"))?;
-    consolidated(c, a, name, reducer)
+    let name = a.free_text("consolidationFunc")?;
+    match reducer(name) {
+        Some(reducer) => consolidated(c, a, name, Some(reducer)),
+        // Nobody misses the function while no points can be merged.
+        None if c.options.max_data_points.is_none() => consolidated(c, a, name, None),
+        None => Err(a.bad("consolidationFunc", "the name of a consolidation")),
+    }
 }
 
 pub(in crate::graphite) fn cumulative(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {
-    consolidated(c, a, "sum", Reducer::Sum(plan::semantics::Arithmetic::Plain))
+    consolidated(c, a, "sum", Some(Reducer::Sum(plan::semantics::Arithmetic::Plain)))
 }
 
 fn consolidated(
     c: Context<'_, '_>,
     a: &Arguments<'_>,
     name: &str,
-    consolidation: Reducer,
+    consolidation: Option<Reducer>,
 ) -> Lowered {
     let input = c.series(a, "seriesList")?;
     let after = format!(",\"{name}\")");
     let input = wrapped(input, "consolidateBy(", &after, ("consolidateBy", name));
-    Ok(present(
-        input,
-        Presentation { consolidation: Some(consolidation), ..Presentation::default() },
-    ))
+    Ok(present(input, Presentation { consolidation, ..Presentation::default() }))
 }
 
 pub(in crate::graphite) fn set_x_files_factor(c: Context<'_, '_>, a: &Arguments<'_>) -> Lowered {

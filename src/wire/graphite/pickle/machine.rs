@@ -4,6 +4,8 @@ use super::PickleError;
 
 /// Objects on the stack at once: one sender puts all elements of a frame between two marks.
 const STACK_MAX: usize = 1 << 21;
+/// Lists, tuples and sets of one frame: more than its bytes can hold of data points.
+const OBJECTS_MAX: usize = 1 << 21;
 /// Objects that a frame may remember for later references.
 const MEMO_MAX: usize = 1 << 22;
 
@@ -37,6 +39,7 @@ pub(super) struct Machine<'a> {
     stack: Vec<Value>,
     marks: Vec<u32>,
     memo: Vec<Value>,
+    /// Lists and tuples of two.
     pairs: Vec<[Value; 2]>,
     items: Vec<Vec<Value>>,
     texts: Vec<u8>,
@@ -67,7 +70,9 @@ impl<'a> Machine<'a> {
             if opcode == b'.' {
                 return self.pop();
             }
-            if self.stack.len() > STACK_MAX {
+            if self.stack.len().max(self.marks.len()) > STACK_MAX
+                || self.items.len().max(self.pairs.len()) > OBJECTS_MAX
+            {
                 return Err(PickleError::TooLarge);
             }
             if !(self.structure(opcode)? || self.scalar(opcode)? || self.memory(opcode)?) {
@@ -120,22 +125,21 @@ impl<'a> Machine<'a> {
             }
             b']' | b')' | 0x8f => self.push_items(Vec::new()),
             b'l' | b't' | 0x91 => {
-                let members = self.above_mark()?;
-                self.push_items(members);
+                let mark = self.marks.pop().ok_or_else(|| self.malformed())?;
+                self.collect(mark as usize);
             }
             b'a' => {
                 let member = self.pop()?;
-                self.extend(vec![member])?;
+                self.extend(&[member])?;
             }
             b'e' | 0x90 => {
                 let members = self.above_mark()?;
-                self.extend(members)?;
+                self.extend(&members)?;
             }
             0x85..=0x87 => {
                 let count = usize::from(opcode - 0x84);
                 self.require(count)?;
-                let members = self.stack.split_off(self.stack.len() - count);
-                self.push_items(members);
+                self.collect(self.stack.len() - count);
             }
             _ => return Ok(false),
         }
@@ -342,26 +346,35 @@ impl<'a> Machine<'a> {
         Ok(self.stack.split_off(mark as usize))
     }
 
-    fn push_items(&mut self, members: Vec<Value>) {
-        if let [first, second] = members[..] {
-            self.pairs.push([first, second]);
+    /// Makes one object of the values from `start` on. Pairs, of which a sample takes two, need no
+    /// memory of their own.
+    #[inline]
+    fn collect(&mut self, start: usize) {
+        if let Some([first, second]) = self.stack.get(start..) {
+            self.pairs.push([*first, *second]);
+            self.stack.truncate(start);
             self.stack.push(Value::Pair(self.pairs.len() as u32 - 1));
         } else {
-            self.items.push(members);
-            self.stack.push(Value::Items(self.items.len() as u32 - 1));
+            let members = self.stack.split_off(start);
+            self.push_items(members);
         }
     }
 
+    fn push_items(&mut self, members: Vec<Value>) {
+        self.items.push(members);
+        self.stack.push(Value::Items(self.items.len() as u32 - 1));
+    }
+
     /// Adds to the list or set on top of the stack.
-    fn extend(&mut self, members: Vec<Value>) -> Step {
+    fn extend(&mut self, members: &[Value]) -> Step {
         self.require(1)?;
         let top = self.stack.len() - 1;
         match self.stack[top] {
-            Value::Items(index) => self.items[index as usize].extend(members),
+            Value::Items(index) => self.items[index as usize].extend_from_slice(members),
             // A list of two that was built at once, and grows after all.
             Value::Pair(index) => {
                 let mut all = self.pairs[index as usize].to_vec();
-                all.extend(members);
+                all.extend_from_slice(members);
                 self.items.push(all);
                 self.stack[top] = Value::Items(self.items.len() as u32 - 1);
             }

@@ -91,6 +91,9 @@ fn shared_and_cyclic_objects_stay_small() {
     assert_eq!(run(&body).0, Err(PickleError::TooLarge));
     assert_eq!(run(&[b'('; 100_000]).0, Err(PickleError::Truncated));
     assert_eq!(run(&vec![b'N'; 4 << 20]).0, Err(PickleError::TooLarge));
+    assert_eq!(run(&vec![b'('; 4 << 20]).0, Err(PickleError::TooLarge));
+    // Lists that are thrown away at once.
+    assert_eq!(run(&b"]0".repeat(4 << 20)).0, Err(PickleError::TooLarge));
 }
 
 #[test]
