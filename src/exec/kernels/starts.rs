@@ -34,15 +34,16 @@ pub(crate) fn inside(starts: &[i64], times: &[i64], window: Window) -> Option<i6
 /// By how much growth between a known start and the last sample is stretched to the window's end.
 pub(crate) fn stretch(start_ms: i64, times: &[i64], window: Window) -> f64 {
     let (Some(first_ms), Some(last_ms)) = (times.first(), times.last()) else { return 1.0 };
+    let seconds = |ms: i64| ms as f64 / 1e3;
     let average = match times.len() {
         0 | 1 => 0.0,
-        count => (last_ms - first_ms) as f64 / (count - 1) as f64,
+        count => seconds(last_ms - first_ms) / (count - 1) as f64,
     };
-    let mut to_end = (window.until_ms - last_ms) as f64;
+    let mut to_end = seconds(window.until_ms - last_ms);
     if to_end >= average * 1.1 {
         to_end = average / 2.0;
     }
-    let sampled = (last_ms - start_ms) as f64;
+    let sampled = seconds(last_ms - start_ms);
     if sampled == 0.0 { 1.0 } else { (sampled + to_end) / sampled }
 }
 
@@ -76,8 +77,8 @@ pub(crate) fn increase(
             crate::kernels::window::stretch(ends, times.len(), *first, growth, window, true)
         }
     };
-    let seconds = if per_second { window.seconds() } else { 1.0 };
-    (Some(growth * factor / seconds), overlap)
+    let factor = if per_second { factor / window.seconds() } else { factor };
+    (Some(growth * factor), overlap)
 }
 
 #[cfg(test)]

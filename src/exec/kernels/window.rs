@@ -45,13 +45,80 @@ impl Drops {
         }
     }
 
-    /// The values before the falls between the samples `low..high`. Windows must come in order.
-    fn sum(&mut self, low: usize, high: usize) -> f64 {
+    /// `growth` and, one after the other, the values before the falls between the samples `low..high`.
+    /// Windows must come in order.
+    fn add_to(&mut self, growth: f64, low: usize, high: usize) -> f64 {
         while self.places.get(self.first).is_some_and(|(index, _)| *index <= low) {
             self.first += 1;
         }
         let inside = self.places[self.first..].iter().take_while(|(index, _)| *index < high);
-        inside.map(|(_, value)| value).sum()
+        inside.fold(growth, |growth, (_, lost)| growth + lost)
+    }
+}
+
+/// How samples lie in a window, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Lie {
+    to_start: i64,
+    to_end: i64,
+    sampled: i64,
+    gaps: usize,
+}
+
+/// By how much growth between the first and the last sample is stretched to the window's edges, where
+/// the samples come so close to them that the series must have gone on.
+///
+/// It is remembered for the next window, in which samples most often lie alike, since its divisions
+/// cost more than all the rest.
+#[derive(Debug, Default)]
+pub(crate) struct Stretch {
+    lie: Lie,
+    /// In seconds, half a gap where the edge is far.
+    to_start: f64,
+    to_end: f64,
+    sampled: f64,
+    /// Without regard to where a counter was zero.
+    factor: f64,
+}
+
+impl Stretch {
+    /// Makes this the stretch of samples `ends` of `count` in `window`.
+    #[inline(always)]
+    fn set(&mut self, (first_ms, last_ms): (i64, i64), count: usize, window: Window) {
+        let to_start = first_ms - window.after_ms;
+        let to_end = window.until_ms - last_ms;
+        let lie = Lie { to_start, to_end, sampled: last_ms - first_ms, gaps: count - 1 };
+        if lie != self.lie {
+            *self = Self::of(lie);
+        }
+    }
+
+    #[cold]
+    fn of(lie: Lie) -> Self {
+        let seconds = |ms: i64| ms as f64 / 1e3;
+        let sampled = seconds(lie.sampled);
+        let average = sampled / lie.gaps as f64;
+        // A gap of more than a tenth above the average means the series began or ended inside.
+        let near = |edge: f64| if edge >= average * 1.1 { average / 2.0 } else { edge };
+        let (to_start, to_end) = (near(seconds(lie.to_start)), near(seconds(lie.to_end)));
+        let factor = (sampled + to_start + to_end) / sampled;
+        Self { lie, to_start, to_end, sampled, factor }
+    }
+
+    /// The factor for a counter with `first` at the window's first sample, which cannot have been below
+    /// zero before.
+    #[inline(always)]
+    fn of_counter(&self, first: f64, growth: f64) -> f64 {
+        // A product with a margin for rounding spares the division where the bound does not bite.
+        const MARGIN: f64 = 1e-9;
+        let may_bite = growth > 0.0
+            && first >= 0.0
+            && self.to_start * growth > self.sampled * first * (1.0 - MARGIN);
+        if !may_bite {
+            return self.factor;
+        }
+        let to_start = self.to_start.min(self.sampled * (first / growth));
+        (self.sampled + to_start + self.to_end) / self.sampled
     }
 }
 
@@ -60,6 +127,7 @@ impl Drops {
 pub(crate) struct WindowState {
     /// The falls of the current row; only for counters.
     pub(crate) drops: Drops,
+    pub(crate) stretch: Stretch,
     scratch: Vec<f64>,
 }
 
@@ -106,7 +174,7 @@ pub(crate) fn value(
         _ if count < 2 => ABSENT,
         FoldFunction::Increase { counter, per_second } => {
             let samples = (timestamps, values);
-            increase(samples, (low, high), window, *counter, *per_second, &mut state.drops)
+            increase(samples, (low, high), window, *counter, *per_second, state)
         }
         FoldFunction::LastStep { counter, per_second } => {
             let before = inside[count - 2];
@@ -159,57 +227,33 @@ pub(crate) fn increase(
     window: Window,
     counter: bool,
     per_second: bool,
-    drops: &mut Drops,
+    state: &mut WindowState,
 ) -> f64 {
     if high - low < 2 {
         return ABSENT;
     }
-    let lost = if counter && !drops.places.is_empty() { drops.sum(low, high) } else { 0.0 };
-    let growth = values[high - 1] - values[low] + lost;
-    let ends = (timestamps[low], timestamps[high - 1]);
-    let seconds = if per_second { window.seconds() } else { 1.0 };
-    growth * stretch(ends, high - low, values[low], growth, window, counter) / seconds
+    let mut growth = values[high - 1] - values[low];
+    if counter && !state.drops.places.is_empty() {
+        growth = state.drops.add_to(growth, low, high);
+    }
+    let stretch = &mut state.stretch;
+    stretch.set((timestamps[low], timestamps[high - 1]), high - low, window);
+    let factor = if counter { stretch.of_counter(values[low], growth) } else { stretch.factor };
+    growth * if per_second { factor / window.seconds() } else { factor }
 }
 
-/// By how much growth between the first and the last sample is stretched to the window's edges,
-/// where the samples come so close to them that the series must have gone on.
-///
-/// Each bound is first tested by a product, with a margin for rounding, since a division costs more
-/// than all the rest and the bounds seldom bite.
-#[inline(always)]
+/// [`Stretch`] for a single window.
 pub(crate) fn stretch(
-    (first_ms, last_ms): (i64, i64),
+    ends: (i64, i64),
     count: usize,
     first: f64,
     growth: f64,
     window: Window,
     counter: bool,
 ) -> f64 {
-    const MARGIN: f64 = 1e-9;
-    let mut to_start = (first_ms - window.after_ms) as f64;
-    let mut to_end = (window.until_ms - last_ms) as f64;
-    let sampled = (last_ms - first_ms) as f64;
-    let gaps = (count - 1) as f64;
-    if to_start.max(to_end) * gaps > sampled * (1.1 - MARGIN) {
-        let average = sampled / gaps;
-        // A gap of more than a tenth above the average means the series began or ended inside.
-        let threshold = average * 1.1;
-        if to_start >= threshold {
-            to_start = average / 2.0;
-        }
-        if to_end >= threshold {
-            to_end = average / 2.0;
-        }
-    }
-    if counter
-        && growth > 0.0
-        && first >= 0.0
-        && to_start * growth > sampled * first * (1.0 - MARGIN)
-    {
-        // A counter cannot have been below zero.
-        to_start = to_start.min(sampled * (first / growth));
-    }
-    (sampled + to_start + to_end) / sampled
+    let mut stretch = Stretch::default();
+    stretch.set(ends, count, window);
+    if counter { stretch.of_counter(first, growth) } else { stretch.factor }
 }
 
 #[cfg(test)]

@@ -135,7 +135,7 @@ fn on_steps(
             let Group { accumulator, mut out, native } = group;
             accumulator.finish(&|index| argument.at(index), &mut out.samples.values);
             if let Some(native) = native {
-                histograms.finish(native, &mut out);
+                histograms.finish(*native, &mut out);
             }
             sink(&mut identity, &mut out)
         })

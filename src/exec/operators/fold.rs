@@ -16,7 +16,7 @@ pub(crate) use self::own::own_grid;
 use crate::error::ExecError;
 use crate::executor::{Argument, Executor, Sink, pair_at};
 use crate::kernels::sliding;
-use crate::kernels::window::{self, Drops, Window, WindowState};
+use crate::kernels::window::{self, Window, WindowState};
 use crate::operators::distinct;
 use crate::operators::fold::native::NativeFolder;
 use crate::row::{ABSENT, Identity, Row, is_absent};
@@ -345,9 +345,9 @@ impl Folder<'_> {
         {
             sliding::fill(reducer, times, values, grid, (after_ms, until_ms), out);
         } else if let FoldFunction::Increase { counter, per_second } = self.fold.function {
-            let drops = &mut self.state.drops;
             let edges = (after_ms, until_ms);
-            increases((times, values), grid, edges, (counter, per_second), drops, out);
+            let state = &mut self.state;
+            increases((times, values), grid, edges, (counter, per_second), state, out);
         } else {
             let (mut low, mut high) = (0, 0);
             for index in 0..out.samples.values.len() {
@@ -475,7 +475,7 @@ fn increases(
     grid: StepGrid,
     (after_ms, until_ms): (i64, i64),
     (counter, per_second): (bool, bool),
-    drops: &mut Drops,
+    state: &mut WindowState,
     out: &mut Row,
 ) {
     let (mut low, mut high) = (0, 0);
@@ -487,7 +487,7 @@ fn increases(
             until_ms: at_ms.saturating_add(until_ms),
         };
         (low, high) = advance(samples.0, low, high, window);
-        *slot = window::increase(samples, (low, high), window, counter, per_second, drops);
+        *slot = window::increase(samples, (low, high), window, counter, per_second, state);
     }
 }
 

@@ -117,7 +117,7 @@ impl<'e, 's> HistogramRule<'e, 's> {
     }
 
     /// Puts the totals beside the floats of the group; where both are, neither is an answer.
-    pub(crate) fn finish(&self, group: Box<GroupHistograms>, out: &mut Row) {
+    pub(crate) fn finish(&self, group: GroupHistograms, out: &mut Row) {
         out.samples.histograms.resize(out.samples.values.len(), None);
         let note = |kind| self.executor.annotate(kind, self.span);
         let slots = group.totals.into_iter().zip(group.incompatible);

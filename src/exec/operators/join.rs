@@ -57,18 +57,16 @@ struct Group {
     paired: Vec<bool>,
     /// Grouped: the same per labels of the result.
     paired_by_labels: HashMap<Labels, Vec<bool>>,
-    /// Steps at which a row of the "many" side is present.
-    many_present: Vec<bool>,
 }
 
 impl Group {
     fn new(steps: usize) -> Self {
-        Self {
-            rows: Vec::new(),
-            paired: vec![false; steps],
-            paired_by_labels: HashMap::new(),
-            many_present: vec![false; steps],
-        }
+        Self { rows: Vec::new(), paired: vec![false; steps], paired_by_labels: HashMap::new() }
+    }
+
+    /// Whether a pair was made at `step`; two values that the operator is not made for are none.
+    fn is_paired_at(&self, step: usize) -> bool {
+        self.paired[step] || self.paired_by_labels.values().any(|paired| paired[step])
     }
 }
 
@@ -135,7 +133,8 @@ impl<'j, 'e> Matcher<'j, 'e> {
 
     fn run(&mut self, executor: &Executor<'_>, sink: &mut Sink<'_>) -> Result<(), ExecError> {
         let many = if self.swapped { &self.join.right } else { &self.join.left };
-        let mut any_many = vec![self.fill_many.is_some(); self.steps];
+        let filled = self.fill_many.is_some() || self.fill_one.is_some();
+        let mut any_many = vec![filled; self.steps];
         let clashes = self.first_clashes();
         executor.stream(many, &mut |identity, row| {
             Side::of(row).mark_present(&mut any_many);
@@ -208,7 +207,6 @@ impl<'j, 'e> Matcher<'j, 'e> {
             self.groups.insert(self.key.clone(), Group::new(steps));
         }
         let Some(mut group) = self.groups.remove(self.key.as_slice()) else { return Ok(()) };
-        Side::of(row).mark_present(&mut group.many_present);
         let key = self.key.clone();
         let outcome = self.pair_with(&mut group, &key, (identity, row), sink);
         self.groups.insert(key, group);
@@ -333,7 +331,7 @@ impl<'j, 'e> Matcher<'j, 'e> {
         }
     }
 
-    /// Pairs the rows of the "one" side that no row of the other side met.
+    /// Pairs the rows of the "one" side with what fills in where none was made with the other side.
     fn fill_missing_many(&mut self, sink: &mut Sink<'_>) -> Result<(), ExecError> {
         let Some(fill) = self.fill_many else { return Ok(()) };
         let mut out = Row::default();
@@ -341,8 +339,9 @@ impl<'j, 'e> Matcher<'j, 'e> {
             let one_labels = self.one.as_mut()[index].0.labels().clone();
             signature(&self.join.matching, &one_labels, &mut self.key);
             let Some(mut group) = self.groups.remove(self.key.as_slice()) else { continue };
-            let many: Vec<f64> =
-                group.many_present.iter().map(|met| if *met { ABSENT } else { fill.0 }).collect();
+            let many: Vec<f64> = (0..self.steps)
+                .map(|step| if group.is_paired_at(step) { ABSENT } else { fill.0 })
+                .collect();
             let many_labels = LabelsRef::from_packed(&self.key).to_labels();
             let result = self.result_labels(&many_labels, &one_labels);
             out.reset_to_grid(self.grid, self.steps);

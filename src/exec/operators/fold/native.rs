@@ -259,8 +259,8 @@ impl<'f> NativeFolder<'f> {
         let (low, high) = self.float_range(place);
         let samples = (self.kinds.float_times.as_slice(), self.kinds.floats.as_slice());
         if !counter || self.kinds.float_starts.is_empty() {
-            let drops = &mut self.state.drops;
-            let value = window::increase(samples, (low, high), window, counter, per_second, drops);
+            let state = &mut self.state;
+            let value = window::increase(samples, (low, high), window, counter, per_second, state);
             return Point::from_float(value);
         }
         let (times, values) = (&samples.0[low..high], &samples.1[low..high]);
