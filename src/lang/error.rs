@@ -43,8 +43,11 @@ pub enum Stage {
 }
 
 impl Position {
-    /// The position of the bytes `start..end` of `text`.
+    /// The position of the bytes `start..end` of `text`; an empty text has no line.
     pub fn in_text(text: &str, start: usize, end: usize) -> Self {
+        if text.is_empty() {
+            return Self { start: 0, end: 0, line: 0, column: 0 };
+        }
         let before = text.as_bytes().get(..start.min(text.len())).unwrap_or_default();
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
         let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
@@ -84,6 +87,9 @@ impl fmt::Display for LangError {
     /// Prometheus's wording: `1:5: parse error: message`, or the message alone.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.position {
+            Some(at) if at.line == 0 => {
+                write!(f, "unknown position: parse error: {}", self.message)
+            }
             Some(at) => write!(f, "{}:{}: parse error: {}", at.line, at.column, self.message),
             None => f.write_str(&self.message),
         }
@@ -109,7 +115,7 @@ mod tests {
     fn positions_count_bytes_of_their_line() {
         let error = LangError::syntax_at("unexpected x", "a +\nä x", 7, 8);
         assert_eq!(error.to_string(), "2:4: parse error: unexpected x");
-        assert_eq!(Position::in_text("", 0, 0).column, 1);
+        assert_eq!(Position::in_text("", 0, 0).line, 0);
         assert_eq!(Position::in_text("ab", 9, 9).line, 1);
     }
 }

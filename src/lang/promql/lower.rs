@@ -18,6 +18,7 @@ use plan::{Node, Op, Plan};
 use super::LowerOptions;
 use super::ast::{Expr, ExprKind, LabelTestOp, Selector, ValueType};
 use super::re2;
+use super::syntax::quote::presentable;
 use crate::error::LangError;
 
 type LowerResult = Result<Node, LangError>;
@@ -41,7 +42,7 @@ struct Path {
 pub(super) fn lower(expr: &Expr, options: &LowerOptions) -> Result<Plan, LangError> {
     let lowerer = Lowerer { options, path: Cell::default() };
     let root = match &expr.unwrapped().kind {
-        ExprKind::Text(text) => Node::at(Op::Text(text.clone()), expr.span),
+        ExprKind::Text(text) => Node::at(Op::Text(presentable(text)), expr.span),
         _ if expr.value_type() == ValueType::Matrix => lowerer.samples(expr.unwrapped())?,
         _ => lowerer.expr(expr, options.grid)?,
     };

@@ -62,12 +62,14 @@ impl Display for Expr {
             ExprKind::Number { value, .. } => f.write_str(&number(*value)),
             ExprKind::Text(text) => f.write_str(&quoted(text)),
             ExprKind::Selector(selector) => {
-                write!(f, "{selector}")?;
-                modifiers(f, selector)
+                write!(f, "{selector}{}", AtText(&selector.shift))?;
+                edges(f, selector)?;
+                write!(f, "{}", OffsetText(&selector.shift))
             }
             ExprKind::Range(range) => {
                 write!(f, "{}[{}]", range.selector, Window(&range.range))?;
-                modifiers(f, &range.selector)
+                edges(f, &range.selector)?;
+                write!(f, "{}", range.selector.shift)
             }
             ExprKind::Subquery(subquery) => write!(f, "{}{}", subquery.inner, WindowText(subquery)),
             ExprKind::Call(call) => {
@@ -162,7 +164,7 @@ impl Display for OperatorText<'_> {
             write!(f, " {word} {}", LabelList(&matching.include))?;
         }
         match (matching.fill_left, matching.fill_right) {
-            (Some(left), Some(right)) if left.to_bits() == right.to_bits() => {
+            (Some(left), Some(right)) if left == right => {
                 write!(f, " fill ({})", number(left))
             }
             (left, right) => {
@@ -202,24 +204,38 @@ impl Display for LabelTest {
     }
 }
 
-fn modifiers(f: &mut Formatter<'_>, selector: &Selector) -> fmt::Result {
+fn edges(f: &mut Formatter<'_>, selector: &Selector) -> fmt::Result {
     match selector.edges {
-        Some(Edges::Anchored) => f.write_str(" anchored")?,
-        Some(Edges::Smoothed) => f.write_str(" smoothed")?,
-        None => {}
+        Some(Edges::Anchored) => f.write_str(" anchored"),
+        Some(Edges::Smoothed) => f.write_str(" smoothed"),
+        None => Ok(()),
     }
-    write!(f, "{}", selector.shift)
 }
 
 impl Display for Shift {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self.at {
-            Some(At::Time(ms)) => write!(f, " @ {:.3}", ms as f64 / 1e3)?,
-            Some(At::Start) => f.write_str(" @ start()")?,
-            Some(At::End) => f.write_str(" @ end()")?,
-            None => {}
+        write!(f, "{}{}", AtText(self), OffsetText(self))
+    }
+}
+
+struct AtText<'a>(&'a Shift);
+
+impl Display for AtText<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0.at {
+            Some(At::Time(ms)) => write!(f, " @ {:.3}", ms as f64 / 1e3),
+            Some(At::Start) => f.write_str(" @ start()"),
+            Some(At::End) => f.write_str(" @ end()"),
+            None => Ok(()),
         }
-        match &self.offset {
+    }
+}
+
+struct OffsetText<'a>(&'a Shift);
+
+impl Display for OffsetText<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match &self.0.offset {
             // A zero offset leaves no trace.
             Some(DurationExpr { kind: DurationKind::Literal { seconds: 0.0, .. }, .. }) => Ok(()),
             Some(offset) => write!(f, " offset {}", Window(offset)),

@@ -9,7 +9,7 @@ use lang::promql::ast::{
     Shift, Subquery,
 };
 use lang::promql::functions::signature;
-use lang::promql::{ValueType, prettify, with_stack};
+use lang::promql::{ValueType, presentable, prettify, with_stack};
 use serde_json::{Value, json};
 
 use super::params::Params;
@@ -49,7 +49,7 @@ fn tree(expr: &Expr) -> Value {
         ExprKind::Number { value, .. } => {
             json!({"type": "numberLiteral", "val": base::number_text::decimal(*value)})
         }
-        ExprKind::Text(text) => json!({"type": "stringLiteral", "val": text}),
+        ExprKind::Text(text) => json!({"type": "stringLiteral", "val": presentable(text)}),
         ExprKind::Selector(one) => selector(one),
         ExprKind::Range(range) => {
             let mut out = selector(&range.selector);

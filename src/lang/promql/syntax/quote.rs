@@ -105,6 +105,11 @@ fn bad_byte(character: char) -> Option<u8> {
     (byte >= 0x80).then_some(byte)
 }
 
+/// A text as answers show it, where a byte that is no UTF-8 is U+FFFD.
+pub fn presentable(text: &str) -> String {
+    text.chars().map(|character| bad_byte(character).map_or(character, |_| '\u{fffd}')).collect()
+}
+
 /// True when a text was no UTF-8.
 pub(crate) fn has_bad_bytes(text: &str) -> bool {
     text.chars().any(|character| bad_byte(character).is_some())
