@@ -245,6 +245,15 @@ impl<'e> Executor<'e> {
         Ok(rows)
     }
 
+    /// The error of an operation whose right operand was evaluated first and failed with `error`: that of
+    /// the left one where it fails, too, as users read from left to right.
+    pub(crate) fn leftmost(&self, left: &Node, error: ExecError) -> ExecError {
+        if !matches!(error, ExecError::Eval(_)) {
+            return error;
+        }
+        self.stream(left, &mut |_, _| Ok(())).err().unwrap_or(error)
+    }
+
     /// The values of a scalar node.
     pub(crate) fn argument(&self, node: &Node) -> Result<Argument, ExecError> {
         if let Op::Constant(number, _) = &node.op {

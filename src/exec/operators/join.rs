@@ -103,7 +103,12 @@ impl<'j, 'e> Matcher<'j, 'e> {
         let (fill_left, fill_right) = join.matching.fill;
         let (fill_one, fill_many) =
             if swapped { (fill_left, fill_right) } else { (fill_right, fill_left) };
-        let one = executor.collect(if swapped { &join.left } else { &join.right })?;
+        let one = if swapped {
+            executor.collect(&join.left)?
+        } else {
+            let right = executor.collect(&join.right);
+            right.map_err(|error| executor.leftmost(&join.left, error))?
+        };
         let steps = grid.len();
         let groups = HashMap::new();
         let key = Vec::new();

@@ -62,7 +62,8 @@ pub(crate) fn stream(
             distinct::stream(executor, |sink| either(executor, join, sink), sink)
         };
     }
-    let mut presence = gather(executor, join, &join.right)?;
+    let right = gather(executor, join, &join.right);
+    let mut presence = right.map_err(|error| executor.leftmost(&join.left, error))?;
     let wanted = join.op == BinaryOp::And;
     executor.stream(&join.left, &mut |identity, row| {
         presence.mask(join, identity, row, wanted);
