@@ -31,3 +31,5 @@ pub(crate) mod sets;
 pub(crate) mod sort;
 pub(crate) mod statistics;
 pub(crate) mod title;
+pub(crate) mod union_histograms;
+pub(crate) mod union_steps;

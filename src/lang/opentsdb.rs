@@ -8,6 +8,7 @@
 pub mod aggregator;
 pub mod calendar;
 pub mod downsample;
+mod dump;
 pub mod error;
 pub mod exp;
 mod exp_grammar;
@@ -15,13 +16,16 @@ pub mod exp_request;
 pub mod filter;
 pub mod gexp;
 pub mod lower;
+mod lower_histogram;
+mod lower_rollup;
 pub mod metric;
+mod regexp;
 pub mod request;
 pub mod rollup;
 pub mod time;
 pub mod validate;
 
 pub use error::{Fault, OpenTsdbError};
-pub use lower::{Resolution, lower, lower_members, lower_over, lower_rows};
+pub use lower::{Resolution, hours_of, lower, lower_members, lower_over, lower_rows};
 pub use request::{Flags, RateOptions, Request, SubQuery};
 pub use validate::{Checked, Query, validate};

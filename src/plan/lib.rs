@@ -25,5 +25,6 @@ pub use node::{
 };
 pub use rows::{
     Drawing, ExpressionRule, FieldWidth, LabelRule, Missing, MovingWindow, NumberFormat, Pairing,
-    Presentation, Ratio, RowStyle, Rows, RowsFunction, TitleField, TitlePart, UnitSystem,
+    Presentation, Ratio, RowStyle, Rows, RowsFunction, SpreadColumns, TitleField, TitlePart,
+    UnitSystem,
 };

@@ -70,6 +70,15 @@ impl Drawing {
     }
 }
 
+/// What is shown of a row of native histograms.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SpreadColumns {
+    /// Percentiles, and what each adds to the row's name.
+    pub percentiles: Vec<(Number, String)>,
+    /// The count of every bucket.
+    pub buckets: bool,
+}
+
 /// Functions of whole rows.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RowsFunction {
@@ -257,6 +266,8 @@ pub enum RowsFunction {
     Sole,
     /// The rows of the second input if the first has any, else those of the third.
     IfAny,
+    /// Rows of native histograms as rows of numbers, a row for each column.
+    Spread(SpreadColumns),
     /// The first rows of all inputs, then the second ones, and so on.
     Interleave,
     /// Absent points get this value where any row of the second input has a point at the same place.

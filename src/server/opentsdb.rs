@@ -24,6 +24,7 @@ mod numbers;
 mod params;
 mod put;
 mod query;
+mod query_annotations;
 mod query_exp;
 mod query_gexp;
 mod query_last;

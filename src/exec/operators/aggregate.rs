@@ -15,7 +15,7 @@ use crate::operators::fold::warn_of_quantiles;
 use crate::operators::group_histograms::{GroupHistograms, HistogramRule};
 use crate::operators::group_labels::GroupIdentity;
 use crate::operators::grouping::Groups;
-use crate::operators::{align_step, align_union, count_values};
+use crate::operators::{align_step, align_union, count_values, union_steps};
 use crate::row::{Identity, Row, Rows};
 
 /// One row per group, in order of the groups' first rows.
@@ -31,6 +31,9 @@ pub(crate) fn stream(
     match &aggregate.alignment {
         Alignment::Steps => on_steps(executor, aggregate, span, sink),
         Alignment::Union { between } => {
+            if let Some(steps) = union_steps::Steps::of(aggregate) {
+                return union_steps::stream(executor, aggregate, steps, sink);
+            }
             for (mut identity, rows) in collect_groups(executor, aggregate)? {
                 executor.check()?;
                 let mut out = align_union::reduce(&aggregate.reducer, *between, &rows)?;

@@ -8,6 +8,7 @@ use plan::semantics::{Between, Reducer};
 
 use crate::error::ExecError;
 use crate::kernels::reduce::{reduce as reduce_floats, reduce_integers};
+use crate::operators::union_histograms;
 use crate::row::{Row, Rows};
 
 /// A point on the way.
@@ -109,6 +110,9 @@ pub(crate) fn reduce(
     between: Between,
     rows: &Rows<'_>,
 ) -> Result<Row, ExecError> {
+    if rows.iter().any(|(_, row)| row.has_histograms()) {
+        return Ok(union_histograms::reduce(rows));
+    }
     let mut cursors: Vec<Cursor> = rows.iter().map(|(_, row)| Cursor::new(row)).collect();
     let mut out = Row::default();
     let mut floats = Vec::new();

@@ -10,6 +10,7 @@ mod present;
 mod ratio;
 mod shape;
 mod smooth;
+mod spread;
 mod whole;
 
 use std::collections::HashSet;
@@ -80,6 +81,9 @@ fn among(executor: &Executor<'_>, rows: &Rows, sink: &mut Sink<'_>) -> Result<()
             |row, _| (!row.is_empty()).then(|| text.clone()),
             sink,
         ),
+        RowsFunction::Spread(columns) => rows.inputs.iter().try_for_each(|input| {
+            executor.stream(input, &mut |identity, row| spread::apply(columns, identity, row, sink))
+        }),
         RowsFunction::Restart { by_ms, until_ms } => {
             many::restart(executor, rows, *by_ms, *until_ms, sink)
         }

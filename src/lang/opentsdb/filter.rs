@@ -3,7 +3,8 @@
 //! A filter of any type, also a negative one, wants the series to have its key.
 
 use model::{Matcher, Pattern, ValueTest};
-use regex_syntax::hir::Look;
+
+use super::regexp::anywhere;
 
 /// Why a filter is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -248,20 +249,6 @@ fn wildcard(text: &str) -> Result<Option<String>, FilterError> {
     Ok(Some(pieces.join(".*")))
 }
 
-/// The expression as one that matches the whole of a value. Ends that are anchored already stay bare,
-/// so that the index sees the literal behind `^`.
-fn anywhere(text: &str) -> Result<String, FilterError> {
-    let parsed = regex_syntax::Parser::new().parse(text);
-    let parsed = parsed.map_err(|error| {
-        let text = error.to_string();
-        FilterError::Regexp(text.lines().last().unwrap_or_default().to_owned())
-    })?;
-    let looks = parsed.properties();
-    let front = if looks.look_set_prefix().contains(Look::Start) { "" } else { ".*" };
-    let back = if looks.look_set_suffix().contains(Look::End) { "" } else { ".*" };
-    Ok(format!("{front}(?:{text}){back}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -317,6 +304,6 @@ mod tests {
         assert_eq!(of("literal_or(a"), "Filter must end with a ')': literal_or(a");
         assert_eq!(of("wildcard(a)"), "Filter must contain an asterisk");
         assert_eq!(of("literal_or(|)"), "Filter must contain more than just a pipe");
-        assert!(of("regexp([)").contains("unclosed character class"));
+        assert_eq!(of("regexp([)"), "Unclosed character class near index 0\n[\n^");
     }
 }

@@ -7,19 +7,22 @@
 
 use std::sync::Arc;
 
-use model::{METRIC_NAME, Matcher, StepGrid, TenantId, TimeRange};
+use model::{METRIC_NAME, Matcher, Pattern, StepGrid, TenantId, TimeRange};
 use plan::node::Number;
 use plan::semantics::{
     Alignment, Buckets, DifferenceRule, Falls, Fill, FirstPoint, FoldFunction, Gaps, GroupLabels,
-    Grouping, MapFunction, Reducer, SortOrder, Staleness,
+    Grouping, MapFunction, Reducer, RelabelRule, SortOrder, Staleness,
 };
-use plan::{Aggregate, Fold, Map, Node, Op, Plan, QueryLimits, Scan};
+use plan::{Aggregate, Fold, Map, Node, Op, Plan, QueryLimits, Relabel, Scan};
 
 use super::aggregator::Aggregator;
 use super::calendar::Calendar;
 use super::downsample::{Downsample, FillPolicy};
 use super::error::OpenTsdbError;
+use super::lower_histogram::lower_histograms;
+use super::lower_rollup::folded_rollups;
 use super::request::RateOptions;
+use super::rollup::RollupRead;
 use super::time::Duration;
 use super::validate::{Checked, Query};
 
@@ -28,7 +31,7 @@ const SECONDS_END: i64 = 1 << 32;
 /// Seconds of a stored row.
 const ROW_SECONDS: i64 = 3_600;
 /// Buckets of one series. A year of seconds has 32 million; a graph has no use for a tenth of it.
-const BUCKETS_MAX: usize = 16_000_000;
+pub(super) const BUCKETS_MAX: usize = 16_000_000;
 
 /// Edges of all phases together; series that start behind them keep the last phase.
 const PHASED_EDGES_MAX: usize = 2_000_000;
@@ -40,6 +43,8 @@ pub struct Resolution {
     pub other_keys: Vec<String>,
     /// With numeric names: what each of their series must satisfy, in the order of the names.
     pub series: Option<Vec<Vec<Matcher>>>,
+    /// Points that were aggregated before are read in place of the raw ones.
+    pub rollup: Option<RollupRead>,
 }
 
 /// The plan of one sub-query.
@@ -61,9 +66,22 @@ pub fn lower_rows(
     resolution: &Resolution,
     tenant: TenantId,
 ) -> Result<Node, OpenTsdbError> {
+    let hours = hours_of(query, sub)?;
+    let selections = selections(sub, resolution);
+    if sub.query.is_histogram() {
+        return lower_histograms(query, sub, selections, hours, tenant);
+    }
+    let node = match &resolution.rollup {
+        None => folded(query, sub, selections, hours, tenant)?,
+        Some(read) => folded_rollups(query, sub, selections, (hours, tenant), read)?,
+    };
+    Ok(merged(node, sub))
+}
+
+/// First and last millisecond of the hours that are read for a sub-query.
+pub fn hours_of(query: &Query, sub: &Checked) -> Result<TimeRange, OpenTsdbError> {
     let interval = sub.downsample.as_ref().and_then(|downsample| downsample.interval);
-    let hours = scanned_hours(query.range, interval)?;
-    lower_over(query, sub, selections(sub, resolution), hours, tenant)
+    scanned_hours(query.range, interval)
 }
 
 /// The series that take part in a sub-query: a row of one point for each that has samples in the hours
@@ -74,12 +92,19 @@ pub fn lower_members(
     resolution: &Resolution,
     tenant: TenantId,
 ) -> Result<Node, OpenTsdbError> {
-    let interval = sub.downsample.as_ref().and_then(|downsample| downsample.interval);
-    let hours = scanned_hours(query.range, interval)?;
-    let scans = selections(sub, resolution)
-        .into_iter()
-        .map(|matchers| Node::new(Op::Scan(scan(matchers, hours, tenant, false))));
-    let input = Box::new(Node::new(Op::Union(scans.collect())));
+    let hours = hours_of(query, sub)?;
+    let mut selections = selections(sub, resolution);
+    if let Some(read) = &resolution.rollup {
+        selections = read.selections(sub, selections);
+    }
+    let scans = selections.into_iter().map(|matchers| {
+        let histograms = sub.query.is_histogram();
+        Node::new(Op::Scan(Scan { histograms, ..scan(matchers, hours, tenant, false) }))
+    });
+    let mut input = Box::new(Node::new(Op::Union(scans.collect())));
+    if resolution.rollup.is_some() {
+        input = Box::new(named(*input, &sub.metric));
+    }
     let whole = TimeRange::new(hours.start_ms, hours.end_ms.saturating_add(1));
     Ok(Node::new(Op::Fold(Fold {
         input,
@@ -100,7 +125,12 @@ pub fn selections(sub: &Checked, resolution: &Resolution) -> Vec<Vec<Matcher>> {
     }
 }
 
-fn scan(matchers: Vec<Matcher>, range: TimeRange, tenant: TenantId, integers: bool) -> Scan {
+pub(super) fn scan(
+    matchers: Vec<Matcher>,
+    range: TimeRange,
+    tenant: TenantId,
+    integers: bool,
+) -> Scan {
     Scan {
         matchers,
         range,
@@ -121,34 +151,71 @@ pub fn lower_over(
     hours: TimeRange,
     tenant: TenantId,
 ) -> Result<Node, OpenTsdbError> {
+    Ok(merged(folded(query, sub, selections, hours, tenant)?, sub))
+}
+
+/// The rows of all groups, of the rows of all series.
+fn merged(mut node: Node, sub: &Checked) -> Node {
+    if sub.query.rate {
+        node = rate(node, sub.query.rate_options.unwrap_or_default());
+    }
+    aggregate(node, sub)
+}
+
+/// A row for every series that any of the selections finds, thinned.
+pub(super) fn folded(
+    query: &Query,
+    sub: &Checked,
+    selections: Vec<Vec<Matcher>>,
+    hours: TimeRange,
+    tenant: TenantId,
+) -> Result<Node, OpenTsdbError> {
     let folded = match &sub.downsample {
         Some(downsample) => Some(buckets(query, downsample, hours)?),
         None => None,
     };
     let range = folded.as_ref().map_or(hours, |(_, range)| *range);
-    let mut scans = selections.into_iter().map(|matchers| {
+    let scans = selections.into_iter().map(|matchers| {
         // Buckets hold floats, so the exact integers would be read in vain.
         let integers = sub.downsample.is_none();
-        let scan = Node::new(Op::Scan(scan(matchers, range, tenant, integers)));
+        let scan = Node::new(Op::Scan(scan(matchers, hours, tenant, integers)));
         if !follows_order(&sub.aggregator) {
             return scan;
         }
         let order = SortOrder::Numbers { names: Vec::new() };
         Node::new(Op::Sort { input: Box::new(scan), order })
     });
-    let mut node = match (scans.next(), scans.next()) {
+    let mut node = union(scans);
+    if range != hours {
+        // A series exists with any point of the hours, also with one that no bucket takes.
+        node = Node::new(Op::Clip { input: Box::new(node), range });
+    }
+    Ok(match (folded, &sub.downsample) {
+        (Some((buckets, _)), Some(downsample)) => fold(node, downsample, buckets),
+        _ => node,
+    })
+}
+
+/// All rows of all nodes; of one, the node itself.
+pub(super) fn union(mut nodes: impl Iterator<Item = Node>) -> Node {
+    match (nodes.next(), nodes.next()) {
         (Some(only), None) => only,
         (first, second) => {
-            Node::new(Op::Union(first.into_iter().chain(second).chain(scans).collect()))
+            Node::new(Op::Union(first.into_iter().chain(second).chain(nodes).collect()))
         }
+    }
+}
+
+/// Rows of a metric that is kept under another name.
+pub(super) fn named(input: Node, metric: &str) -> Node {
+    let Ok(pattern) = Pattern::new(".*") else { return input };
+    let rule = RelabelRule::Replace {
+        destination: METRIC_NAME.to_owned(),
+        template: metric.replace('$', "$$"),
+        source: METRIC_NAME.to_owned(),
+        pattern,
     };
-    if let (Some((buckets, _)), Some(downsample)) = (folded, &sub.downsample) {
-        node = fold(node, downsample, buckets);
-    }
-    if sub.query.rate {
-        node = rate(node, sub.query.rate_options.unwrap_or_default());
-    }
-    Ok(aggregate(node, sub))
+    Node::new(Op::Relabel(Relabel { input: Box::new(input), rule }))
 }
 
 /// What a series must satisfy.
@@ -215,7 +282,7 @@ fn buckets(
     Ok((Buckets::Steps { grid, after_ms: -1, until_ms: width - 1 }, range))
 }
 
-fn too_many(count: usize) -> OpenTsdbError {
+pub(super) fn too_many(count: usize) -> OpenTsdbError {
     OpenTsdbError::too_large(format!(
         "Sorry, you have attempted to fetch more than our limit of {BUCKETS_MAX} data points. The \
          downsampling interval makes {count} of one series. Please try filtering using more tags or \
@@ -317,17 +384,18 @@ fn rate(input: Node, options: RateOptions) -> Node {
     }))
 }
 
-/// Groups in the order of their tag values; by number where the original has numbers for names.
-fn aggregate(input: Node, sub: &Checked) -> Node {
-    let mut keys: Vec<String> = sub
-        .query
-        .filters
-        .iter()
-        .filter(|filter| filter.group_by)
-        .map(|filter| filter.tagk.clone())
-        .collect();
+/// The tags whose values make groups, sorted.
+pub(super) fn group_keys(sub: &Checked) -> Vec<String> {
+    let filters = sub.query.filters.iter().filter(|filter| filter.group_by);
+    let mut keys: Vec<String> = filters.map(|filter| filter.tagk.clone()).collect();
     keys.sort_unstable();
     keys.dedup();
+    keys
+}
+
+/// Groups in the order of their tag values; by number where the original has numbers for names.
+fn aggregate(input: Node, sub: &Checked) -> Node {
+    let keys = group_keys(sub);
     let none = sub.aggregator.is_none;
     let grouping = if none { Grouping::Each } else { Grouping::By(keys.clone()) };
     let node = Node::new(Op::Aggregate(Aggregate {

@@ -44,12 +44,25 @@ fn apply_option(query: &mut SubQuery, option: &str) -> Result<(), OpenTsdbError>
         _ if lower.starts_with("explicit_tags") => query.explicit_tags = true,
         _ if lower.starts_with("pre-agg") => query.pre_aggregate = true,
         _ if lower.starts_with("rollup_") => query.rollup_usage = Some(option.to_uppercase()),
-        _ if lower.starts_with("percentiles") || lower.starts_with("show-histogram-buckets") => {
-            query.histogram = true;
-        }
+        _ if lower.starts_with("percentiles") => query.percentiles = Some(percentiles(option)?),
+        _ if lower.starts_with("show-histogram-buckets") => query.show_buckets = true,
         _ => {}
     }
     Ok(())
+}
+
+/// Reads `percentiles[p,…]`.
+fn percentiles(option: &str) -> Result<Vec<f64>, OpenTsdbError> {
+    let inside = option.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
+    let (list, _) = inside.ok_or_else(|| {
+        // The original's spelling.
+        OpenTsdbError::bad(format!("Malformated percentile query paramater: {option}"))
+    })?;
+    let number = |text: &str| {
+        let wrong = || OpenTsdbError::unmapped(format!("For input string: \"{}\"", text.trim()));
+        text.trim().parse().map_err(|_| wrong())
+    };
+    list.split(',').map(number).collect()
 }
 
 /// Reads `rate`, or `rate{counter[,max[,reset]]}`. What stands for the last brace is cut off unseen.

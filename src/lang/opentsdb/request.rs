@@ -70,8 +70,17 @@ pub struct SubQuery {
     pub pre_aggregate: bool,
     /// How rollups are to be used.
     pub rollup_usage: Option<String>,
-    /// Percentiles or buckets of histograms are wanted.
-    pub histogram: bool,
+    /// Percentiles of histograms that are wanted.
+    pub percentiles: Option<Vec<f64>>,
+    /// The buckets of histograms are wanted.
+    pub show_buckets: bool,
+}
+
+impl SubQuery {
+    /// Histograms are asked for, and not numbers.
+    pub fn is_histogram(&self) -> bool {
+        self.show_buckets || self.percentiles.is_some()
+    }
 }
 
 /// How rates are computed.
@@ -295,8 +304,20 @@ fn sub_query(fields: Fields<'_>) -> Result<SubQuery, OpenTsdbError> {
         explicit_tags: fields.flag("explicitTags")?,
         pre_aggregate: fields.flag("preAggregate")?,
         rollup_usage: fields.text("rollupUsage")?,
-        histogram: fields.get("percentiles").is_some() || fields.flag("showHistogramBuckets")?,
+        percentiles: percentiles(fields)?,
+        show_buckets: fields.flag("showHistogramBuckets")?,
     })
+}
+
+fn percentiles(fields: Fields<'_>) -> Result<Option<Vec<f64>>, OpenTsdbError> {
+    let items = match fields.get("percentiles") {
+        None => return Ok(None),
+        Some(Value::Array(items)) => items,
+        Some(_) => return Err(wrong("percentiles", "an array")),
+    };
+    let number = |item: &Value| item.as_f64().ok_or_else(|| wrong("percentiles", "numbers"));
+    let numbers = items.iter().map(number).collect::<Result<Vec<_>, _>>()?;
+    Ok((!numbers.is_empty()).then_some(numbers))
 }
 
 fn rate_options(fields: Fields<'_>) -> Result<Option<RateOptions>, OpenTsdbError> {

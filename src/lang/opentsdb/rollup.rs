@@ -9,6 +9,7 @@
 use serde_json::{Map, Value};
 
 use super::time::parse_duration;
+use super::validate::Checked;
 
 /// Start of the metrics under which such points are kept.
 pub const STORED_PREFIX: &str = "__rollup__:";
@@ -85,6 +86,36 @@ impl RollupConfig {
             !interval.is_default && interval.step_ms > 0 && step_ms % interval.step_ms == 0
         };
         self.intervals.iter().rev().find(fits)
+    }
+}
+
+/// Points that were aggregated before, to be read in place of the raw ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RollupRead {
+    /// Their interval, as it is spelled.
+    pub interval: String,
+    /// Raw points are read where there are none of these.
+    pub falls_back: bool,
+}
+
+impl RollupConfig {
+    /// What is read for a sub-query: points whose interval divides that of its buckets, if what its
+    /// function needs is kept; `None` for the raw points.
+    pub fn read(&self, sub: &Checked) -> Option<RollupRead> {
+        let downsample = sub.downsample.as_ref()?;
+        let usage = sub.query.rollup_usage.as_deref().unwrap_or_default();
+        if usage == "ROLLUP_RAW" || sub.query.is_histogram() {
+            return None;
+        }
+        let kept = |name: &str| self.aggregators.iter().any(|known| known == name);
+        let is_kept = match downsample.function.as_str() {
+            // Quotients need regular buckets.
+            "avg" => kept("sum") && kept("count") && !downsample.calendar,
+            other => kept(&other.to_ascii_lowercase()),
+        };
+        let interval = self.interval_for(downsample.interval?.nominal_ms).filter(|_| is_kept)?;
+        let falls_back = matches!(usage, "ROLLUP_FALLBACK" | "ROLLUP_FALLBACK_RAW");
+        Some(RollupRead { interval: interval.name.clone(), falls_back })
     }
 }
 

@@ -4,6 +4,7 @@ use model::TimeRange;
 
 use super::aggregator::{Aggregator, aggregator};
 use super::downsample::{Downsample, FillPolicy, parse_downsample};
+use super::dump::dump;
 use super::error::OpenTsdbError;
 use super::filter::FilterType;
 use super::request::{Flags, Request, SubQuery};
@@ -86,8 +87,25 @@ impl Checked {
     }
 }
 
-/// Checks a request at the time `now_ms`.
+/// Checks a request at the time `now_ms`. What is wrong with it is said with the request beside it.
 pub fn validate(request: Request, now_ms: i64) -> Result<Query, OpenTsdbError> {
+    let mut checked = 0;
+    let query = check_all(&request, now_ms, &mut checked).map_err(|error| OpenTsdbError {
+        details: error.details.is_some().then(|| dump(&request, checked)),
+        ..error
+    })?;
+    let downsamples = query.queries.iter().filter_map(|query| query.downsample.as_ref());
+    for downsample in downsamples {
+        if downsample.fill == FillPolicy::Scalar && downsample.interval.is_some() {
+            // The original takes it and fails at the first empty bucket.
+            return Err(OpenTsdbError::invalid("unhandled fill policy"));
+        }
+    }
+    Ok(query)
+}
+
+/// `checked` counts the sub-queries with which nothing is wrong.
+fn check_all(request: &Request, now_ms: i64, checked: &mut usize) -> Result<Query, OpenTsdbError> {
     let invalid = |text: String| OpenTsdbError::invalid(text);
     let zone = request.timezone.as_deref();
     let time = |text: Option<&str>| {
@@ -105,8 +123,9 @@ pub fn validate(request: Request, now_ms: i64) -> Result<Query, OpenTsdbError> {
         return Err(invalid("Missing queries".to_owned()));
     }
     let mut queries = Vec::with_capacity(request.queries.len());
-    for query in request.queries {
-        queries.push(check(query, request.use_calendar)?);
+    for query in &request.queries {
+        queries.push(check(query.clone(), request.use_calendar)?);
+        *checked += 1;
     }
     let downsamples = queries.iter().any(|query| query.downsample.is_some());
     let zone = match zone.filter(|name| downsamples && !name.is_empty()) {
@@ -117,6 +136,28 @@ pub fn validate(request: Request, now_ms: i64) -> Result<Query, OpenTsdbError> {
     };
     let range = TimeRange::new(start_ms, end_ms);
     Ok(Query { range, flags: request.flags, zone, queries })
+}
+
+/// What can be asked of histograms.
+fn check_histogram(
+    query: &SubQuery,
+    aggregator: &str,
+    downsample: Option<&Downsample>,
+) -> Result<(), OpenTsdbError> {
+    let invalid = |text: &str| Err(OpenTsdbError::invalid(text));
+    if !matches!(aggregator, "none" | "sum") {
+        return invalid("Only NONE or SUM aggregation function supported for histogram query");
+    }
+    if downsample.is_some_and(|downsample| downsample.function != "sum") {
+        return invalid("Only SUM downsampling aggregation supported for histogram query");
+    }
+    let percentiles = query.percentiles.iter().flatten();
+    match percentiles.copied().find(|percentile| !(0.0..=100.0).contains(percentile)) {
+        Some(percentile) => {
+            Err(OpenTsdbError::invalid(format!("Invalid percentile parameters: {percentile:?}")))
+        }
+        None => Ok(()),
+    }
 }
 
 fn check(query: SubQuery, use_calendar: bool) -> Result<Checked, OpenTsdbError> {
@@ -135,13 +176,9 @@ fn check(query: SubQuery, use_calendar: bool) -> Result<Checked, OpenTsdbError> 
     let mut downsample = downsample.map_err(|error| invalid(&error.to_string()))?;
     if let Some(downsample) = &mut downsample {
         downsample.calendar |= use_calendar && downsample.interval.is_some();
-        if downsample.fill == FillPolicy::Scalar && downsample.interval.is_some() {
-            // The original takes it and fails at the first empty bucket.
-            return Err(OpenTsdbError::invalid("unhandled fill policy"));
-        }
     }
-    if query.histogram {
-        return Err(invalid("Histogram queries are not supported"));
+    if query.is_histogram() {
+        check_histogram(&query, name, downsample.as_ref())?;
     }
     Ok(Checked { query, metric, aggregator, downsample })
 }

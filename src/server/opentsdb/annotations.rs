@@ -120,6 +120,12 @@ pub(super) fn get(
     Annotation::from_bytes(&stored)
 }
 
+/// True if a series whose TSUID starts so has notes.
+pub(super) fn any_of(documents: &Arc<dyn Documents>, tsuid_prefix: &str) -> bool {
+    // Notes of no series start with a zero, all others with a digit.
+    !documents.scan(TenantId::DEFAULT, TABLE, tsuid_prefix.as_bytes(), b"\x01", 1).is_empty()
+}
+
 /// The notes of a series (or, with an empty TSUID, of all) that start in `range`, by their start.
 pub(super) fn in_range(
     documents: &Arc<dyn Documents>,
@@ -158,6 +164,7 @@ mod tests {
         assert_eq!(found("01", 0, 10_000), [10]);
         assert_eq!(found("0101", 0, 19_999), [0; 0]);
         assert_eq!(get(&documents, "01", 10_000), Some(note("01", 10)));
+        assert!(any_of(&documents, "") && any_of(&documents, "010") && !any_of(&documents, "02"));
         documents.write(TenantId::DEFAULT, &[note("01", 10).drop()]).unwrap();
         assert_eq!(get(&documents, "01", 10_000), None);
     }

@@ -29,7 +29,9 @@ pub(super) fn sub_query(sub: &Checked, index: usize, filter_keys: &[Vec<u8>]) ->
     }
     push_flag(&mut out, "rate", query.rate);
     push_filters(&mut out, sub);
-    out.extend_from_slice(b",\"percentiles\":null,\"index\":");
+    out.extend_from_slice(b",\"percentiles\":");
+    push_percentiles(&mut out, query.percentiles.as_deref());
+    out.extend_from_slice(b",\"index\":");
     push_integer(&mut out, index as i64);
     out.extend_from_slice(b",\"rollupTable\":\"raw\",\"rateOptions\":");
     match query.rate_options {
@@ -59,16 +61,28 @@ pub(super) fn sub_query(sub: &Checked, index: usize, filter_keys: &[Vec<u8>]) ->
         Some(usage) => push_text(&mut out, usage),
         None => out.extend_from_slice(b"null"),
     }
-    push_flag(&mut out, "showHistogramBuckets", false);
+    push_flag(&mut out, "showHistogramBuckets", query.show_buckets);
     push_flag(&mut out, "useMultiGets", true);
     push_group_tags(&mut out, sub);
-    push_flag(&mut out, "histogramQuery", false);
+    push_flag(&mut out, "histogramQuery", query.is_histogram());
     out.push(b'}');
     out
 }
 
 fn push_flag(out: &mut Vec<u8>, name: &str, flag: bool) {
     out.extend_from_slice(format!(",\"{name}\":{flag}").as_bytes());
+}
+
+fn push_percentiles(out: &mut Vec<u8>, percentiles: Option<&[f64]>) {
+    let Some(percentiles) = percentiles else { return out.extend_from_slice(b"null") };
+    out.push(b'[');
+    for (index, percentile) in percentiles.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        push_double(out, *percentile);
+    }
+    out.push(b']');
 }
 
 fn push_filters(out: &mut Vec<u8>, sub: &Checked) {

@@ -4,6 +4,7 @@ use lang::opentsdb::{OpenTsdbError, Request as Asked, Resolution, lower, validat
 use model::TenantId;
 use plan::Plan;
 
+use super::query_names::rollup;
 use super::{query_exp, query_gexp};
 use crate::state::State;
 
@@ -26,5 +27,6 @@ pub fn explain_plan(
     params.push(("m".to_owned(), question.to_owned()));
     let query = validate(Asked::from_params(&params)?, state.now_ms())?;
     let sub = query.queries.first().ok_or_else(|| OpenTsdbError::bad("Missing sub queries"))?;
-    lower(&query, sub, &Resolution::default(), TenantId::DEFAULT, state.settings.query_limits)
+    let resolution = Resolution { rollup: rollup(state, sub), ..Resolution::default() };
+    lower(&query, sub, &resolution, TenantId::DEFAULT, state.settings.query_limits)
 }

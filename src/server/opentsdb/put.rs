@@ -163,7 +163,9 @@ pub(super) fn rollup_metric(
     let aggregator = if aggregator.is_empty() { group_by } else { aggregator };
     let interval_named = Some(interval.as_str()).filter(|interval| !interval.is_empty());
     let checked = config.check(interval_named, aggregator);
-    Some(checked.map(|()| stored_metric(interval, aggregator, group_by, metric)))
+    // Without an interval nothing was aggregated over time, however the sender says so.
+    let over_time = if interval.is_empty() { "" } else { aggregator.as_str() };
+    Some(checked.map(|()| stored_metric(interval, over_time, group_by, metric)))
 }
 
 async fn append(

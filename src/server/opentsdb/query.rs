@@ -15,6 +15,7 @@ use wire::opentsdb::query_json::{Extras, Style, push_result, push_texts};
 use super::dispatch::allow;
 use super::echo;
 use super::params::{Params, read_body};
+use super::query_annotations::Notes;
 use super::query_members::Members;
 use super::query_names::resolution;
 use super::reply::{Refusal, Reply};
@@ -94,6 +95,7 @@ async fn delete(
 /// What an answer says beside the points.
 struct About {
     members: Option<Members>,
+    notes: Option<Notes>,
     filter_keys: Vec<Vec<u8>>,
 }
 
@@ -105,8 +107,11 @@ impl About {
         resolution: &Resolution,
         deletes: bool,
     ) -> Result<Self, Refusal> {
+        let notes = Notes::find(state, query, sub)?;
         // Names stay known after their last point is deleted, so they get their numbers before.
-        let names_series = query.flags.show_tsuids || deletes;
+        let names_series = query.flags.show_tsuids
+            || deletes
+            || notes.as_ref().is_some_and(|notes| notes.of_series);
         let members = match names_series {
             true => Some(Members::find(state, query, sub, resolution).await?),
             false => None,
@@ -119,7 +124,7 @@ impl About {
             .collect();
         filter_keys.sort_unstable();
         filter_keys.dedup();
-        Ok(Self { members, filter_keys })
+        Ok(Self { members, notes, filter_keys })
     }
 }
 
@@ -150,11 +155,15 @@ fn write(
             push_texts(&mut json, members.of(row));
             json
         });
+        let notes = about.notes.as_ref();
+        let of_series = notes.zip(about.members.as_ref());
+        let annotations = of_series.and_then(|(notes, members)| notes.of(members, row));
         let extras = Extras {
             query: sub_query.as_deref(),
             tsuids: tsuids.as_deref(),
+            annotations: annotations.as_deref(),
+            global_annotations: notes.and_then(|notes| notes.global.as_deref()),
             stats: stats.as_deref(),
-            ..Extras::default()
         };
         begin_item(out);
         push_result(out, row, style, extras);

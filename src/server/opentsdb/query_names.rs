@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use lang::opentsdb::lower::matchers;
+use lang::opentsdb::rollup::RollupRead;
 use lang::opentsdb::validate::Name;
 use lang::opentsdb::{Checked, OpenTsdbError, Resolution};
 use model::{METRIC_NAME, Matcher, Source, SourceError, TenantId, TimeRange};
@@ -16,8 +17,9 @@ use crate::state::State;
 
 /// Looks the names of one sub-query up; the first that does not exist is refused.
 pub(super) async fn resolution(state: &Arc<State>, sub: &Checked) -> Result<Resolution, Refusal> {
+    let rollup = rollup(state, sub);
     if !sub.query.tsuids.is_empty() {
-        return by_number(state, sub).await;
+        return Ok(Resolution { rollup, ..by_number(state, sub).await? });
     }
     let mut wanted = sub.names()?;
     if state.settings.opentsdb.skip_unresolved_tagvs {
@@ -30,7 +32,13 @@ pub(super) async fn resolution(state: &Arc<State>, sub: &Checked) -> Result<Reso
             None => Ok(resolve(source, &sub)?),
         })
     });
-    Ok(found.await?.map_err(|unknown| unknown.unknown())?)
+    let found = found.await?.map_err(|unknown| unknown.unknown())?;
+    Ok(Resolution { rollup, ..found })
+}
+
+/// The points that are read in place of the raw ones.
+pub(super) fn rollup(state: &State, sub: &Checked) -> Option<RollupRead> {
+    state.settings.opentsdb.rollups.as_ref()?.read(sub)
 }
 
 /// The first of the names that neither has a number nor stands on a series.
@@ -59,7 +67,7 @@ fn resolve(source: &dyn Source, sub: &Checked) -> Result<Resolution, SourceError
     let mut other_keys = source.label_names(TenantId::DEFAULT, &matchers, TimeRange::ALL)?;
     let named = |key: &String| sub.query.filters.iter().any(|filter| filter.tagk == *key);
     other_keys.retain(|key| key != METRIC_NAME && !named(key));
-    Ok(Resolution { other_keys, series: None })
+    Ok(Resolution { other_keys, ..Resolution::default() })
 }
 
 /// The series of numeric names, in the order of these. One that was never written is absent.
