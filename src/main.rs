@@ -7,7 +7,7 @@ mod serve;
 #[cfg(test)]
 mod tidy;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -42,7 +42,7 @@ struct SettingArguments {
     #[arg(long, short, global = true, env = "TRIBUTARY_CONFIG")]
     config: Option<PathBuf>,
     /// Directory of all data [default: ./data]
-    #[arg(long, global = true)]
+    #[arg(long, visible_alias = "data", global = true)]
     data_dir: Option<PathBuf>,
     /// Any setting by its key, such as --set wal.sync=interval; `check-config` prints all keys
     #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
@@ -66,6 +66,12 @@ enum Command {
         #[arg(long)]
         verify: bool,
     },
+    /// Read every byte of a stopped store (or of a snapshot) and say what is damaged and what is lost
+    /// by it; the exit code is 1 if anything is
+    Verify,
+    /// Take what is damaged out of a stopped store and keep all that can be read; the originals and a
+    /// report go to `damaged` in the data directory
+    Repair,
     /// Send load to a server (this one or a peer) and measure what it costs
     Bench(bench::BenchArguments),
 }
@@ -98,7 +104,35 @@ fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
                 return Ok(ExitCode::FAILURE);
             }
         }
+        Some(Command::Verify) => return verify(&load(&arguments.settings)?.data_dir.0),
+        Some(Command::Repair) => return repair(&load(&arguments.settings)?.data_dir.0),
         Some(Command::Bench(arguments)) => bench::run(&arguments)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn verify(data_dir: &Path) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let report = storage::verify(data_dir)?;
+    for finding in &report.findings {
+        println!("{finding}");
+    }
+    let (files, bytes, count) = (report.files, report.bytes, report.findings.len());
+    println!("{files} files, {bytes} bytes, {count} damaged places");
+    Ok(if count == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn repair(data_dir: &Path) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    use base::clock::Clock as _;
+    let report = storage::repair(data_dir, base::clock::SystemClock.now_ms())?;
+    for finding in &report.findings {
+        println!("found: {finding}");
+    }
+    for action in &report.actions {
+        println!("done: {action}");
+    }
+    match &report.kept {
+        Some(kept) => println!("the originals and this report are in {}", kept.display()),
+        None => println!("nothing is damaged"),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -184,6 +184,7 @@ catalogue! {
     wal_sync_seconds: DurationHistogram = "tributary_wal_sync_seconds", "Duration of a sync of the write-ahead log.";
     wal_errors: Counter = "tributary_wal_errors_total", "Failed writes or syncs of the write-ahead log.";
     wal_corrupt_records: Counter = "tributary_wal_corrupt_records_total", "Damaged records met while replaying the log.";
+    wal_cut_bytes: Counter = "tributary_wal_cut_bytes_total", "Bytes of unfinished writes that were cut off the log when it was opened.";
     corrupt_sections: Counter = "tributary_corrupt_sections_total", "Damaged sections met in blocks.";
     flushes: Counter = "tributary_flushes_total", "Partitions of the head written to blocks.";
     flush_seconds: DurationHistogram = "tributary_flush_seconds", "Duration of a flush.";

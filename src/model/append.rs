@@ -34,6 +34,26 @@ pub trait Appender: Send + Sync {
 
     /// Rewrites all that still holds deleted samples. Blocks.
     fn purge(&self) -> Result<(), DeleteError>;
+
+    /// Keeps a copy of all that is stored now as a directory of its own, from which a store can be
+    /// opened: links, so that it takes no time and no room. Without `head` it holds blocks only, and
+    /// what is not in a block yet is missing. Returns the copy's name below the store's
+    /// `snapshots`. Blocks.
+    fn snapshot(&self, head: bool) -> Result<String, SnapshotError>;
+}
+
+/// Why there is no copy.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("cannot take a snapshot: {reason}")]
+pub struct SnapshotError {
+    /// What the store said.
+    pub reason: String,
+}
+
+impl Classify for SnapshotError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Unavailable
+    }
 }
 
 /// Why nothing was deleted.

@@ -16,7 +16,9 @@ pub mod sample;
 pub mod source;
 pub mod time;
 
-pub use append::{AppendError, AppendReport, Appender, DeleteError, Reject, RejectReason};
+pub use append::{
+    AppendError, AppendReport, Appender, DeleteError, Reject, RejectReason, SnapshotError,
+};
 pub use batch::{Row, WriteBatch};
 pub use documents::{DocumentChange, DocumentError, Documents, MemoryDocuments};
 pub use histogram::{

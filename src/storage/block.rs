@@ -1,5 +1,6 @@
 //! Blocks: immutable sets of series and samples, reached only through the object store.
 
+mod chunks;
 pub(crate) mod meta;
 pub(crate) mod page;
 pub(crate) mod reader;

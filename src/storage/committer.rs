@@ -125,6 +125,9 @@ impl Committer {
                 }
                 let _ = reply.send(());
             }
+            Message::Rotate(reply) => {
+                let _ = reply.send(self.wal.rotate());
+            }
         }
     }
 

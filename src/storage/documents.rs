@@ -9,7 +9,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base::metrics::Metrics;
@@ -20,7 +20,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::error::StorageError;
 use crate::layout::Layout;
 use crate::lock::DirLock;
-use crate::wal::file::{LogFile, LogFiles, sync_dir};
+use crate::wal::file::{DiskFiles, LogFile, LogFiles};
 
 pub(crate) use file::{FoundDocument, read_documents};
 
@@ -54,6 +54,19 @@ struct Writer {
     is_doubtful: bool,
 }
 
+/// Writes the documents below `layout` anew without what is damaged; the original stays as `….damaged`.
+/// The caller holds the directory's lock.
+pub(crate) fn mend(layout: &Layout) -> Result<(), StorageError> {
+    let (layout, files) = (layout.clone(), Arc::new(DiskFiles));
+    let mut tables = DocumentTables::default();
+    let mut writer = Writer::new(layout, files);
+    if let Some(number) = writer.newest()? {
+        writer.read(number, &mut tables)?;
+        writer.set_aside(&tables)?;
+    }
+    Ok(())
+}
+
 impl DocumentStore {
     /// Opens the documents below `layout`'s directory; damage is named in the program's log,
     /// counted, set aside as `….damaged` and stepped over.
@@ -65,27 +78,31 @@ impl DocumentStore {
         lock: Arc<DirLock>,
     ) -> Result<Self, StorageError> {
         let mut tables = DocumentTables::default();
-        let mut writer = Writer {
-            layout,
-            files,
-            number: 0,
-            length: 0,
-            open: None,
-            is_torn: false,
-            is_doubtful: false,
-        };
+        let mut writer = Writer::new(layout, files);
         if let Some(number) = writer.newest()? {
             let damage = writer.read(number, &mut tables)?;
             for error in &damage {
                 metrics.wal_corrupt_records.inc();
                 tracing::error!(%error, "documents are damaged; the others are kept");
             }
-            if !damage.is_empty() {
+            if damage.is_empty() {
+                writer.sync_found()?;
+            } else {
                 writer.set_aside(&tables)?;
             }
         }
         let (tables, writer) = (RwLock::new(tables), Mutex::new(writer));
         Ok(Self { tables, writer, bytes_max, _lock: lock })
+    }
+
+    /// Writes all documents to the new file `path` under `number`, durably but for its name.
+    pub(crate) fn write_copy(&self, path: &Path, number: u64) -> Result<(), StorageError> {
+        // Writes hold the writer while they are on the disk and not yet in the tables.
+        let writer = self.writer.lock();
+        let written = |error| StorageError::io("write", path, &error);
+        let mut out = writer.files.create(path).map_err(written)?;
+        file::write_all(&mut *out, number, &self.tables.read()).map_err(written)?;
+        out.sync().map_err(written)
     }
 
     fn check(
@@ -146,18 +163,20 @@ impl Documents for DocumentStore {
 }
 
 impl Writer {
+    fn new(layout: Layout, files: Arc<dyn LogFiles>) -> Self {
+        Self { layout, files, number: 0, length: 0, open: None, is_torn: false, is_doubtful: false }
+    }
+
     /// The number of the newest finished file; removes what is older or was never finished.
     fn newest(&self) -> Result<Option<u64>, StorageError> {
         let dir = self.layout.documents_dir();
-        if !dir.is_dir() {
-            return Ok(None);
-        }
-        let failed = |error| StorageError::io("list", &dir, &error);
+        let names = match self.files.list(&dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            names => names.map_err(|error| StorageError::io("list", &dir, &error))?,
+        };
         let (mut numbers, mut leftovers) = (Vec::new(), Vec::new());
-        for entry in std::fs::read_dir(&dir).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name();
-            let name = name.to_str().unwrap_or_default();
-            match Layout::parse_documents(name) {
+        for name in names {
+            match Layout::parse_documents(&name) {
                 Some(number) => numbers.push(number),
                 None if name.ends_with(".tmp") => leftovers.push(dir.join(name)),
                 None => {}
@@ -181,7 +200,7 @@ impl Writer {
         let path = self.layout.documents_file(number);
         let mut damage = Vec::new();
         let mut torn = None;
-        let length = read_documents(&path, number, |found| match found {
+        let length = read_documents(&*self.files, &path, number, |found| match found {
             FoundDocument::Changes(tenant, changes) => {
                 changes.into_iter().for_each(|change| tables.apply(tenant, change));
             }
@@ -196,12 +215,19 @@ impl Writer {
         Ok(damage)
     }
 
+    /// Makes durable what was read: the process that wrote it may have died before its sync.
+    fn sync_found(&self) -> Result<(), StorageError> {
+        let path = self.layout.documents_file(self.number);
+        let synced = self.files.reopen(&path).and_then(|mut file| file.sync());
+        synced.map_err(|error| StorageError::io("sync", &path, &error))
+    }
+
     /// Starts a new file with what could be read, and keeps the damaged one for people to look at.
     fn set_aside(&mut self, tables: &DocumentTables) -> Result<(), StorageError> {
         let old = self.layout.documents_file(self.number);
         self.start(tables, false)?;
         let kept = old.with_extension("damaged");
-        std::fs::rename(&old, &kept).map_err(|error| StorageError::io("rename", &kept, &error))
+        self.files.rename(&old, &kept).map_err(|error| StorageError::io("rename", &kept, &error))
     }
 
     /// Appends a frame, durably; on `Err` it will not be found by a later open.
@@ -277,22 +303,19 @@ impl Writer {
     fn start(&mut self, tables: &DocumentTables, drop_old: bool) -> Result<(), StorageError> {
         let dir = self.layout.documents_dir();
         let failed = |error| StorageError::io("create", &dir, &error);
-        if !dir.is_dir() {
-            std::fs::create_dir_all(&dir).map_err(failed)?;
-            dir.parent().map_or(Ok(()), sync_dir).map_err(failed)?;
-        }
+        self.files.create_dir(&dir).map_err(failed)?;
         let number = self.number + 1;
         let path = self.layout.documents_file(number);
         let staged: PathBuf = path.with_extension("documents.tmp");
-        if staged.exists() {
+        if self.files.length(&staged).is_ok() {
             self.files.remove(&staged).map_err(failed)?;
         }
         let written = |error| StorageError::io("write", &staged, &error);
         let mut out = self.files.create(&staged).map_err(written)?;
         let length = file::write_all(&mut *out, number, tables).map_err(written)?;
         out.sync().map_err(written)?;
-        std::fs::rename(&staged, &path)
-            .and_then(|()| sync_dir(&dir))
+        self.files
+            .rename(&staged, &path)
             .map_err(|error| StorageError::io("rename", &path, &error))?;
         let old = std::mem::replace(&mut self.number, number);
         (self.length, self.open) = (length, Some(out));

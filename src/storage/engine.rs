@@ -11,12 +11,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use base::clock::Clock;
+use base::error::{Classify as _, ErrorKind};
 use base::metrics::Metrics;
 use futures::channel::oneshot;
 use futures::future::BoxFuture;
 use model::{
     AppendError, AppendReport, Appender, DeleteError, Documents, Hints, Matcher, Selection,
-    SeriesHasher, Source, SourceError, TenantId, TimeRange, ValueNode, WriteBatch,
+    SeriesHasher, SnapshotError, Source, SourceError, TenantId, TimeRange, ValueNode, WriteBatch,
 };
 use parking_lot::{Condvar, Mutex};
 
@@ -30,7 +31,7 @@ use crate::maintenance::{FlushWhich, Maintenance};
 use crate::manifest::edit::Manifest;
 use crate::manifest::store::ManifestStore;
 use crate::object::io::ObjectIo;
-use crate::object::open::open_local;
+use crate::object::open::{OpenedStore, open_local};
 use crate::options::EngineOptions;
 use crate::queue::{Message, Queue};
 use crate::recover::recover;
@@ -103,13 +104,25 @@ impl Engine {
         metrics: Arc<Metrics>,
         files: Arc<dyn LogFiles>,
     ) -> Result<Self, StorageError> {
+        let objects = Layout::new(&options.data_dir, options.shard).object_root();
+        Self::open_on(options, clock, metrics, files, || open_local(&objects))
+    }
+
+    /// [`Engine::open_with`] over objects that are elsewhere.
+    pub(crate) fn open_on(
+        options: EngineOptions,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+        files: Arc<dyn LogFiles>,
+        objects: impl FnOnce() -> Result<OpenedStore, StorageError>,
+    ) -> Result<Self, StorageError> {
         options.check()?;
         let root = &options.data_dir;
         std::fs::create_dir_all(root).map_err(|error| StorageError::io("create", root, &error))?;
         let layout = Layout::new(root, options.shard);
         let lock = Arc::new(DirLock::acquire(&layout.lock())?);
         let documents = open_documents(&layout, &files, &metrics, &options, &lock)?;
-        let io = Arc::new(ObjectIo::start(open_local(&layout.object_root())?)?);
+        let io = Arc::new(ObjectIo::start(objects()?)?);
         let store = ManifestStore::open(io.clone(), layout.clone())?;
         let manifest = store.current();
         let shared = Arc::new(Shared {
@@ -304,6 +317,11 @@ impl Appender for Engine {
     fn purge(&self) -> Result<(), DeleteError> {
         self.shared.fence(self.maintenance.lock().purge()).map_err(delete_error)
     }
+
+    fn snapshot(&self, head: bool) -> Result<String, SnapshotError> {
+        let done = self.maintenance.lock().snapshot(&self.documents, head);
+        done.map_err(|error| SnapshotError { reason: error.to_string() })
+    }
 }
 
 fn delete_error(error: StorageError) -> DeleteError {
@@ -374,7 +392,7 @@ fn open_blocks(shared: &Shared, io: &Arc<ObjectIo>, manifest: &Manifest) {
     let open = |entry: &crate::manifest::edit::BlockEntry| {
         let block = Block::open(io, &shared.layout, entry.meta.clone(), entry.order);
         let block = block.with_deletes(manifest.deletes_of(entry));
-        if block.index().is_err() {
+        if block.index().is_err_and(|error| error.kind() == ErrorKind::Corrupt) {
             shared.metrics.corrupt_sections.inc();
         }
         Arc::new(block)

@@ -10,6 +10,7 @@ use crate::error::StorageError;
 use crate::layout::{Layout, WalName};
 use crate::manifest::edit::Manifest;
 use crate::manifest::store;
+use crate::wal::file::DiskFiles;
 use crate::wal::record::Record;
 use crate::wal::replay::{Found, read_log};
 
@@ -109,7 +110,7 @@ impl Inspection<'_> {
     fn log(&mut self, path: &Path, number: u64) -> Result<(), StorageError> {
         self.report.files += 1;
         written(path, writeln!(self.out, "{}: log file {number}", path.display()))?;
-        read_log(path, number, |found| match found {
+        read_log(&DiskFiles, path, number, |found| match found {
             Found::Record(position, Record::Series(record)) => {
                 let (count, tenant) = (record.ids.len(), record.tenant.0);
                 let line = format!("{count} series of tenant {tenant}");
@@ -122,6 +123,9 @@ impl Inspection<'_> {
                 let line = format!("{count} samples of tenant {tenant}, {first}..{last} ms");
                 written(path, writeln!(self.out, "  {:>10} {line}", position.offset))
             }
+            Found::Record(position, Record::Void) => {
+                written(path, writeln!(self.out, "  {:>10} taken out by a repair", position.offset))
+            }
             Found::Damage(error) => self.fault(path, &error),
             Found::TornTail(offset) => {
                 written(path, writeln!(self.out, "  {offset:>10} an unfinished write"))
@@ -132,7 +136,7 @@ impl Inspection<'_> {
     fn documents(&mut self, path: &Path, number: u64) -> Result<(), StorageError> {
         self.report.files += 1;
         let (mut writes, mut changes, mut damage, mut tail) = (0u64, 0usize, Vec::new(), None);
-        read_documents(path, number, |found| match found {
+        read_documents(&DiskFiles, path, number, |found| match found {
             FoundDocument::Changes(_, found) => {
                 writes += 1;
                 changes += found.len();

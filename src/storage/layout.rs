@@ -5,6 +5,8 @@
 //! <data_dir>/wal/s00000/<file:020>.wal                    the write-ahead log
 //! <data_dir>/wal/s00000/<file:020>.series                 series known before that log file
 //! <data_dir>/documents/<number:020>.documents             small records beside the samples
+//! <data_dir>/damaged/<number>/                            originals of what a repair has changed
+//! <data_dir>/snapshots/<time>-<random>/                   copies: each a data directory by itself
 //! <data_dir>/objects/                                     root of the object store:
 //!   manifest/s00000/<number:020>.json
 //!   blocks/t0000000000/s00000/<block id>/{meta.json,index,chunks}
@@ -144,9 +146,24 @@ impl Layout {
         name.strip_suffix(".documents")?.parse().ok()
     }
 
+    /// The directory of what repairs have taken out.
+    pub(crate) fn damaged_dir(&self) -> PathBuf {
+        self.root.join("damaged")
+    }
+
+    /// The directory of the copies that were taken on request.
+    pub(crate) fn snapshots_dir(&self) -> PathBuf {
+        self.root.join("snapshots")
+    }
+
     /// The directory under which a local object store keeps its objects.
     pub(crate) fn object_root(&self) -> PathBuf {
         self.root.join("objects")
+    }
+
+    /// The file of an object, where objects are files.
+    pub(crate) fn object_file(&self, path: &ObjectPath) -> PathBuf {
+        path.as_ref().split('/').fold(self.object_root(), |file, part| file.join(part))
     }
 
     /// The prefix of the shard's manifests.

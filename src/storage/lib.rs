@@ -28,18 +28,24 @@ mod object;
 mod retention;
 mod sweep;
 
+mod archive;
+
 mod documents;
 mod lock;
 mod snapshot;
 mod view;
 
 mod inspect;
+mod repair;
+mod verify;
 
 pub use engine::{Engine, EngineStatus};
 pub use error::StorageError;
 pub use inspect::{InspectReport, inspect};
 pub use options::{EngineOptions, WalSync};
-pub use wal::file::{DiskFiles, LogFile, LogFiles};
+pub use repair::{RepairReport, repair};
+pub use verify::{Finding, VerifyReport, verify};
+pub use wal::file::{DiskFiles, FileBytes, LogFile, LogFiles};
 
 #[cfg(test)]
 mod sim;

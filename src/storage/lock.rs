@@ -16,6 +16,20 @@ pub(crate) struct DirLock {
 }
 
 impl DirLock {
+    /// True while another process holds the lock at `path`.
+    pub(crate) fn is_held(path: &Path) -> Result<bool, StorageError> {
+        let failed = |error| StorageError::io("look at", path, &error);
+        let file = match File::open(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            file => file.map_err(failed)?,
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+
     /// Locks `path`, or says that another process has.
     pub(crate) fn acquire(path: &Path) -> Result<Self, StorageError> {
         let mut file = OpenOptions::new()

@@ -17,12 +17,14 @@ use base::rng::Rng;
 use model::TenantId;
 use roaring::RoaringBitmap;
 
+use crate::archive::snapshot::{Original, copy_to, name_of};
 use crate::block::meta::BlockMeta;
 use crate::block::reader::Block;
 use crate::block::writer::NewBlock;
 use crate::compact::policy::{Choice, Situation, choose};
 use crate::compact::publish::replace_blocks;
 use crate::compact::run::merge_blocks;
+use crate::documents::DocumentStore;
 use crate::error::StorageError;
 use crate::head::partition::Partition;
 use crate::head::seal::{FLUSH_CHUNK_SAMPLES, write_block};
@@ -96,12 +98,13 @@ impl Maintenance {
         manifest: ManifestStore,
         oldest_wal_file: u64,
     ) -> Self {
+        let rng = shared.options.seed.map_or_else(Rng::from_entropy, Rng::new);
         Self {
             shared,
             io,
             files,
             manifest,
-            rng: Rng::from_entropy(),
+            rng,
             frozen: Vec::new(),
             oldest_wal_file,
             older_views: BTreeMap::new(),
@@ -314,7 +317,7 @@ impl Maintenance {
         if oldest <= self.oldest_wal_file {
             return Ok(());
         }
-        checkpoint::write_series(&self.shared.layout, oldest, &series)?;
+        checkpoint::write_series(&self.shared.layout, &*self.files, oldest, &series)?;
         self.oldest_wal_file = oldest;
         let freed = checkpoint::drop_files(&self.shared.layout, &*self.files, oldest)?;
         self.shared.metrics.wal_size_bytes.add(-(freed as i64));
@@ -485,6 +488,31 @@ impl Maintenance {
             tracing::info!(objects = deleted, "deleted objects of blocks that no manifest names");
         }
         Ok(())
+    }
+
+    /// Copies the store to a directory below `snapshots`; returns the copy's name.
+    pub(crate) fn snapshot(
+        &mut self,
+        documents: &DocumentStore,
+        head: bool,
+    ) -> Result<String, StorageError> {
+        let log_below = if head { Some(self.rotate_log()?) } else { None };
+        let layout = &self.shared.layout;
+        let name = name_of(self.shared.clock.now_ms(), self.rng.next_u64());
+        let manifest = self.manifest.current();
+        let original = Original { layout, io: &self.io, manifest: &manifest, documents, log_below };
+        copy_to(&original, &layout.snapshots_dir().join(&name))?;
+        Ok(name)
+    }
+
+    /// Finishes the newest log file; returns the number that the next one will have.
+    fn rotate_log(&self) -> Result<u64, StorageError> {
+        let (reply, answer) = mpsc::channel();
+        let closed = || StorageError::Closed { action: "finish a log file" };
+        if !self.shared.queue.command(Message::Rotate(reply)) {
+            return Err(closed());
+        }
+        answer.recv().map_err(|_| closed())?
     }
 
     /// Stops the object store's thread.

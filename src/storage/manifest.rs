@@ -2,4 +2,5 @@
 
 pub(crate) mod edit;
 pub(crate) mod invariants;
+pub(crate) mod rebuild;
 pub(crate) mod store;

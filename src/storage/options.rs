@@ -50,6 +50,9 @@ pub struct EngineOptions {
     pub queue_bytes_max: usize,
     /// Estimated memory of all documents. Default 1 GiB.
     pub document_bytes_max: u64,
+    /// Where random numbers (of blocks, of copies) begin. Default: where nobody else does; tests
+    /// give one to see the same life again.
+    pub seed: Option<u64>,
     /// Run flush, compaction and retention by themselves. Default true; tests drive them by hand.
     pub background: bool,
     /// Write the whole head to blocks on [`crate::Engine::close`]. Default false: the log has it.
@@ -74,6 +77,7 @@ impl EngineOptions {
             series_max: None,
             queue_bytes_max: 256 << 20,
             document_bytes_max: 1 << 30,
+            seed: None,
             background: true,
             flush_on_close: false,
         }

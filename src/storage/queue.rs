@@ -13,6 +13,7 @@ use model::{AppendError, AppendReport, TenantId, WriteBatch};
 use parking_lot::{Condvar, Mutex};
 use std::sync::mpsc;
 
+use crate::error::StorageError;
 use crate::head::partition::Partition;
 use crate::wal::writer::WalPosition;
 
@@ -52,6 +53,8 @@ pub(crate) enum Message {
     ForgetSeries(TenantId, mpsc::Sender<usize>),
     /// Sync the log.
     Sync(mpsc::Sender<()>),
+    /// Finish the newest log file; the number of the next one is the answer.
+    Rotate(mpsc::Sender<Result<u64, StorageError>>),
 }
 
 #[derive(Debug, Default)]

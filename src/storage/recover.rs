@@ -18,7 +18,7 @@ use crate::head::series::SealScratch;
 use crate::layout::Layout;
 use crate::manifest::edit::{FlushMark, Manifest};
 use crate::shared::Shared;
-use crate::wal::file::{LogFiles, sync_dir};
+use crate::wal::file::LogFiles;
 use crate::wal::record::{LogId, Record, SamplesRecord, SeriesRecord};
 use crate::wal::replay::{Found, WalListing, list, read_all};
 use crate::wal::writer::{FILE_HEADER_BYTES, WalPosition, WalWriter};
@@ -52,13 +52,12 @@ pub(crate) fn recover(
 ) -> Result<Recovered, StorageError> {
     let layout = &shared.layout;
     let dir = layout.wal_dir();
-    std::fs::create_dir_all(&dir).map_err(|error| StorageError::io("create", &dir, &error))?;
-    // New directories must survive a power failure as surely as the files in them.
-    for made in dir.ancestors().take(3) {
-        sync_dir(made).map_err(|error| StorageError::io("sync", made, &error))?;
-    }
+    files.create_dir(&dir).map_err(|error| StorageError::io("create", &dir, &error))?;
     let listing = drop_leftovers(layout, &**files)?;
-    let newest = listing.logs.last().max(listing.series.last()).copied().unwrap_or(0);
+    // A mark covers what is in front of it: a new file must lie behind all of them, also where the
+    // files that they speak of are gone.
+    let marked = manifest.flushed.iter().map(|mark| mark.file).max();
+    let newest = listing.logs.last().max(listing.series.last()).copied().max(marked).unwrap_or(0);
     let next_file = newest + 1;
     let wal = WalWriter::new(
         layout.clone(),
@@ -75,17 +74,17 @@ pub(crate) fn recover(
     let all: Vec<(PathBuf, u64)> = series.chain(logs).collect();
     let mut size = 0;
     for (path, _) in &all {
-        size += std::fs::metadata(path).map_or(0, |meta| meta.len());
+        size += files.length(path).unwrap_or(0);
     }
     shared.metrics.wal_size_bytes.set(size as i64);
-    read_all(&all, |index, found| {
+    read_all(&**files, &all, |index, found| {
         let (path, number) = &all[index];
         let is_newest = index + 1 == all.len();
         match found {
             Found::Record(position, record) => replay.apply(position, record),
             Found::Damage(error) => replay.damage(&error),
             Found::TornTail(offset) if is_newest || offset == 0 => {
-                return cut_tail(&**files, path, offset);
+                return cut_tail(shared, &**files, path, offset);
             }
             Found::TornTail(offset) => replay.damage(&StorageError::corrupt(
                 path.display().to_string(),
@@ -96,13 +95,16 @@ pub(crate) fn recover(
         }
         Ok(())
     })?;
+    if let Some(newest) = listing.logs.last() {
+        sync_log(&**files, &layout.wal_file(*newest))?;
+    }
     let oldest = listing.logs.first().copied().unwrap_or(next_file);
     Ok(replay.finish(oldest))
 }
 
 /// Removes files that a checkpoint before the last crash had done with; lists the others.
 fn drop_leftovers(layout: &Layout, files: &dyn LogFiles) -> Result<WalListing, StorageError> {
-    let mut listing = list(layout)?;
+    let mut listing = list(files, layout)?;
     let Some(newest) = listing.series.last().copied() else {
         return Ok(listing);
     };
@@ -119,13 +121,31 @@ fn drop_leftovers(layout: &Layout, files: &dyn LogFiles) -> Result<WalListing, S
     Ok(listing)
 }
 
+/// Makes durable what was read from the newest log file: a process may have died between writing it
+/// and syncing it, and what readers see from now on must not vanish with the next power failure.
+fn sync_log(files: &dyn LogFiles, path: &Path) -> Result<(), StorageError> {
+    let synced = files.reopen(path).and_then(|mut file| file.sync());
+    match synced {
+        // Its tail was all that there was.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        synced => synced.map_err(|error| StorageError::io("sync", path, &error)),
+    }
+}
+
 /// Cuts a write that never finished, and was never acknowledged, off the end of a log file.
-fn cut_tail(files: &dyn LogFiles, path: &Path, offset: u64) -> Result<(), StorageError> {
+fn cut_tail(
+    shared: &Shared,
+    files: &dyn LogFiles,
+    path: &Path,
+    offset: u64,
+) -> Result<(), StorageError> {
+    let bytes = files.length(path).unwrap_or(0).saturating_sub(offset);
+    shared.metrics.wal_cut_bytes.add(bytes);
     if offset < FILE_HEADER_BYTES as u64 {
-        tracing::info!(file = %path.display(), "removing a log file without content");
+        tracing::warn!(file = %path.display(), bytes, "removing a log file without content");
         return files.remove(path).map_err(|error| StorageError::io("remove", path, &error));
     }
-    tracing::info!(file = %path.display(), offset, "cutting an unfinished write off the log");
+    tracing::warn!(file = %path.display(), offset, bytes, "cutting an unfinished write off the log");
     files.truncate(path, offset).map_err(|error| StorageError::io("truncate", path, &error))
 }
 
@@ -139,6 +159,7 @@ impl Replay<'_> {
         match record {
             Record::Series(record) => self.apply_series(&record),
             Record::Samples(record) => self.apply_samples(position, &record),
+            Record::Void => {}
         }
     }
 

@@ -10,7 +10,7 @@ use model::{Appender, DeleteError, TenantId};
 
 use super::labels::selectors;
 use super::params::Params;
-use super::reply::{bad_data, failure, typed_failure};
+use super::reply::{Notes, bad_data, failure, success, typed_failure};
 use crate::state::State;
 
 /// `/admin/tsdb/delete_series`: 204 once the samples are invisible.
@@ -35,6 +35,34 @@ pub async fn delete_series(
 pub async fn clean_tombstones(Extract(state): Extract<Arc<State>>) -> Result<StatusCode, Response> {
     check_enabled(&state)?;
     change(&state, |appender| appender.purge()).await
+}
+
+/// `/admin/tsdb/snapshot`: the name of a copy of the store, below its directory `snapshots`.
+pub async fn snapshot(
+    Extract(state): Extract<Arc<State>>,
+    params: Params,
+) -> Result<Response, Response> {
+    check_enabled(&state)?;
+    // What Go's `strconv.ParseBool` takes.
+    let skip_head = match params.get("skip_head").unwrap_or_default() {
+        "" | "0" | "f" | "F" | "false" | "FALSE" | "False" => false,
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => true,
+        text => {
+            let reason = format!(
+                "unable to parse boolean: strconv.ParseBool: parsing {text:?}: invalid syntax"
+            );
+            let message = format!("invalid parameter \"skip_head\": {reason}");
+            return Err(bad_data(&message));
+        }
+    };
+    let appender = state.appender.clone();
+    match tokio::task::spawn_blocking(move || appender.snapshot(!skip_head)).await {
+        Ok(Ok(name)) => {
+            Ok(success(format!("{{\"name\":\"{name}\"}}").as_bytes(), &Notes::default()))
+        }
+        Ok(Err(error)) => Err(failure(ErrorKind::Internal, &error.to_string())),
+        Err(_) => Err(StatusCode::INTERNAL_SERVER_ERROR.into_response()),
+    }
 }
 
 fn check_enabled(state: &State) -> Result<(), Response> {

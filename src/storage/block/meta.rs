@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::StorageError;
 use crate::layout::BlockId;
 
 /// Version that this program writes.
@@ -49,5 +50,15 @@ impl<'de> Deserialize<'de> for BlockId {
         let text = String::deserialize(deserializer)?;
         BlockId::parse(&text)
             .ok_or_else(|| serde::de::Error::custom(format!("{text:?} is no block id")))
+    }
+}
+
+impl BlockMeta {
+    /// The bytes of `meta.json`.
+    pub(crate) fn document(&self) -> Result<Vec<u8>, StorageError> {
+        serde_json::to_vec_pretty(self).map_err(|error| StorageError::Invariant {
+            invariant: "meta.json is JSON",
+            detail: error.to_string(),
+        })
     }
 }

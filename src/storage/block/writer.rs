@@ -286,9 +286,7 @@ impl<'a> BlockWriter<'a> {
         let (tenant, id) = (self.new.tenant, self.new.id);
         let part = |part| self.layout.block_part(tenant, id, part);
         create(self.io, &part(BlockPart::Index), Bytes::from(segment))?;
-        let document = serde_json::to_vec_pretty(&self.meta).map_err(|error| {
-            StorageError::Invariant { invariant: "meta.json is JSON", detail: error.to_string() }
-        })?;
+        let document = self.meta.document()?;
         create(self.io, &part(BlockPart::Meta), Bytes::from(document))?;
         Ok(Some(self.meta))
     }

@@ -9,8 +9,7 @@ use model::{DocumentChange, TenantId};
 
 use super::record::{MARKER, WRITE_BYTES_MAX, decode, encode};
 use crate::error::StorageError;
-use crate::wal::file::LogFile;
-use crate::wal::replay::map_file;
+use crate::wal::file::{LogFile, LogFiles};
 
 /// Magic and version at the start of a file.
 const MAGIC: [u8; 8] = *b"TRBDOC\x00\x01";
@@ -41,12 +40,13 @@ fn header(number: u64) -> [u8; HEADER_BYTES] {
 
 /// Calls `visit` for everything in the file; returns its length in bytes.
 pub(crate) fn read_documents(
+    files: &dyn LogFiles,
     path: &Path,
     number: u64,
     mut visit: impl FnMut(FoundDocument),
 ) -> Result<u64, StorageError> {
-    let map = map_file(path)?;
-    let bytes = map.as_deref().unwrap_or_default();
+    let bytes = files.read(path).map_err(|error| StorageError::io("open", path, &error))?;
+    let bytes = &*bytes;
     let file = path.display().to_string();
     if bytes.len() < HEADER_BYTES {
         visit(FoundDocument::TornTail(0));

@@ -6,12 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ::bytes::Bytes;
-use memmap2::Mmap;
 use object_store::path::Path as ObjectPath;
 
 use crate::error::StorageError;
 use crate::object::io::ObjectIo;
-use crate::wal::replay::map_file;
+use crate::wal::file::{FileBytes, map_file};
 
 /// One object, readable at any place.
 #[derive(Debug)]
@@ -25,8 +24,7 @@ pub(crate) struct ObjectBytes {
 
 #[derive(Debug)]
 enum Data {
-    Mapped(Mmap),
-    Empty,
+    Mapped(FileBytes),
     Remote(Arc<ObjectIo>),
 }
 
@@ -71,9 +69,8 @@ impl ObjectBytes {
     }
 
     fn map(path: ObjectPath, file: &Path) -> Result<Self, StorageError> {
-        let map = map_file(file)?;
-        let length = map.as_ref().map_or(0, |map| map.len() as u64);
-        let data = map.map_or(Data::Empty, Data::Mapped);
+        let map = map_file(file).map_err(|error| StorageError::io("open", file, &error))?;
+        let (length, data) = (map.len() as u64, Data::Mapped(map));
         Ok(Self { path, name: file.display().to_string(), length, data })
     }
 
@@ -100,7 +97,6 @@ impl ObjectBytes {
         })?;
         match &self.data {
             Data::Mapped(map) => Ok(Piece::Borrowed(&map[start as usize..end as usize])),
-            Data::Empty => Ok(Piece::Borrowed(&[])),
             Data::Remote(_) if length == 0 => Ok(Piece::Borrowed(&[])),
             Data::Remote(io) => io.get_range(&self.path, start, end).map(Piece::Owned),
         }
@@ -110,7 +106,6 @@ impl ObjectBytes {
     pub(crate) fn into_whole(self) -> Result<WholeObject, StorageError> {
         match self.data {
             Data::Mapped(map) => Ok(WholeObject::Mapped(map)),
-            Data::Empty => Ok(WholeObject::Fetched(Bytes::new())),
             Data::Remote(io) => io.get_range(&self.path, 0, self.length).map(WholeObject::Fetched),
         }
     }
@@ -120,7 +115,7 @@ impl ObjectBytes {
 #[derive(Debug)]
 pub(crate) enum WholeObject {
     /// Mapped.
-    Mapped(Mmap),
+    Mapped(FileBytes),
     /// Fetched.
     Fetched(Bytes),
 }

@@ -72,6 +72,11 @@ impl ObjectIo {
         Some(path.as_ref().split('/').fold(root.clone(), |file, part| file.join(part)))
     }
 
+    /// True where objects are files.
+    pub(crate) fn is_local(&self) -> bool {
+        self.opened.local_root.is_some()
+    }
+
     /// The whole object; `None` when there is none.
     pub(crate) fn get(&self, path: &ObjectPath) -> Result<Option<Bytes>, StorageError> {
         let (store, at) = (self.opened.store.clone(), path.clone());

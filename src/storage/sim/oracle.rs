@@ -62,7 +62,7 @@ fn check(seed: u64, steps: usize) {
     assert_eq!(store.metrics.wal_corrupt_records.get(), 0, "seed {seed}");
 }
 
-fn random_delete(rng: &mut Rng, now: i64) -> (Vec<Matcher>, TimeRange) {
+pub(super) fn random_delete(rng: &mut Rng, now: i64) -> (Vec<Matcher>, TimeRange) {
     let name = format!("metric_{}", rng.below(7));
     let mut matchers = vec![Matcher::equal("__name__", name)];
     if rng.below(3) > 0 {
@@ -78,7 +78,7 @@ fn random_delete(rng: &mut Rng, now: i64) -> (Vec<Matcher>, TimeRange) {
 }
 
 /// Takes deleted samples out of `content`.
-fn forget(content: &mut Content, matchers: &[Matcher], range: TimeRange) {
+pub(super) fn forget(content: &mut Content, matchers: &[Matcher], range: TimeRange) {
     content.retain(|labels, points| {
         let value = |name: &str| labels.get(name).unwrap_or_default();
         if matchers.iter().all(|matcher| matcher.matches(value(&matcher.name))) {
@@ -88,7 +88,7 @@ fn forget(content: &mut Content, matchers: &[Matcher], range: TimeRange) {
     });
 }
 
-fn random_rows(rng: &mut Rng, now: i64) -> Vec<Row> {
+pub(super) fn random_rows(rng: &mut Rng, now: i64) -> Vec<Row> {
     let mut rows = Vec::new();
     for _ in 0..1 + rng.below(20) {
         // Mostly now and in order, sometimes late, sometimes the same instant again.

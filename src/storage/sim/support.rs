@@ -14,17 +14,24 @@ use model::{
     Samples, Source, SourceError, TenantId, TimeRange, histogram,
 };
 
+use super::disk::{Disk, DiskInMemory};
+use super::objects::ObjectsInMemory;
 use crate::engine::Engine;
 use crate::error::StorageError;
 use crate::options::EngineOptions;
-use crate::wal::file::{DiskFiles, LogFile, LogFiles};
+use parking_lot::Mutex;
+
+use crate::wal::file::{DiskFiles, FileBytes, LogFile, LogFiles};
 
 pub(crate) const HOUR: i64 = 3_600_000;
 /// Where the tests live: the start of a 12 h range.
 pub(crate) const START: i64 = 1_700_006_400_000 / (36 * HOUR * 2) * (36 * HOUR * 2);
 
 /// A directory that goes with the test.
-pub(crate) struct TestDir(PathBuf);
+pub(crate) struct TestDir {
+    path: PathBuf,
+    is_owned: bool,
+}
 
 impl TestDir {
     pub(crate) fn new() -> Self {
@@ -37,24 +44,29 @@ impl TestDir {
         let path = parent.join(name);
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).unwrap();
-        Self(path)
+        Self { path, is_owned: true }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.path
+    }
+
+    /// A directory inside this one, which goes with this one.
+    pub(crate) fn inside(&self, name: &str) -> TestDir {
+        TestDir { path: self.path.join(name), is_owned: false }
     }
 
     /// What a crash at this moment would leave.
     pub(crate) fn copy(&self) -> TestDir {
         let copy = TestDir::new();
-        copy_dir(&self.0, &copy.0);
+        copy_dir(&self.path, &copy.path);
         copy
     }
 
     /// All files with this ending, sorted.
     pub(crate) fn files(&self, ending: &str) -> Vec<PathBuf> {
         let mut found = Vec::new();
-        walk(&self.0, &mut |path| {
+        walk(&self.path, &mut |path| {
             if path.to_str().unwrap().ends_with(ending) {
                 found.push(path.to_owned());
             }
@@ -66,7 +78,9 @@ impl TestDir {
 
 impl Drop for TestDir {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        if self.is_owned {
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
     }
 }
 
@@ -113,6 +127,21 @@ impl Store {
         let clock = Arc::new(ManualClock::new(START));
         let metrics = Arc::new(Metrics::default());
         let engine = Engine::open_with(options, clock.clone(), metrics.clone(), files)?;
+        Ok(Self { engine, clock, metrics })
+    }
+
+    /// A store whose files and objects are in memory; only its lock is in `options.data_dir`.
+    pub(crate) fn open_in_memory(
+        options: EngineOptions,
+        disk: &Arc<Mutex<Disk>>,
+        objects: &ObjectsInMemory,
+        now_ms: i64,
+    ) -> Result<Self, StorageError> {
+        let clock = Arc::new(ManualClock::new(now_ms));
+        let metrics = Arc::new(Metrics::default());
+        let files = Arc::new(DiskInMemory(disk.clone()));
+        let opened = || Ok(objects.opened());
+        let engine = Engine::open_on(options, clock.clone(), metrics.clone(), files, opened)?;
         Ok(Self { engine, clock, metrics })
     }
 
@@ -287,6 +316,26 @@ impl LogFiles for FaultyFiles {
 
     fn reopen(&self, path: &Path) -> io::Result<Box<dyn LogFile>> {
         Ok(self.faulty(DiskFiles.reopen(path)?))
+    }
+
+    fn read(&self, path: &Path) -> io::Result<FileBytes> {
+        DiskFiles.read(path)
+    }
+
+    fn length(&self, path: &Path) -> io::Result<u64> {
+        DiskFiles.length(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        DiskFiles.list(dir)
+    }
+
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        DiskFiles.create_dir(dir)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        DiskFiles.rename(from, to)
     }
 
     fn truncate(&self, path: &Path, length: u64) -> io::Result<()> {

@@ -18,8 +18,7 @@
 //! 8. A crash between the steps leaves files that are older than the newest series file; replay
 //!    does not read them and the next checkpoint removes them.
 
-use std::fs::File;
-use std::io::Write as _;
+use std::io;
 use std::path::Path;
 
 use index::SeriesId;
@@ -29,7 +28,7 @@ use crate::error::StorageError;
 use crate::layout::Layout;
 use crate::queue::LoggedSeries;
 use crate::view::View;
-use crate::wal::file::{LogFiles, sync_dir};
+use crate::wal::file::{LogFile, LogFiles};
 use crate::wal::record::{LogId, RECORD_BYTES_TARGET, RecordEncoder};
 use crate::wal::replay::list;
 use crate::wal::writer::{WalPosition, file_header};
@@ -43,33 +42,37 @@ pub(crate) fn oldest_needed(view: &View, end: WalPosition) -> u64 {
 /// Writes `series` as the series file in front of log file `file`.
 pub(crate) fn write_series(
     layout: &Layout,
+    files: &dyn LogFiles,
     file: u64,
     series: &[LoggedSeries],
 ) -> Result<(), StorageError> {
     let path = layout.wal_series(file);
     let staged = path.with_extension("series.tmp");
-    write_staged(&staged, layout.shard(), file, series)
+    write_staged(&staged, files, layout.shard(), file, series)
         .map_err(|error| StorageError::io("write", &staged, &error))?;
-    std::fs::rename(&staged, &path)
-        .and_then(|()| sync_dir(&layout.wal_dir()))
-        .map_err(|error| StorageError::io("rename", &path, &error))
+    files.rename(&staged, &path).map_err(|error| StorageError::io("rename", &path, &error))
 }
 
 fn write_staged(
     staged: &Path,
+    files: &dyn LogFiles,
     shard: u16,
     number: u64,
     series: &[LoggedSeries],
-) -> std::io::Result<()> {
-    let mut file = File::create(staged)?;
-    file.write_all(&file_header(number))?;
-    for logged in series {
-        write_tenant(&mut file, shard, logged)?;
+) -> io::Result<()> {
+    // One that a crash has left.
+    if files.length(staged).is_ok() {
+        files.remove(staged)?;
     }
-    file.sync_all()
+    let mut file = files.create(staged)?;
+    file.append(&file_header(number))?;
+    for logged in series {
+        write_tenant(&mut *file, shard, logged)?;
+    }
+    file.sync()
 }
 
-fn write_tenant(file: &mut File, shard: u16, logged: &LoggedSeries) -> std::io::Result<()> {
+fn write_tenant(file: &mut dyn LogFile, shard: u16, logged: &LoggedSeries) -> io::Result<()> {
     let begin = |out: &mut Vec<u8>, tenant: TenantId| {
         out.clear();
         RecordEncoder::series(out, tenant, shard)
@@ -82,12 +85,12 @@ fn write_tenant(file: &mut File, shard: u16, logged: &LoggedSeries) -> std::io::
         encoder.push_series(&mut out, LogId(*log_id), &key);
         if encoder.len(&out) >= RECORD_BYTES_TARGET {
             encoder.finish_packed(&mut out)?;
-            file.write_all(&out)?;
+            file.append(&out)?;
             encoder = begin(&mut out, logged.tenant);
         }
     }
     encoder.finish_packed(&mut out)?;
-    file.write_all(&out)
+    file.append(&out)
 }
 
 /// Removes log files in front of `oldest` and series files that a newer one replaces; returns the
@@ -97,13 +100,13 @@ pub(crate) fn drop_files(
     files: &dyn LogFiles,
     oldest: u64,
 ) -> Result<u64, StorageError> {
-    let listing = list(layout)?;
+    let listing = list(files, layout)?;
     let newest_series = listing.series.last().copied().unwrap_or(0);
     let mut freed = 0;
     let logs = listing.logs.iter().filter(|number| **number < oldest);
     let series = listing.series.iter().filter(|number| **number < newest_series);
     for path in logs.map(|n| layout.wal_file(*n)).chain(series.map(|n| layout.wal_series(*n))) {
-        freed += std::fs::metadata(&path).map_or(0, |meta| meta.len());
+        freed += files.length(&path).unwrap_or(0);
         files.remove(&path).map_err(|error| StorageError::io("remove", &path, &error))?;
     }
     Ok(freed)

@@ -4,7 +4,7 @@
 //! proportion to the payload, whatever the payload claims.
 
 use base::codec::{ByteReader, put_bytes, put_varint, unzigzag, zigzag};
-use base::frame::{FRAME_HEADER_BYTES, checksum};
+use base::frame::{FRAME_HEADER_BYTES, checksum, put_frame};
 use base::limits::WAL_RECORD_BYTES_MAX;
 use model::{SampleKind, TenantId, histogram};
 
@@ -14,6 +14,8 @@ pub(crate) const RECORD_MARKER: [u8; 4] = *b"TWR1";
 /// Payload bytes at which a record is closed and another begun.
 pub(crate) const RECORD_BYTES_TARGET: usize = 32 << 20;
 
+/// What stands in the place of damage that was taken out; it says nothing.
+const VOID: u8 = 0;
 const SERIES: u8 = 1;
 const SAMPLES: u8 = 2;
 const PACKED_SERIES: u8 = 3;
@@ -48,6 +50,17 @@ pub(crate) struct RecordEncoder {
     /// The start timestamp of the samples that are pushed now, and the last one that was not 0.
     start: i64,
     last_start: i64,
+}
+
+/// A frame of `bytes` bytes that says nothing, to stand where damage was, so that everything behind
+/// it stays in its place. Damage takes whole frames, so that there is always room for this one.
+pub(crate) fn void_frame(bytes: usize) -> Vec<u8> {
+    let mut payload = vec![0; bytes.saturating_sub(FRAME_HEADER_BYTES).max(PAYLOAD_HEADER_BYTES)];
+    payload[..4].copy_from_slice(&RECORD_MARKER);
+    payload[4] = VOID;
+    let mut frame = Vec::with_capacity(bytes);
+    put_frame(&mut frame, &payload);
+    frame
 }
 
 impl RecordEncoder {
@@ -199,6 +212,8 @@ pub(crate) enum Record {
     Series(SeriesRecord),
     /// Samples, in the order in which they were written.
     Samples(SamplesRecord),
+    /// Nothing: damage was here and has been taken out.
+    Void,
 }
 
 /// New series of one tenant.
@@ -286,6 +301,9 @@ pub(crate) fn decode(payload: &[u8]) -> Result<Record, BadRecord> {
     let tenant = TenantId(reader.u32());
     let shard = reader.u16();
     let count = reader.u32() as usize;
+    if kind == VOID && !reader.failed() {
+        return Ok(Record::Void);
+    }
     if kind == PACKED_SERIES {
         return decode_packed(reader, tenant, shard, count).map(Record::Series);
     }
@@ -299,7 +317,7 @@ pub(crate) fn decode(payload: &[u8]) -> Result<Record, BadRecord> {
             let is_extended = kind == EXTENDED_SAMPLES;
             decode_samples(reader, tenant, shard, count, is_extended).map(Record::Samples)
         }
-        _ => Err(BadRecord { offset: 4, expected: "record type 1 to 4", got: kind.to_string() }),
+        _ => Err(BadRecord { offset: 4, expected: "record type 0 to 4", got: kind.to_string() }),
     }
 }
 

@@ -3,18 +3,17 @@
 //!
 //! Reading and decoding run on a thread of their own, a few records ahead of whoever applies them.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
 use base::frame::{FRAME_HEADER_BYTES, Frame, checksum, read_frame};
 use base::limits::WAL_RECORD_BYTES_MAX;
-use memmap2::Mmap;
 
 use crate::error::StorageError;
 use crate::layout::{Layout, WalName};
-use crate::wal::record::{RECORD_MARKER, Record, decode};
-use crate::wal::writer::{FILE_HEADER_BYTES, FILE_MAGIC, FILE_MAGIC_1, WalPosition};
+use crate::wal::file::LogFiles;
+use crate::wal::record::{RECORD_MARKER, Record, decode, void_frame};
+use crate::wal::writer::{FILE_HEADER_BYTES, FILE_MAGIC, FILE_MAGIC_1, WalPosition, file_header};
 
 /// Records decoded ahead of the one being applied.
 const RECORDS_AHEAD: usize = 4;
@@ -40,13 +39,12 @@ pub(crate) struct WalListing {
 }
 
 /// Lists `layout`'s log directory.
-pub(crate) fn list(layout: &Layout) -> Result<WalListing, StorageError> {
+pub(crate) fn list(files: &dyn LogFiles, layout: &Layout) -> Result<WalListing, StorageError> {
     let dir = layout.wal_dir();
-    let failed = |error| StorageError::io("list", &dir, &error);
+    let names = files.list(&dir).map_err(|error| StorageError::io("list", &dir, &error))?;
     let mut listing = WalListing::default();
-    for entry in std::fs::read_dir(&dir).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name();
-        match name.to_str().and_then(Layout::parse_wal) {
+    for name in names {
+        match Layout::parse_wal(&name) {
             Some(WalName::Log(number)) => listing.logs.push(number),
             Some(WalName::Series(number)) => listing.series.push(number),
             None => {}
@@ -57,27 +55,45 @@ pub(crate) fn list(layout: &Layout) -> Result<WalListing, StorageError> {
     Ok(listing)
 }
 
-/// Maps a file; an empty one has no bytes to map.
-pub(crate) fn map_file(path: &Path) -> Result<Option<Mmap>, StorageError> {
-    let failed = |error| StorageError::io("open", path, &error);
-    let file = File::open(path).map_err(failed)?;
-    if file.metadata().map_err(failed)?.len() == 0 {
-        return Ok(None);
-    }
-    // SAFETY: files of the log and of blocks are written once and never changed while they are
-    // mapped; the data directory's lock keeps other processes of this program out.
-    let map = unsafe { Mmap::map(&file) }.map_err(failed)?;
-    Ok(Some(map))
+/// The bytes of log file `number` without its damage: what was whole stays in its place, what was not
+/// became frames that say nothing, and what was not whole at the end is gone. `None` when nothing
+/// was damaged.
+pub(crate) fn mended(
+    files: &dyn LogFiles,
+    path: &Path,
+    number: u64,
+) -> Result<Option<Vec<u8>>, StorageError> {
+    let bytes = files.read(path).map_err(|error| StorageError::io("open", path, &error))?;
+    let (mut out, mut is_damaged) = (file_header(number).to_vec(), false);
+    read_log(files, path, number, |found| {
+        match found {
+            Found::Record(position, _) => {
+                let start = position.offset as usize;
+                let length = match read_frame(&bytes[start..], WAL_RECORD_BYTES_MAX) {
+                    Frame::Whole { bytes, .. } => bytes,
+                    _ => 0,
+                };
+                if out.len() < start {
+                    out.extend_from_slice(&void_frame(start - out.len()));
+                }
+                out.extend_from_slice(&bytes[start..start + length]);
+            }
+            Found::Damage(_) | Found::TornTail(_) => is_damaged = true,
+        }
+        Ok(())
+    })?;
+    Ok(is_damaged.then_some(out))
 }
 
 /// Calls `visit` for everything in log file `number` at `path`.
 pub(crate) fn read_log(
+    files: &dyn LogFiles,
     path: &Path,
     number: u64,
     mut visit: impl FnMut(Found) -> Result<(), StorageError>,
 ) -> Result<(), StorageError> {
-    let map = map_file(path)?;
-    let bytes = map.as_deref().unwrap_or_default();
+    let bytes = files.read(path).map_err(|error| StorageError::io("open", path, &error))?;
+    let bytes = &*bytes;
     if bytes.len() < FILE_HEADER_BYTES {
         return visit(Found::TornTail(0));
     }
@@ -167,18 +183,19 @@ fn find_marker(bytes: &[u8]) -> Option<usize> {
     bytes.windows(RECORD_MARKER.len()).position(|window| window == RECORD_MARKER)
 }
 
-/// Reads `files` in order on a second thread and calls `apply` here for everything found, with
-/// the index of the file in `files`.
+/// Reads `numbered` files in order on a second thread and calls `apply` here for everything found, with
+/// the index of the file in them.
 pub(crate) fn read_all(
-    files: &[(PathBuf, u64)],
+    files: &dyn LogFiles,
+    numbered: &[(PathBuf, u64)],
     mut apply: impl FnMut(usize, Found) -> Result<(), StorageError>,
 ) -> Result<(), StorageError> {
     let (sender, receiver) = mpsc::sync_channel(RECORDS_AHEAD);
     std::thread::scope(|scope| {
         scope.spawn(move || {
-            for (index, (path, number)) in files.iter().enumerate() {
+            for (index, (path, number)) in numbered.iter().enumerate() {
                 // A closed channel means that the applying side has given up.
-                let result = read_log(path, *number, |found| {
+                let result = read_log(files, path, *number, |found| {
                     sender
                         .send(Ok((index, found)))
                         .map_err(|_| StorageError::Closed { action: "replay the log" })

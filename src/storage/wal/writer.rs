@@ -109,6 +109,11 @@ impl WalWriter {
         if result.is_err() {
             self.metrics.wal_errors.inc();
             self.abandon();
+            // At once, so that a crash does not bring back what was refused; if it fails, the next
+            // commit tries again before it writes anything.
+            if let Err(error) = self.make_cut() {
+                tracing::warn!(%error, "a refused group is not cut off the log yet");
+            }
         }
         result
     }
@@ -187,6 +192,15 @@ impl WalWriter {
         }
         open.dirty = false;
         Ok(())
+    }
+
+    /// Finishes the open file: everything committed so far is synced and in files below the returned
+    /// number, which will never be written again.
+    pub(crate) fn rotate(&mut self) -> Result<u64, StorageError> {
+        self.make_cut()?;
+        self.sync()?;
+        self.open = None;
+        Ok(self.next_file)
     }
 
     /// True when a sync would do something.

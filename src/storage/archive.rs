@@ -1,0 +1,3 @@
+//! Copies of a whole store: beside it as links (`snapshot`).
+
+pub(crate) mod snapshot;
