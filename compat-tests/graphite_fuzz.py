@@ -288,6 +288,7 @@ class Peer:
     def __init__(self, directory):
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "graphite.settings")
         os.environ["GRAPHITE_STORAGE_DIR"] = directory
+        os.makedirs(os.path.join(directory, "log", "webapp"))
         import django
         from django.conf import settings
 

@@ -123,6 +123,8 @@ pub(super) fn score(reducer: &Reducer, row: &Row, scratch: &mut Vec<f64>) -> Opt
         Reducer::Count => Some(present.len() as f64),
         // A product is missing where any factor is.
         Reducer::Product(_) if gaps => None,
+        // A gap counts as 0, and nothing but gaps as nothing but that.
+        Reducer::AverageOfSlots if present.is_empty() && gaps => Some(0.0),
         _ if present.is_empty() => None,
         _ => Some(reduce(reducer, &present, f64::NAN, values.len(), scratch)),
     }

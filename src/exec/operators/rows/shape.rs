@@ -38,8 +38,8 @@ pub(super) fn apply(function: &RowsFunction, identity: &Identity<'_>, row: &mut 
         RowsFunction::Changed => changed(values),
         RowsFunction::Delay(slots) => delay(values, *slots),
         RowsFunction::PerStep(seconds) => {
-            let step_s = step_ms as f64 / 1000.0;
-            present(values, |value| ((value * seconds.0 / step_s) * 1e6).round() / 1e6);
+            let factor = seconds.0 / (step_ms as f64 / 1000.0);
+            present(values, |value| round_to(value * factor, 6));
         }
         RowsFunction::FromLowest => {
             let (low, _) = extremes(values);

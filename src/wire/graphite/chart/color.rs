@@ -19,7 +19,7 @@ const NAMES: [(&str, [u8; 3]); 23] = [
     ("white", [255, 255, 255]),
     ("blue", [100, 100, 255]),
     ("green", [0, 200, 0]),
-    ("red", [255, 0, 0]),
+    ("red", [200, 0, 50]),
     ("yellow", [255, 255, 0]),
     ("orange", [255, 165, 0]),
     ("purple", [200, 100, 255]),
@@ -34,7 +34,7 @@ const NAMES: [(&str, [u8; 3]); 23] = [
     ("rose", [200, 150, 200]),
     ("darkblue", [0, 0, 255]),
     ("darkgreen", [0, 255, 0]),
-    ("darkred", [200, 0, 50]),
+    ("darkred", [255, 0, 0]),
     ("darkgray", [111, 111, 111]),
     ("darkgrey", [111, 111, 111]),
     ("lightgray", [211, 211, 211]),
@@ -44,6 +44,24 @@ impl Color {
     /// An opaque colour.
     pub const fn rgb(red: u8, green: u8, blue: u8) -> Self {
         Self { red, green, blue, alpha: 1.0 }
+    }
+
+    /// This colour with a share of another.
+    pub fn mixed(self, other: Self, share: f64) -> Self {
+        let mix = |own: u8, other: u8| {
+            (f64::from(own) * (1.0 - share) + f64::from(other) * share).round() as u8
+        };
+        Self {
+            red: mix(self.red, other.red),
+            green: mix(self.green, other.green),
+            blue: mix(self.blue, other.blue),
+            alpha: self.alpha,
+        }
+    }
+
+    /// True of colours that dark ink is read on.
+    pub fn is_light(self) -> bool {
+        u32::from(self.red) * 3 + u32::from(self.green) * 6 + u32::from(self.blue) > 1275
     }
 
     /// The same with another opacity.

@@ -3,6 +3,7 @@
 //! The room is given away from the outside in: title, legend, words of the axes; what is left is the
 //! plot. Every shape of a series is clipped to the plot by computing it inside.
 
+mod clip;
 mod legend;
 mod plot;
 
@@ -24,6 +25,9 @@ struct Drawn<'s> {
     is_area: bool,
 }
 
+/// Heights of the plot beyond which nothing is told apart.
+const FAR: f64 = 1000.0;
+
 /// The rectangle of the plot, and the axes that its points are placed by.
 struct Frame {
     left: f64,
@@ -43,8 +47,8 @@ impl Frame {
 
     fn y(&self, side: usize, value: f64) -> Option<f64> {
         let place = self.axes.get(side)?.as_ref()?.position(value)?;
-        // A little beyond, so that what leaves the plot is seen to leave it.
-        Some(self.top + self.height * (1.0 - place.clamp(0.0, 1.0)))
+        // Far outside is as good as very far, which the painter could not count.
+        Some(self.top + self.height * (1.0 - place.clamp(-FAR, FAR)))
     }
 
     fn bottom(&self) -> f64 {
@@ -70,7 +74,8 @@ pub(super) fn draw(
     }
     let drawn = prepare(series, options);
     let frame = layout(&mut scene, &font, &drawn, window, options);
-    grid(&mut scene, &frame, options, times);
+    grid(&mut scene, &frame, options);
+    time_grid(&mut scene, &font, &frame, options, times);
     plot::series(&mut scene, &frame, &drawn, options);
     axes(&mut scene, &frame, options);
     scene
@@ -197,7 +202,7 @@ fn axis(
 }
 
 /// Lines behind the series, and the words of the axes.
-fn grid(scene: &mut Scene, frame: &Frame, options: &ChartOptions, times: &TimeText<'_>) {
+fn grid(scene: &mut Scene, frame: &Frame, options: &ChartOptions) {
     let (size, ink) = (options.font_size, options.foreground);
     for side in [0, 1] {
         let Some(axis) = &frame.axes[side] else { continue };
@@ -215,17 +220,37 @@ fn grid(scene: &mut Scene, frame: &Frame, options: &ChartOptions, times: &TimeTe
             scene.text((x, y + size * 0.35), label, (size, ink), anchor);
         }
     }
+}
+
+/// Upright lines, and the times below them.
+fn time_grid(
+    scene: &mut Scene,
+    font: &Font,
+    frame: &Frame,
+    options: &ChartOptions,
+    times: &TimeText<'_>,
+) {
+    let (size, ink) = (options.font_size, options.foreground);
     let room = frame.width / (size * 5.5);
     let marks = time_marks(frame.window, room, options.x_format.as_deref(), times);
-    for (at, label) in marks {
-        let x = frame.x(at as f64);
-        if !options.hide_grid {
-            scene.segment((x, frame.top), (x, frame.bottom()), options.major_grid, 0.6);
+    let mut upright = |x: f64, color: Color| {
+        if !options.hide_grid && (frame.left..=frame.right()).contains(&x) {
+            scene.segment((x, frame.top), (x, frame.bottom()), color, 0.6);
         }
-        if !options.hide_x_axis {
-            let below = frame.bottom() + size * 1.35;
-            scene.text((x, below), label, (size, ink), Anchor::Middle);
-        }
+    };
+    let places: Vec<f64> = marks.iter().map(|(at, _)| frame.x(*at as f64)).collect();
+    if let [first, second, ..] = places[..] {
+        let half = (second - first) / 2.0;
+        places.iter().for_each(|x| upright(x + half, options.minor_grid));
+        upright(first - half, options.minor_grid);
+    }
+    places.iter().for_each(|x| upright(*x, options.major_grid));
+    for (x, (_, label)) in places.into_iter().zip(marks).filter(|_| !options.hide_x_axis) {
+        let below = frame.bottom() + size * 1.35;
+        // The first and the last stay inside of the picture.
+        let half = font.width(&label, size) / 2.0 + 1.0;
+        let x = x.min(f64::from(options.width) - half).max(half);
+        scene.text((x, below), label, (size, ink), Anchor::Middle);
     }
 }
 

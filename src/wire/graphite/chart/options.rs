@@ -227,7 +227,7 @@ impl ChartOptions {
         if width.max(height) > SIDE_MAX || !(1..=PIXELS_MAX).contains(&pixels) {
             return Err(OptionError::Size { width, height });
         }
-        let (background, foreground, major, minor, lines) =
+        let (background, foreground, template_major, template_minor, lines) =
             template(&read.text("template").unwrap_or_default());
         let listed = read.text("colorList");
         let mut colors: Vec<Color> =
@@ -237,7 +237,19 @@ impl ChartOptions {
         }
         let graph_only = read.flag("graphOnly").unwrap_or(false);
         let hide_axes = graph_only || read.flag("hideAxes").unwrap_or(false);
-        let foreground = read.color("fgcolor").unwrap_or(foreground);
+        let paper = read.color("bgcolor");
+        // Words that nobody chose a colour for are to be read on what was chosen.
+        let readable = paper.map(|paper| match paper.is_light() {
+            true => Color::rgb(0, 0, 0),
+            false => Color::rgb(255, 255, 255),
+        });
+        let foreground = read.color("fgcolor").or(readable).unwrap_or(foreground);
+        let background = paper.unwrap_or(background);
+        let shares = if background.is_light() { (0.25, 0.1) } else { (0.39, 0.18) };
+        let (major, minor) = match paper {
+            Some(paper) => (paper.mixed(foreground, shares.0), paper.mixed(foreground, shares.1)),
+            None => (template_major, template_minor),
+        };
         let [left, right, both] = ["Left", "Right", ""].map(|side| read.limits(side));
         let filled = |side: [Option<f64>; 4]| std::array::from_fn(|at| side[at].or(both[at]));
         let base = read.text("logBase");
@@ -253,7 +265,7 @@ impl ChartOptions {
             title: read.text("title"),
             y_title: read.text("vtitle"),
             y_title_right: read.text("vtitleRight"),
-            background: read.color("bgcolor").unwrap_or(background),
+            background,
             foreground,
             major_grid: read.color("majorGridLineColor").unwrap_or(major),
             minor_grid: read.color("minorGridLineColor").unwrap_or(minor),

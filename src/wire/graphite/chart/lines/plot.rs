@@ -1,6 +1,6 @@
 //! Series as lines, stairs and areas.
 
-use super::{Drawn, Frame};
+use super::{Drawn, Frame, clip};
 use crate::graphite::chart::options::{ChartOptions, LineMode};
 use crate::graphite::chart::scene::{Pen, Scene, Shape};
 
@@ -99,7 +99,7 @@ fn line(scene: &mut Scene, frame: &Frame, one: &Drawn<'_>, run: &Run, options: &
         // A point without neighbours would not be seen.
         points = vec![(x - 0.75, y), (x + 0.75, y)];
     }
-    if points.len() > 1 {
+    for points in clip::line(&points, frame.top, frame.bottom()) {
         scene.shapes.push(Shape::Line { points, pen: pen(one, options) });
     }
 }
@@ -120,6 +120,7 @@ fn area(scene: &mut Scene, frame: &Frame, one: &Drawn<'_>, run: &Run, options: &
             outline.extend(floor.into_iter().rev());
         }
     }
+    let outline = clip::area(&outline, frame.top, frame.bottom());
     if outline.len() > 2 {
         let alpha = one.series.look.alpha.unwrap_or(options.area_alpha);
         let fill = one.color.with_alpha(one.color.alpha * alpha);
