@@ -65,7 +65,12 @@ fn any(expr: &Expr, test: &dyn Fn(&Expr) -> bool) -> bool {
 }
 
 /// Text to answer over `grid`, as a server would.
-fn run(expr: &Expr, grid: StepGrid, is_range: bool, database: &Database) -> Result<Output, String> {
+pub(crate) fn run(
+    expr: &Expr,
+    grid: StepGrid,
+    is_range: bool,
+    database: &Database,
+) -> Result<Output, String> {
     let options = LowerOptions {
         step_ms: if is_range { grid.step_ms } else { 0 },
         features: Features { type_and_unit_labels: false, ..Features::ALL },

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::cancel::CancelToken;
-use model::{Labels, Points, ResultSeries};
+use model::{Labels, Points, ResultSeries, StepGrid};
 use plan::{Annotation, RowStyle};
+
+use crate::counts::StepCounts;
 
 /// Numbers for names, kept outside of queries.
 pub trait Numbers: Send + Sync + std::fmt::Debug {
@@ -20,6 +22,9 @@ pub struct Context {
     pub cancel: CancelToken,
     /// Measure every node. Costs two clock readings per row and node.
     pub analyze: bool,
+    /// Count the samples of each step of this grid, which the plan's rows are over. Reads everything
+    /// twice.
+    pub count_steps: Option<StepGrid>,
     /// See [`plan::semantics::SortOrder::Numbers`].
     pub numbers: Option<Arc<dyn Numbers>>,
 }
@@ -49,6 +54,8 @@ pub struct Output {
     pub samples_read: u64,
     /// The most samples held in memory at once.
     pub peak_samples: u64,
+    /// See [`Context::count_steps`]; empty where it is not asked for.
+    pub steps: StepCounts,
     /// What each node did; only the root when the context does not ask for more.
     pub profile: Profile,
 }

@@ -13,6 +13,7 @@ use plan::{
 
 use crate::budget::Budget;
 use crate::context::{Context, Output, Profile, Value};
+use crate::counts::{self, StepCounts};
 use crate::error::ExecError;
 use crate::operators;
 use crate::operators::each::Group;
@@ -52,6 +53,7 @@ pub fn execute(plan: &Plan, source: &dyn Source, context: &Context) -> Result<Ou
 
 fn run(plan: &Plan, source: &dyn Source, context: &Context) -> Result<Output, ExecError> {
     plan::check::check(plan).map_err(|error| ExecError::Internal(error.to_string()))?;
+    let asked = plan;
     let plan = plan::rules::optimise(plan.clone());
     let budget = Budget::new(plan.limits);
     let mut executor = Executor::new(source, context, &budget);
@@ -59,13 +61,19 @@ fn run(plan: &Plan, source: &dyn Source, context: &Context) -> Result<Output, Ex
         executor.naming = naming;
     }
     let value = executor.value(&plan.root)?;
+    let (samples_read, peak_samples) = (budget.samples_read(), budget.peak_samples());
+    let steps = match context.count_steps {
+        Some(grid) => counts::of_query(&executor, &asked.root, grid)?,
+        None => StepCounts::default(),
+    };
     let measures = executor.measures.into_inner();
     Ok(Output {
         value,
         styles: executor.styles.into_inner(),
         annotations: executor.annotations.into_inner(),
-        samples_read: budget.samples_read(),
-        peak_samples: budget.peak_samples(),
+        samples_read,
+        peak_samples,
+        steps,
         profile: profile(&plan.root, &measures),
     })
 }

@@ -9,6 +9,7 @@
 
 mod budget;
 mod context;
+mod counts;
 mod error;
 mod executor;
 mod kernels;
@@ -25,5 +26,6 @@ pub mod testing;
 mod tests;
 
 pub use context::{Context, Numbers, Output, Profile, Value, sort_by_labels};
+pub use counts::StepCounts;
 pub use error::ExecError;
 pub use executor::execute;

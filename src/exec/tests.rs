@@ -423,6 +423,31 @@ fn analyzing_counts_rows_and_points_per_node() {
 }
 
 #[test]
+fn samples_are_counted_by_step() {
+    // As a Prometheus 3.14 counts `count_over_time(m[15s])` and `m` over the same samples.
+    let some = source(&["m{x=1} 1 2 3", "m{x=2} 1 2 _"]);
+    let window = Node::new(Op::Fold(Fold {
+        input: Box::new(scan("m")),
+        buckets: Buckets::Steps { grid: grid(), after_ms: -15_000, until_ms: 0 },
+        function: FoldFunction::Reduce(Reducer::Count),
+        arguments: vec![],
+        staleness: Staleness::Skipped,
+        fill: Fill::Absent,
+        drop_name: true,
+    }));
+    let cases = [(window, [2, 4, 3], [2, 2, 1]), (newest("m"), [2, 2, 1], [2, 2, 1])];
+    for (root, queryable, read) in cases {
+        let plan = Plan { root, limits: QueryLimits::default() };
+        let context = Context { count_steps: Some(grid()), ..Context::default() };
+        let output = execute(&plan, &some, &context).unwrap();
+        assert_eq!(
+            (&output.steps.queryable[..], &output.steps.read[..]),
+            (&queryable[..], &read[..])
+        );
+    }
+}
+
+#[test]
 fn shared_sub_plans_are_read_once() {
     let some = source(&["m{x=1} 1 2 3"]);
     let twice = Node::new(Op::Join(Join {

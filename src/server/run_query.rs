@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use base::cancel::{CancelOnDrop, CancelToken};
 use base::error::{Classify, ErrorKind};
 use exec::{Context, ExecError, Output};
+use model::StepGrid;
 use plan::{EvalError, Plan};
 
 use crate::state::State;
@@ -37,6 +38,18 @@ impl Classify for QueryError {
     }
 }
 
+/// What is measured of a query beside its answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Measuring {
+    /// Nothing that costs.
+    #[default]
+    Nothing,
+    /// Every node of the plan.
+    Nodes,
+    /// The samples of each step of the plan's grid.
+    Steps(StepGrid),
+}
+
 /// Runs `plan` within `timeout` (capped by the server's own) and counts it under `language`.
 pub async fn run_query(
     state: &Arc<State>,
@@ -44,7 +57,7 @@ pub async fn run_query(
     timeout: Option<Duration>,
     language: &'static str,
 ) -> Result<Output, QueryError> {
-    run_counted(state, plan, timeout, language, false).await
+    run_counted(state, plan, timeout, language, Measuring::Nothing).await
 }
 
 /// [`run_query`] with every node of the plan measured.
@@ -53,7 +66,7 @@ pub async fn analyze_query(
     plan: Plan,
     timeout: Option<Duration>,
 ) -> Result<Output, QueryError> {
-    run_counted(state, plan, timeout, "other", true).await
+    run_counted(state, plan, timeout, "other", Measuring::Nodes).await
 }
 
 /// Plans and runs a query under one permit: `plan` runs where it may block, and may ask the data.
@@ -65,7 +78,7 @@ pub async fn run_planned<E: Send + 'static>(
 ) -> Result<Result<Output, E>, QueryError> {
     let refused = Arc::new(parking_lot::Mutex::new(None));
     let refusal = Arc::clone(&refused);
-    let outcome = counted(state, None, language, false, move |state, context| {
+    let outcome = counted(state, None, language, Measuring::Nothing, move |state, context| {
         let asking = Asking { state, cancel: context.cancel.clone() };
         match plan(&asking) {
             Ok(plan) => exec::execute(&plan, &*state.source, context),
@@ -102,14 +115,15 @@ impl Asking<'_> {
     }
 }
 
-async fn run_counted(
+/// [`run_query`] with more or less measured.
+pub async fn run_counted(
     state: &Arc<State>,
     plan: Plan,
     timeout: Option<Duration>,
     language: &'static str,
-    analyze: bool,
+    measuring: Measuring,
 ) -> Result<Output, QueryError> {
-    counted(state, timeout, language, analyze, move |state, context| {
+    counted(state, timeout, language, measuring, move |state, context| {
         exec::execute(&plan, &*state.source, context)
     })
     .await
@@ -119,11 +133,11 @@ async fn counted(
     state: &Arc<State>,
     timeout: Option<Duration>,
     language: &'static str,
-    analyze: bool,
+    measuring: Measuring,
     work: impl FnOnce(&State, &Context) -> Result<Output, ExecError> + Send + 'static,
 ) -> Result<Output, QueryError> {
     let started = Instant::now();
-    let outcome = run(state, timeout, started, analyze, work).await;
+    let outcome = run(state, timeout, started, measuring, work).await;
     state.metrics.queries.with(language).inc();
     state.metrics.query_seconds.observe(started.elapsed());
     match &outcome {
@@ -147,7 +161,7 @@ async fn run(
     state: &Arc<State>,
     timeout: Option<Duration>,
     started: Instant,
-    analyze: bool,
+    measuring: Measuring,
     work: impl FnOnce(&State, &Context) -> Result<Output, ExecError> + Send + 'static,
 ) -> Result<Output, QueryError> {
     let cap = Duration::from_millis(state.settings.query_timeout_ms);
@@ -162,7 +176,12 @@ async fn run(
     state.metrics.queries_running.add(1);
     let outcome = tokio::task::spawn_blocking(move || {
         let numbers = Some(state_of_query.uids.numbers(model::TenantId::DEFAULT));
-        let context = Context { cancel, analyze, numbers };
+        let analyze = matches!(measuring, Measuring::Nodes);
+        let count_steps = match measuring {
+            Measuring::Steps(grid) => Some(grid),
+            _ => None,
+        };
+        let context = Context { cancel, analyze, count_steps, numbers };
         work(&state_of_query, &context)
     })
     .await;

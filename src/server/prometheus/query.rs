@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use axum::extract::State as Extract;
 use axum::response::{IntoResponse as _, Response};
 use base::error::ErrorKind;
-use exec::{Output, Value};
+use exec::{Output, StepCounts, Value};
 use lang::promql::{Expr, LowerOptions, ValueType};
 use model::{ResultSeries, StepGrid, TenantId, TimeRange};
 use plan::{Annotation, Level, Plan};
@@ -14,7 +14,7 @@ use wire::prometheus::query_json;
 
 use super::params::{Params, invalid};
 use super::reply::{Notes, TRUNCATED, bad_data, failure, query_failure, success};
-use crate::run_query::run_query;
+use crate::run_query::{Measuring, run_counted};
 use crate::state::State;
 
 /// Most steps of a range query: one more than the steps between them.
@@ -28,8 +28,15 @@ struct Asked {
     limit: usize,
     timeout: Option<Duration>,
     lookback_ms: i64,
-    wants_stats: bool,
+    stats: Option<PerStep>,
     started: Instant,
+}
+
+/// Whether `stats` show single steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PerStep {
+    Shown,
+    Left,
 }
 
 impl Asked {
@@ -45,7 +52,10 @@ impl Asked {
             limit: 0,
             timeout: params.timeout()?,
             lookback_ms,
-            wants_stats: params.get("stats").is_some(),
+            stats: params.get("stats").filter(|asked| !asked.is_empty()).map(|asked| {
+                let shown = asked == "all" && state.settings.promql.per_step_stats;
+                if shown { PerStep::Shown } else { PerStep::Left }
+            }),
             started: Instant::now(),
         })
     }
@@ -55,17 +65,48 @@ impl Asked {
     }
 
     /// The answer, with `stats` where they are asked for.
-    fn reply(&self, mut data: Vec<u8>, cost: (u64, u64), notes: &Notes) -> Response {
-        if self.wants_stats {
-            let total_seconds = self.started.elapsed().as_secs_f64();
-            let (samples, peak_samples) = cost;
-            query_json::add_stats(
-                &mut data,
-                &query_json::Stats { total_seconds, samples, peak_samples },
-            );
-        }
+    fn reply(&self, mut data: Vec<u8>, cost: &Cost, notes: &Notes) -> Response {
+        let Some(per_step) = self.stats else { return success(&data, notes) };
+        let steps = cost.steps.grid.iter().flat_map(StepGrid::iter).collect::<Vec<_>>();
+        let shown = per_step == PerStep::Shown;
+        let stats = query_json::Stats {
+            total_seconds: self.started.elapsed().as_secs_f64(),
+            preparation_seconds: cost.preparation.as_secs_f64(),
+            step_times_ms: shown.then_some(&steps),
+            queryable: &cost.steps.queryable,
+            read: &cost.steps.read,
+            peak_samples: cost.peak_samples,
+        };
+        query_json::add_stats(&mut data, &stats);
         success(&data, notes)
     }
+
+    /// Runs the plan over `grid`.
+    async fn run(
+        &self,
+        state: &Arc<State>,
+        plan: Plan,
+        grid: StepGrid,
+    ) -> Result<(Output, Cost), Response> {
+        let preparation = self.started.elapsed();
+        let measuring = match self.stats {
+            Some(_) => Measuring::Steps(grid),
+            None => Measuring::Nothing,
+        };
+        let mut output = run_counted(state, plan, self.timeout, "promql", measuring)
+            .await
+            .map_err(|error| query_failure(&error))?;
+        let steps = std::mem::take(&mut output.steps);
+        let cost = Cost { preparation, peak_samples: output.peak_samples, steps };
+        Ok((output, cost))
+    }
+}
+
+/// What `stats` tell of a query.
+struct Cost {
+    preparation: Duration,
+    peak_samples: u64,
+    steps: StepCounts,
 }
 
 /// The tree of a query with the parts of the language that are switched on.
@@ -100,14 +141,12 @@ pub async fn instant(
     let at_ms = params.time_or("time", state.now_ms())?;
     let asked = Asked { limit, ..Asked::read(&state, &params)? };
     let expr = asked.parse(&state)?;
-    let options = lower_options(&state, StepGrid::instant(at_ms), asked.lookback_ms);
+    let grid = StepGrid::instant(at_ms);
+    let options = lower_options(&state, grid, asked.lookback_ms);
     let is_matrix = expr.value_type() == ValueType::Matrix;
     let plan = lower(&expr, &options)?;
-    let output = run_query(&state, plan, asked.timeout, "promql")
-        .await
-        .map_err(|error| query_failure(&error))?;
+    let (output, cost) = asked.run(&state, plan, grid).await?;
     let mut notes = notes(&output.annotations, &asked.query);
-    let cost = (output.samples_read, output.peak_samples);
     let data = match output.value {
         Value::Scalar(points) => query_json::scalar(&points),
         Value::Text(text) => query_json::text(at_ms, &text),
@@ -119,7 +158,7 @@ pub async fn instant(
             if is_matrix { query_json::matrix(&series) } else { query_json::vector(&series) }
         }
     };
-    Ok(asked.reply(data, cost, &notes))
+    Ok(asked.reply(data, &cost, &notes))
 }
 
 /// `/query_range`
@@ -163,14 +202,11 @@ pub async fn range(
     let mut options = lower_options(&state, grid, asked.lookback_ms);
     options.step_ms = step_ms;
     let plan = lower(&expr, &options)?;
-    let output = run_query(&state, plan, asked.timeout, "promql")
-        .await
-        .map_err(|error| query_failure(&error))?;
+    let (output, cost) = asked.run(&state, plan, grid).await?;
     let mut notes = notes(&output.annotations, &asked.query);
-    let cost = (output.samples_read, output.peak_samples);
     let mut series = rows(output);
     truncate(&mut series, asked.limit, &mut notes);
-    Ok(asked.reply(query_json::matrix(&series), cost, &notes))
+    Ok(asked.reply(query_json::matrix(&series), &cost, &notes))
 }
 
 /// The rows of a range query in label order; a scalar is one row without labels.

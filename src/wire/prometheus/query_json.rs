@@ -195,28 +195,52 @@ pub fn text(timestamp_ms: i64, text: &str) -> Vec<u8> {
 }
 
 /// What a query cost, for `stats`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Stats {
+#[derive(Clone, Copy, Debug)]
+pub struct Stats<'s> {
     /// Seconds from text to rows.
     pub total_seconds: f64,
-    /// Samples read.
-    pub samples: u64,
+    /// Of these, until the plan stood.
+    pub preparation_seconds: f64,
+    /// Instants of the steps, where single steps are wanted.
+    pub step_times_ms: Option<&'s Vec<i64>>,
+    /// Samples in the windows of each step.
+    pub queryable: &'s [u64],
+    /// Of these, read for this step.
+    pub read: &'s [u64],
     /// Most samples held at once.
     pub peak_samples: u64,
 }
 
 /// Puts `stats` into the `data` of a result.
-pub fn add_stats(data: &mut Vec<u8>, stats: &Stats) {
+pub fn add_stats(data: &mut Vec<u8>, stats: &Stats<'_>) {
     if data.pop() != Some(b'}') {
         return;
     }
-    let Stats { total_seconds, samples, peak_samples } = stats;
-    let text = format!(
-        ",\"stats\":{{\"timings\":{{\"evalTotalTime\":{total_seconds},\"execTotalTime\":{total_seconds}}},\
-         \"samples\":{{\"totalQueryableSamples\":{samples},\"samplesRead\":{samples},\
-         \"peakSamples\":{peak_samples}}}}}}}"
+    let (total, preparation) = (stats.total_seconds, stats.preparation_seconds);
+    let evaluation = total - preparation;
+    let timings = format!(
+        ",\"stats\":{{\"timings\":{{\"evalTotalTime\":{total},\"resultSortTime\":0,\
+         \"queryPreparationTime\":{preparation},\"innerEvalTime\":{evaluation},\
+         \"execQueueTime\":0,\"execTotalTime\":{total}}},\"samples\":{{"
     );
-    data.extend_from_slice(text.as_bytes());
+    data.extend_from_slice(timings.as_bytes());
+    for (name, counts) in [("totalQueryableSamples", stats.queryable), ("samplesRead", stats.read)]
+    {
+        if let Some(times) = stats.step_times_ms {
+            data.extend_from_slice(format!("\"{name}PerStep\":").as_bytes());
+            let steps: Vec<(i64, u64)> =
+                times.iter().copied().zip(counts.iter().copied()).collect();
+            write_list(data, &steps, |out, (at_ms, count)| {
+                out.push(b'[');
+                write_timestamp(out, *at_ms);
+                out.extend_from_slice(format!(",{count}]").as_bytes());
+            });
+            data.push(b',');
+        }
+        let total: u64 = counts.iter().sum();
+        data.extend_from_slice(format!("\"{name}\":{total},").as_bytes());
+    }
+    data.extend_from_slice(format!("\"peakSamples\":{}}}}}}}", stats.peak_samples).as_bytes());
 }
 
 /// A `data` that is a list of texts.
