@@ -16,6 +16,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.parse
@@ -118,7 +119,7 @@ def servers(arguments):
     prometheus = shutil.which(arguments.prometheus)
     if prometheus:
         empty = os.path.join(tempfile.gettempdir(), "bench-prometheus.yml")
-        open(empty, "w").write("global: {}\n")
+        open(empty, "w").write("storage: {tsdb: {out_of_order_time_window: 8d}}\n")
         found.append(Server("prometheus", [
             prometheus, f"--config.file={empty}", "--storage.tsdb.path={dir}/data",
             "--web.listen-address=127.0.0.1:29090", "--web.enable-remote-write-receiver"],
@@ -300,6 +301,7 @@ def families(tributary, found, arguments):
                 if of == data:
                     span = {"start": hour, "end": hour + 3585, "step": 15} if of == "hour" else {"time": now}
                     table[index].append(ask(server, query, 7, **span))
+                    print(server.name, FAMILIES[index][0], table[index][-1], file=sys.stderr, flush=True)
             server.stop()
     for (name, _, _), cells in zip(FAMILIES, table):
         row(name, cells)

@@ -5,8 +5,9 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use base::clock::{Clock as _, SystemClock};
 use serde_json::Value;
 use wire::prometheus::remote_read::compress;
 
@@ -181,7 +182,7 @@ fn get(address: SocketAddr, path: &str) -> Value {
 }
 
 fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
+    SystemClock.now_ms()
 }
 
 fn accepted(address: SocketAddr, what: &str, request: Request, written: [u64; 3]) {
