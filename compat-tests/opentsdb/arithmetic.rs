@@ -130,7 +130,7 @@ fn store(server: &Server, metric: &str, series: &[Vec<Point>]) {
 
 fn same(want: &Number, got: &Value) -> bool {
     match (want, got) {
-        (Number::Integer(want), got) => *got == want.to_string(),
+        (Number::Integer(want), got) => got.as_i64() == Some(*want),
         (Number::Float(want), got) if want.is_nan() => got.is_null() || got == "NaN",
         (Number::Float(want), Value::Number(number)) => {
             let text = number.to_string();
