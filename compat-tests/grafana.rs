@@ -2,7 +2,9 @@
 //! server with all three APIs on one port.
 //!
 //! Rows whose subject does not exist yet (exemplars with content, native histograms, the search API,
-//! metadata with content, Graphite events) are checked for the answer that Grafana accepts in its place, where there is one.
+//! metadata with content, and so on) are checked for the answer that Grafana accepts in its place, where there is one.
+
+mod graphite;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -36,7 +38,8 @@ impl Grafana {
         write!(
             stream,
             "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {content_type}\r\n\
-             Origin: http://grafana\r\nX-Dashboard-Id: 1\r\nX-Grafana-Org-Id: 1\r\nContent-Length: {}\r\n\r\n{body}",
+             Origin: http://grafana\r\nX-Dashboard-Id: 1\r\nX-Panel-Id: 2\r\nX-Panel-Plugin-Id: table\r\n\
+             X-Grafana-User: a\r\nX-Grafana-Org-Id: 1\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         )
         .unwrap();
@@ -73,8 +76,8 @@ fn with_server(check: impl FnOnce(&Grafana)) {
     let engine = Arc::new(Engine::open(options, clock.clone(), metrics.clone()).unwrap());
     let figures = Arc::new(NoFigures);
     let settings = Settings::default();
-    let state =
-        Arc::new(State::new(engine.clone(), engine.clone(), figures, metrics, clock, settings));
+    let state = State::new(engine.clone(), engine.clone(), figures, metrics, clock, settings);
+    let state = Arc::new(state.with_documents(engine.documents()));
     state.set_ready(true);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let listeners = Listeners { http: Some("127.0.0.1:0".to_owned()), ..Listeners::default() };
@@ -105,7 +108,7 @@ fn grafana_gets_what_it_reads() {
         prometheus_queries(grafana);
         prometheus_discovery(grafana);
         opentsdb(grafana);
-        graphite(grafana);
+        graphite::check(grafana);
     });
 }
 
@@ -205,44 +208,4 @@ fn opentsdb(grafana: &Grafana) {
     // O-11, O-12
     let found = grafana.get("/api/search/lookup?limit=1000&m=cpu.usage%7Bhost%3D*%7D");
     assert_eq!(found["results"][0]["tags"]["host"], "web01");
-}
-
-fn graphite(grafana: &Grafana) {
-    let (from, until) = (NOW_S - 660, NOW_S);
-    // G-01, G-02
-    let constant = format!(
-        "format=json&from={from}&maxDataPoints=100&target=constantLine%28100%29&until={until}"
-    );
-    let answer = grafana.form("/render", &constant);
-    assert_eq!(
-        (&answer[0]["target"], &answer[0]["datapoints"][0][0]),
-        (&json!("100.0"), &json!(100.0))
-    );
-    // G-03: the wrapper of every target.
-    let target =
-        "aliasSub(seriesByTag(%27name%3Dcpu.usage%27)%2C%20%22(%5E.*%24)%22%2C%20%22%5C1%20A%22)";
-    let body = format!("target={target}&from={from}&until={until}&format=json&maxDataPoints=1280");
-    let answer = grafana.form("/render", &body);
-    assert_eq!(answer[0]["target"], "cpu.usage;host=web01;region=eu A");
-    assert!(answer[0]["tags"].is_object() && answer[0]["meta"].is_null());
-    let points = answer[0]["datapoints"].as_array().unwrap();
-    assert!(points.iter().any(|point| point[0] == json!(10.5)), "{points:?}");
-    // G-05: integers as flags; the query may stand in the body as it was typed.
-    let found = grafana.form(&format!("/metrics/find?from={from}&until={until}"), "query=cpu.*");
-    let flags =
-        (&found[0]["text"], &found[0]["leaf"], &found[0]["expandable"], &found[0]["allowChildren"]);
-    assert_eq!(flags, (&json!("usage"), &json!(1), &json!(0), &json!(0)));
-    // G-06 to G-09, G-13
-    assert_eq!(grafana.get("/metrics/expand?query=cpu.*")["results"], json!(["cpu.usage"]));
-    let tags =
-        grafana.get("/tags/autoComplete/tags?from=undefined&until=undefined&limit=0&tagPrefix=");
-    assert!(tags.as_array().unwrap().contains(&json!("host")), "{tags}");
-    let values = grafana.get("/tags/autoComplete/values?expr=name%3Dcpu.usage&tag=host&from=undefined&until=undefined&limit=0");
-    assert_eq!(values, json!(["web01", "web02"]));
-    assert!(grafana.get("/functions")["alias"]["params"].is_array());
-    assert!(grafana.get("/version").as_str().is_none_or(|version| version.starts_with("1.1")));
-    // G-15: plain text.
-    let (status, body) =
-        grafana.send("GET", "/render?format=json&target=nothing(", "text/plain", "");
-    assert!(status == 400 && !body.starts_with('<'), "{status} {body}");
 }

@@ -5,6 +5,7 @@
 //! id, or all of a group's subject as `group/subject`. The list may only shrink: an unlisted failure
 //! fails the suite, and so does a line that excuses nothing.
 
+mod across;
 mod decode;
 mod evaluate;
 mod http;

@@ -26,6 +26,7 @@ pub(crate) struct Server {
     engine: Arc<Engine>,
     address: SocketAddr,
     shared: SocketAddr,
+    carbon: SocketAddr,
     folder: PathBuf,
     stop: watch::Sender<bool>,
 }
@@ -53,16 +54,17 @@ impl Server {
         let state = Arc::new(state.with_documents(engine.documents()));
         state.set_ready(true);
         let any = Some("127.0.0.1:0".to_owned());
-        let listeners = Listeners { opentsdb: any.clone(), http: any, ..Listeners::default() };
+        let (opentsdb, graphite_tcp) = (any.clone(), any.clone());
+        let listeners = Listeners { opentsdb, graphite_tcp, http: any, ..Listeners::default() };
         let bound = runtime.block_on(Bound::bind(&listeners)).unwrap();
         let address = |name: &str| {
             let found = bound.addresses().into_iter().find(|(known, _)| *known == name);
             found.unwrap().1
         };
-        let (address, shared) = (address("opentsdb"), address("http"));
+        let (address, shared, carbon) = (address("opentsdb"), address("http"), address("graphite"));
         let (stop, shutdown) = Shutdown::channel();
         runtime.spawn(bound.serve(state, shutdown));
-        Self { engine, address, shared, folder, stop }
+        Self { engine, address, shared, carbon, folder, stop }
     }
 
     /// Its store.
@@ -73,6 +75,11 @@ impl Server {
     /// The port of all three protocols.
     pub(crate) fn shared(&self) -> SocketAddr {
         self.shared
+    }
+
+    /// Graphite's plaintext.
+    pub(crate) fn carbon(&self) -> SocketAddr {
+        self.carbon
     }
 
     /// OpenTSDB's own port.
