@@ -37,7 +37,8 @@ async fn explain(
         text.push_str(&format!("samples read {read}, most held at once {peak}\n"));
         text
     } else {
-        plan.to_string()
+        // As it runs: what is shared or the same at every step is marked.
+        plan::rules::optimise(plan).to_string()
     };
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
 }

@@ -338,3 +338,15 @@ fn meaning_is_checked_before_data_is_read() {
     let zero = plan("a[5m - 300]", &options).unwrap_err();
     assert_eq!(zero.to_string(), "2:10: duration must be greater than 0");
 }
+
+#[test]
+fn a_plan_shows_what_is_computed_once() {
+    let options = LowerOptions::new(StepGrid::new(0, 600_000, 60_000));
+    let query = "sum by (a) (rate(x[5m])) / sum by (a) (rate(x[5m])) + sum(y @ end())";
+    let text = plan::rules::optimise(plan(query, &options).unwrap()).to_string();
+    let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
+    let count = |start: &str| lines.iter().filter(|line| line.starts_with(start)).count();
+    // Both sides of the division are one node; what stands still is evaluated at one instant.
+    assert_eq!((count("Shared #"), count("Repeat ")), (2, 1), "{text}");
+    assert!(text.contains("Fold Newest over (300000, 600000] ms at every at 0 ms"), "{text}");
+}
