@@ -122,8 +122,23 @@ pub(crate) struct Storage {
     pub partitions_max: usize,
     /// How long samples are kept; `0` = for ever.
     pub retention: Millis,
+    /// Size of log and blocks beyond which the oldest blocks go; `0` = any.
+    pub retention_bytes: Bytes,
     /// Write everything to blocks on shutdown, instead of leaving it to the log.
     pub flush_on_close: bool,
+    /// How long the samples of some series are kept instead; the first rule that matches counts.
+    pub retention_rule: Vec<RetentionRule>,
+}
+
+/// `[[storage.retention_rule]]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RetentionRule {
+    /// Which series, as a selector of PromQL.
+    #[serde(rename = "match")]
+    pub selector: String,
+    /// How long their samples are kept; `0` = for ever.
+    pub keep: Millis,
 }
 
 impl Default for Storage {
@@ -134,6 +149,8 @@ impl Default for Storage {
             head_bytes_max: Bytes(2 << 30),
             partitions_max: 64,
             retention: Millis(0),
+            retention_bytes: Bytes(0),
+            retention_rule: Vec::new(),
             flush_on_close: false,
         }
     }

@@ -1,5 +1,6 @@
 //! The program: reads arguments and configuration, and picks what to do.
 
+mod archive;
 mod bench;
 mod config;
 mod rules;
@@ -7,7 +8,7 @@ mod serve;
 #[cfg(test)]
 mod tidy;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -72,6 +73,32 @@ enum Command {
     /// Take what is damaged out of a stopped store and keep all that can be read; the originals and a
     /// report go to `damaged` in the data directory
     Repair,
+    /// Copy a stopped store, or a snapshot of a running one, to another place; sends only what is not
+    /// there yet
+    Backup {
+        /// A directory, or a URL such as s3://BUCKET/PREFIX in builds with the feature `cloud`
+        #[arg(long)]
+        to: String,
+        /// Backups that stay; older ones are removed; 0 keeps all
+        #[arg(long, default_value_t = 0)]
+        keep: usize,
+        /// The running server of this data directory, such as http://localhost:9009: it is asked for a
+        /// snapshot (prometheus.admin_api must be on), which is removed afterwards
+        #[arg(long)]
+        server: Option<String>,
+    },
+    /// Make a store from a backup, in a data directory that does not exist yet or is empty
+    Restore {
+        /// Where the backups are
+        #[arg(long)]
+        from: String,
+        /// The backup; the newest without it
+        #[arg(long)]
+        name: Option<String>,
+        /// Print the names of the backups instead
+        #[arg(long)]
+        list: bool,
+    },
     /// Send load to a server (this one or a peer) and measure what it costs
     Bench(bench::BenchArguments),
 }
@@ -96,6 +123,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Some(Command::CheckConfig) => {
             let config = load(&arguments.settings)?;
             rules::graphite(&config.graphite)?;
+            serve::engine_options(&config)?.check()?;
             print!("{}", config.to_toml());
         }
         Some(Command::Inspect { path, verify }) => {
@@ -104,35 +132,24 @@ fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
                 return Ok(ExitCode::FAILURE);
             }
         }
-        Some(Command::Verify) => return verify(&load(&arguments.settings)?.data_dir.0),
-        Some(Command::Repair) => return repair(&load(&arguments.settings)?.data_dir.0),
+        Some(Command::Verify) => {
+            return Ok(archive::verify(&load(&arguments.settings)?.data_dir.0)?);
+        }
+        Some(Command::Repair) => {
+            return Ok(archive::repair(&load(&arguments.settings)?.data_dir.0)?);
+        }
+        Some(Command::Backup { to, keep, server }) => {
+            let data_dir = load(&arguments.settings)?.data_dir.0;
+            archive::backup(&data_dir, &to, keep, server.as_deref())?;
+        }
+        Some(Command::Restore { from, list: true, .. }) => {
+            storage::backups(&from)?.iter().for_each(|name| println!("{name}"));
+        }
+        Some(Command::Restore { from, name, .. }) => {
+            let data_dir = load(&arguments.settings)?.data_dir.0;
+            archive::restore(&from, name.as_deref(), &data_dir)?;
+        }
         Some(Command::Bench(arguments)) => bench::run(&arguments)?,
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn verify(data_dir: &Path) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let report = storage::verify(data_dir)?;
-    for finding in &report.findings {
-        println!("{finding}");
-    }
-    let (files, bytes, count) = (report.files, report.bytes, report.findings.len());
-    println!("{files} files, {bytes} bytes, {count} damaged places");
-    Ok(if count == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn repair(data_dir: &Path) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    use base::clock::Clock as _;
-    let report = storage::repair(data_dir, base::clock::SystemClock.now_ms())?;
-    for finding in &report.findings {
-        println!("found: {finding}");
-    }
-    for action in &report.actions {
-        println!("done: {action}");
-    }
-    match &report.kept {
-        Some(kept) => println!("the originals and this report are in {}", kept.display()),
-        None => println!("nothing is damaged"),
     }
     Ok(ExitCode::SUCCESS)
 }

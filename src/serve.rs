@@ -9,7 +9,7 @@ use server::opentsdb::RollupConfig;
 use server::opentsdb::settings::OpenTsdbSettings;
 use server::state::{StoreFigures, StoreStatus};
 use server::{Bound, GraphiteSettings, Listeners, Settings, Shutdown, State};
-use storage::{Engine, EngineOptions, WalSync};
+use storage::{Engine, EngineOptions, RetentionRule, WalSync};
 
 use crate::config::{Config, SyncPolicy};
 
@@ -69,7 +69,7 @@ async fn run(config: &Config) -> Result<(), ServeError> {
     let started = Instant::now();
     tracing::info!(data_dir = %config.data_dir.0.display(), "opening the store");
     let engine = {
-        let (options, clock) = (engine_options(config), Arc::clone(&clock));
+        let (options, clock) = (engine_options(config)?, Arc::clone(&clock));
         let metrics = Arc::clone(&metrics);
         tokio::task::spawn_blocking(move || Engine::open(options, clock, metrics))
             .await
@@ -130,9 +130,23 @@ fn listeners(config: &Config) -> Listeners {
     }
 }
 
-fn engine_options(config: &Config) -> EngineOptions {
+fn retention_rules(config: &Config) -> Result<Vec<RetentionRule>, ServeError> {
+    let rule = |rule: &crate::config::RetentionRule| {
+        let failed = |reason: String| ServeError::Setting { key: "storage.retention_rule", reason };
+        let matchers = server::parse_selector(&rule.selector)
+            .map_err(|error| failed(format!("{}: {error}", rule.selector)))?;
+        Ok(RetentionRule { matchers, keep_ms: (rule.keep.0 > 0).then_some(rule.keep.0) })
+    };
+    config.storage.retention_rule.iter().map(rule).collect()
+}
+
+/// The store's part of the configuration; `check-config` asks for it as well.
+pub(crate) fn engine_options(config: &Config) -> Result<EngineOptions, ServeError> {
     let (wal, storage, limits) = (&config.wal, &config.storage, &config.limits);
-    EngineOptions {
+    let retention_bytes = storage.retention_bytes.0;
+    Ok(EngineOptions {
+        retention_rules: retention_rules(config)?,
+        retention_bytes: (retention_bytes > 0).then_some(retention_bytes),
         wal_sync: match wal.sync {
             SyncPolicy::Always => WalSync::Always,
             SyncPolicy::Interval => WalSync::Interval(wal.sync_interval.0.unsigned_abs()),
@@ -150,7 +164,7 @@ fn engine_options(config: &Config) -> EngineOptions {
         document_bytes_max: limits.document_bytes_max.0,
         queue_bytes_max: limits.queue_bytes_max.0 as usize,
         ..EngineOptions::new(&config.data_dir.0)
-    }
+    })
 }
 
 /// The parts of PromQL that the flags switch on; other flags of Prometheus are named in the log.

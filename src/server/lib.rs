@@ -19,6 +19,7 @@ pub mod state;
 
 pub use graphite::GraphiteSettings;
 pub use lang::graphite::StepRules;
+pub use lang::promql::parse_selector;
 pub use listen::{Bound, Listeners, Shutdown};
 pub use state::{Settings, State};
 pub use wire::graphite::intake::{MappingRule, PathRules};

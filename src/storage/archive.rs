@@ -1,3 +1,6 @@
-//! Copies of a whole store: beside it as links (`snapshot`).
+//! Copies of a whole store: beside it as links (`snapshot`), in an object store (`backup`, whose lists
+//! are in `list`).
 
+pub(crate) mod backup;
+mod list;
 pub(crate) mod snapshot;

@@ -22,6 +22,7 @@ use crate::head::partition::Partition;
 use crate::head::series::SealScratch;
 use crate::options::WalSync;
 use crate::queue::{AppendReply, Frozen, LoggedSeries, Message};
+use crate::retention::Retention;
 use crate::shared::Shared;
 use crate::wal::writer::{WalPosition, WalWriter};
 
@@ -173,7 +174,7 @@ impl Committer {
     fn bounds(&self) -> Bounds {
         let options = &self.shared.options;
         let now = self.shared.clock.now_ms();
-        let min = options.retention_ms.map_or(TIME_MIN_MS, |ms| now.saturating_sub(ms));
+        let min = Retention::at(options, now).earliest_of_all();
         let max = options.future_ms_max.map_or(TIME_MAX_MS, |ms| now.saturating_add(ms));
         Bounds {
             time: TimeRange::new(min.max(TIME_MIN_MS), max.min(TIME_MAX_MS)),

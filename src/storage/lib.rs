@@ -39,11 +39,13 @@ mod inspect;
 mod repair;
 mod verify;
 
+pub use archive::backup::{BackupReport, RestoreReport, backup, backups, restore};
 pub use engine::{Engine, EngineStatus};
 pub use error::StorageError;
 pub use inspect::{InspectReport, inspect};
 pub use options::{EngineOptions, WalSync};
 pub use repair::{RepairReport, repair};
+pub use retention::RetentionRule;
 pub use verify::{Finding, VerifyReport, verify};
 pub use wal::file::{DiskFiles, FileBytes, LogFile, LogFiles};
 

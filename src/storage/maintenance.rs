@@ -5,8 +5,9 @@
 //! readers see, and is tried again; the view changes only after the manifest has.
 
 mod delete;
+mod expire;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak, mpsc};
 use std::time::Instant;
@@ -33,7 +34,7 @@ use crate::manifest::edit::{FlushMark, ManifestEdit};
 use crate::manifest::store::ManifestStore;
 use crate::object::io::ObjectIo;
 use crate::queue::Message;
-use crate::retention;
+use crate::retention::{Classes, Retention};
 use crate::shared::Shared;
 use crate::sweep::sweep;
 use crate::view::TenantView;
@@ -85,6 +86,8 @@ pub(crate) struct Maintenance {
     retired: Vec<(BlockId, Weak<Block>)>,
     /// Blocks that cannot be merged because they are damaged.
     unmergeable: Vec<BlockId>,
+    /// Which classes of the retention have series in a block; a block never changes.
+    classes: HashMap<BlockId, Classes>,
     /// Tenants whose head is to forget series however few they are: some were deleted.
     forgetful: HashSet<TenantId>,
 }
@@ -110,6 +113,7 @@ impl Maintenance {
             older_views: BTreeMap::new(),
             retired: Vec::new(),
             unmergeable: Vec::new(),
+            classes: HashMap::new(),
             forgetful: HashSet::new(),
         }
     }
@@ -252,7 +256,7 @@ impl Maintenance {
         partitions: &[Arc<Partition>],
     ) -> Result<Option<BlockMeta>, StorageError> {
         let options = &self.shared.options;
-        let earliest = retention::earliest_kept(self.shared.clock.now_ms(), options.retention_ms);
+        let earliest = Retention::at(options, self.shared.clock.now_ms()).earliest_of_all();
         if partitions.iter().all(|partition| partition.window().end_ms < earliest) {
             return Ok(None);
         }
@@ -377,9 +381,8 @@ impl Maintenance {
         let mut new = self.new_block(tenant, choice.level, CHUNK_SAMPLES_MAX);
         new.sources.clone_from(&choice.blocks);
         let layout = &self.shared.layout;
-        let earliest =
-            retention::earliest_kept(self.shared.clock.now_ms(), self.shared.options.retention_ms);
-        let merged = merge_blocks(&self.io, layout, new, &inputs, earliest)?;
+        let retention = Retention::at(&self.shared.options, self.shared.clock.now_ms());
+        let merged = merge_blocks(&self.io, layout, new, &inputs, &retention)?;
         replace_blocks(
             &self.io,
             layout,
@@ -396,32 +399,6 @@ impl Maintenance {
 
     fn retire(&mut self, blocks: &[Arc<Block>]) {
         self.retired.extend(blocks.iter().map(|block| (block.meta.id, Arc::downgrade(block))));
-    }
-
-    /// Drops blocks that are older than the retention.
-    pub(crate) fn expire_blocks(&mut self) -> Result<(), StorageError> {
-        let options = &self.shared.options;
-        let earliest = retention::earliest_kept(self.shared.clock.now_ms(), options.retention_ms);
-        let expired = retention::expired(&self.manifest.current().blocks, earliest);
-        if expired.is_empty() {
-            return Ok(());
-        }
-        let mut edit = ManifestEdit::new(self.oldest_wal_file);
-        edit.remove.clone_from(&expired);
-        self.manifest.publish(&edit)?;
-        let view = self.shared.view.load();
-        let is_expired = |block: &&Arc<Block>| expired.contains(&block.meta.id);
-        let gone: Vec<Arc<Block>> = view.blocks().filter(is_expired).cloned().collect();
-        drop(view);
-        self.shared.view.update(|view| {
-            for tenant in view.tenants.values_mut() {
-                tenant.blocks.retain(|block| !expired.contains(&block.meta.id));
-            }
-        });
-        self.retire(&gone);
-        self.shared.metrics.retention_deleted_blocks.add(expired.len() as u64);
-        self.note_blocks();
-        Ok(())
     }
 
     fn maintain_index(&self) {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::error::StorageError;
 use crate::head::series::OFFSET_BELOW;
+use crate::retention::RetentionRule;
 
 /// When the write-ahead log is synced to disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,11 @@ pub struct EngineOptions {
     pub partitions_max: usize,
     /// How long samples are kept. Default: for ever.
     pub retention_ms: Option<i64>,
+    /// How long those of some series are kept instead; the first rule that matches counts. Default:
+    /// no rules.
+    pub retention_rules: Vec<RetentionRule>,
+    /// Bytes of log and blocks beyond which the oldest blocks go. Default: any number.
+    pub retention_bytes: Option<u64>,
     /// How far in the future a sample may lie. Default: anywhere.
     pub future_ms_max: Option<i64>,
     /// Series that may be in the head at once. Default: any number.
@@ -73,6 +79,8 @@ impl EngineOptions {
             head_bytes_max: 2 << 30,
             partitions_max: 64,
             retention_ms: None,
+            retention_rules: Vec::new(),
+            retention_bytes: None,
             future_ms_max: None,
             series_max: None,
             queue_bytes_max: 256 << 20,
@@ -101,7 +109,11 @@ impl EngineOptions {
         if self.queue_bytes_max == 0 {
             return refuse("queue_bytes_max", "must be at least 1");
         }
-        if self.retention_ms.is_some_and(|ms| ms <= 0) {
+        let is_nothing = |keep_ms: Option<i64>| keep_ms.is_some_and(|ms| ms <= 0);
+        if self.retention_rules.iter().any(|rule| is_nothing(rule.keep_ms)) {
+            return refuse("retention_rules", "must keep for a positive time");
+        }
+        if is_nothing(self.retention_ms) {
             return refuse("retention_ms", "must be positive");
         }
         Ok(())

@@ -12,15 +12,16 @@ use crate::collect::{Collector, Wanted};
 use crate::error::{StorageError, index_error};
 use crate::layout::Layout;
 use crate::object::io::ObjectIo;
+use crate::retention::Retention;
 
-/// Merges `blocks`, those with older writes first; samples before `min_ms` are dropped. `None`
-/// when nothing is left.
+/// Merges `blocks`, those with older writes first; samples that are older than
+/// `retention` keeps those of their series are dropped. `None` when nothing is left.
 pub(crate) fn merge_blocks(
     io: &Arc<ObjectIo>,
     layout: &Layout,
     new: NewBlock,
     blocks: &[Arc<Block>],
-    min_ms: i64,
+    retention: &Retention<'_>,
 ) -> Result<Option<BlockMeta>, StorageError> {
     let failed = |error| index_error("the blocks to merge", error);
     let mut cursors = Vec::with_capacity(blocks.len());
@@ -29,9 +30,9 @@ pub(crate) fn merge_blocks(
     }
     let mut merge = SeriesMerge::new(cursors).map_err(failed)?;
     let mut writer = BlockWriter::new(io, layout, new)?;
-    let range = TimeRange::new(min_ms, i64::MAX);
     let mut samples = Samples::default();
     while let Some((labels, sources)) = merge.next().map_err(failed)? {
+        let range = TimeRange::new(retention.earliest_of(labels), i64::MAX);
         let mut out = Collector::new(&mut samples, range, Wanted::ALL);
         for (input, series) in sources {
             blocks[*input].collect(*series, range, &mut out)?;

@@ -34,12 +34,31 @@ pub(crate) struct ManifestStore {
 
 /// The document of `manifest`.
 pub(crate) fn encode(manifest: &Manifest) -> Result<Vec<u8>, StorageError> {
-    let mut text = serde_json::to_string_pretty(manifest).map_err(|error| {
-        StorageError::Invariant { invariant: "a manifest is JSON", detail: error.to_string() }
+    let text = serde_json::to_string_pretty(manifest).map_err(|error| StorageError::Invariant {
+        invariant: "a manifest is JSON",
+        detail: error.to_string(),
     })?;
+    Ok(seal(text))
+}
+
+/// `text` with a last line that vouches for it.
+pub(crate) fn seal(mut text: String) -> Vec<u8> {
     let crc = checksum(text.as_bytes());
     text.push_str(&format!("{CHECKSUM_LINE}{crc:08x}\n"));
-    Ok(text.into_bytes())
+    text.into_bytes()
+}
+
+/// What [`seal`] was given; damage when the last line does not vouch for it.
+pub(crate) fn unseal<'b>(file: &str, bytes: &'b [u8]) -> Result<&'b [u8], StorageError> {
+    let (body, line) = bytes.split_at(bytes.len().saturating_sub(CHECKSUM_LINE.len() + 9));
+    // Compared as text: another spelling of the same number is a changed byte as well.
+    let expected = format!("{CHECKSUM_LINE}{:08x}\n", checksum(body));
+    if line == expected.as_bytes() {
+        return Ok(body);
+    }
+    let got = String::from_utf8_lossy(line).trim().to_owned();
+    let expected = format!("checksum line {:?}", expected.trim());
+    Err(StorageError::corrupt(file, 0, expected, got))
 }
 
 /// Reads and checks the document of the manifest `file`.
@@ -47,14 +66,7 @@ pub(crate) fn decode(file: &str, bytes: &[u8]) -> Result<Manifest, StorageError>
     let damaged = |offset: usize, expected: &str, got: String| {
         Err(StorageError::corrupt(file, offset as u64, expected, got))
     };
-    let end = bytes.len().saturating_sub(CHECKSUM_LINE.len() + 9);
-    let (body, line) = bytes.split_at(end);
-    // Compared as text: another spelling of the same number is a changed byte as well.
-    let expected = format!("{CHECKSUM_LINE}{:08x}\n", checksum(body));
-    if line != expected.as_bytes() {
-        let got = String::from_utf8_lossy(line).trim().to_owned();
-        return damaged(0, &format!("checksum line {:?}", expected.trim()), got);
-    }
+    let body = unseal(file, bytes)?;
     let manifest: Manifest = match serde_json::from_slice(body) {
         Ok(manifest) => manifest,
         Err(error) => return damaged(0, "a manifest", error.to_string()),

@@ -3,6 +3,7 @@
 use model::{Appender, DocumentChange, TenantId};
 
 use super::support::*;
+use crate::archive::backup::{backup, backups, restore};
 
 #[test]
 fn a_snapshot_is_a_store_and_the_original_never_notices() {
@@ -68,4 +69,75 @@ fn a_snapshot_that_fails_leaves_nothing() {
     std::fs::remove_file(&chunks).unwrap();
     assert!(store.engine.snapshot(true).is_err());
     assert_eq!(std::fs::read_dir(dir.path().join("snapshots")).unwrap().count(), 0);
+}
+
+#[test]
+fn backups_take_what_changed_and_come_back_whole() {
+    let dir = TestDir::new();
+    let store = Store::open(&dir);
+    let samples: Vec<(i64, f64)> = (0..3000).map(|i| (START + i * 997, i as f64 * 0.3)).collect();
+    let rows: Vec<Row> = (0..20).map(|n| floats(n, &samples)).collect();
+    store.append(&rows).unwrap();
+    store.engine.flush_now().unwrap();
+    store.append(&[floats(50, &[(START + HOUR, 1.0)])]).unwrap();
+    let first = store.dump();
+    let copy =
+        |store: &Store| dir.inside("snapshots").inside(&store.engine.snapshot(true).unwrap());
+    let place = TestDir::new();
+    let url = place.path().to_str().unwrap();
+    let error = backup(dir.path(), url, 0, START).err().unwrap().to_string();
+    assert!(error.contains("another process"), "{error}");
+    let one = backup(copy(&store).path(), url, 0, START).unwrap();
+    assert_eq!(one.sent_bytes, one.bytes);
+    store.append(&[floats(51, &[(START + HOUR, 1.0)])]).unwrap();
+    let second = store.dump();
+    let two = backup(copy(&store).path(), url, 0, START + HOUR).unwrap();
+    assert!(two.sent_bytes * 5 < two.bytes, "{two:?}");
+    assert_eq!(backups(url).unwrap(), [one.name.clone(), two.name.clone()]);
+    // The newest, and an older one.
+    let home = TestDir::new();
+    for (name, want) in [(None, &second), (Some(one.name.as_str()), &first)] {
+        let target = home.inside(name.unwrap_or("newest"));
+        let done = restore(url, name, target.path()).unwrap();
+        assert!(done.bytes > 0);
+        assert!(restore(url, name, target.path()).is_err(), "there is something already");
+        assert!(crate::verify::verify(target.path()).unwrap().findings.is_empty());
+        assert_eq!(Store::open(&target).dump(), *want);
+    }
+    // What nobody needs goes with the last backup that did.
+    store.engine.flush_now().unwrap();
+    store.clock.set(START + 100 * HOUR);
+    store.engine.compact_now().unwrap();
+    let before = place.files("").len();
+    let three = backup(copy(&store).path(), url, 1, START + 2 * HOUR).unwrap();
+    assert_eq!((three.removed, backups(url).unwrap()), (2, vec![three.name.clone()]));
+    assert!(place.files("").len() < before);
+    let target = home.inside("third");
+    restore(url, None, target.path()).unwrap();
+    assert_eq!(Store::open(&target).dump(), store.dump());
+}
+
+#[test]
+fn a_damaged_backup_is_refused() {
+    let dir = TestDir::new();
+    let store = Store::open(&dir);
+    store.append(&[floats(1, &[(START, 1.0)])]).unwrap();
+    store.engine.flush_now().unwrap();
+    drop(store);
+    let place = TestDir::new();
+    let url = place.path().to_str().unwrap();
+    backup(dir.path(), url, 0, START).unwrap();
+    let home = TestDir::new();
+    for file in place.files("") {
+        let bytes = std::fs::read(&file).unwrap();
+        let mut changed = bytes.clone();
+        let Some(byte) = changed.first_mut() else { continue };
+        *byte ^= 1;
+        std::fs::write(&file, changed).unwrap();
+        let target = home.inside("store");
+        let error = restore(url, None, target.path()).err().unwrap().to_string();
+        assert!(error.contains("is damaged at byte"), "{error}");
+        assert!(!target.path().exists());
+        std::fs::write(&file, bytes).unwrap();
+    }
 }

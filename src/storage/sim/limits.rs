@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use model::{Labels, RejectReason};
+use model::{Labels, Matcher, RejectReason};
 
 use super::support::*;
 use crate::options::EngineOptions;
+use crate::retention::RetentionRule;
 
 #[test]
 fn samples_out_of_bounds_and_series_too_many_are_rejects() {
@@ -72,6 +73,65 @@ fn old_samples_leave_with_their_blocks() {
     assert_eq!(dir.files("meta.json").len(), 0);
     drop(store);
     assert_eq!(Store::open(&dir).dump().into_keys().collect::<Vec<_>>(), [series(3)]);
+}
+
+#[test]
+fn some_series_are_kept_longer_and_some_shorter() {
+    let dir = TestDir::new();
+    let rule = |host: &str, keep_ms| RetentionRule {
+        matchers: vec![Matcher::equal("host", host)],
+        keep_ms,
+    };
+    let options = EngineOptions {
+        retention_ms: Some(24 * HOUR),
+        retention_rules: vec![rule("host-1", Some(6 * HOUR)), rule("host-2", None)],
+        ..options(&dir)
+    };
+    let open = || Store::open_with(options.clone(), Arc::new(crate::DiskFiles)).unwrap();
+    let store = open();
+    let rows: Vec<Row> = (1..4).map(|n| floats(n, &[(START, 1.0), (START + 1, 2.0)])).collect();
+    store.append(&rows).unwrap();
+    store.engine.flush_now().unwrap();
+    let hosts_after = |store: &Store, hours: i64| {
+        store.clock.set(START + hours * HOUR);
+        store.engine.maintain_now().unwrap();
+        store.dump().into_keys().collect::<Vec<_>>()
+    };
+    assert_eq!(hosts_after(&store, 5).len(), 3);
+    assert_eq!(hosts_after(&store, 7), [series(2), series(3)]);
+    assert_eq!(store.engine.status().block_samples, 4, "they are off the disk");
+    assert_eq!(hosts_after(&store, 25), [series(2)]);
+    assert_eq!(hosts_after(&store, 100_000), [series(2)]);
+    // What a rule keeps for ever may be written for any time.
+    store.append(&[floats(2, &[(START - HOUR, 0.5)])]).unwrap();
+    assert_eq!(store.dump()[&series(2)].len(), 3);
+    drop(store);
+    assert_eq!(open().dump()[&series(2)].len(), 3);
+}
+
+#[test]
+fn the_oldest_blocks_make_room() {
+    let dir = TestDir::new();
+    let store = Store::open(&dir);
+    let window = |n: i64| {
+        let at = START + n * 2 * HOUR;
+        floats(1, &(0..500).map(|i| (at + i * 1009, (i * i) as f64 * 0.77)).collect::<Vec<_>>())
+    };
+    for n in 0..6 {
+        store.append(&[window(n)]).unwrap();
+        store.engine.flush_now().unwrap();
+    }
+    let bytes = store.engine.status().block_bytes;
+    let log = store.metrics.wal_size_bytes.get() as u64;
+    drop(store);
+    let limit = Some(log + bytes / 2 + 100);
+    let options = EngineOptions { retention_bytes: limit, ..options(&dir) };
+    let store = Store::open_with(options, Arc::new(crate::DiskFiles)).unwrap();
+    store.engine.maintain_now().unwrap();
+    store.engine.maintain_now().unwrap();
+    let times: Vec<i64> = store.dump()[&series(1)].keys().copied().collect();
+    assert_eq!((times.len(), times[0]), (3 * 500, START + 3 * 2 * HOUR));
+    assert_eq!(dir.files("meta.json").len(), 3);
 }
 
 #[test]
