@@ -5,6 +5,7 @@
 //! metadata with content, and so on) are checked for the answer that Grafana accepts in its place, where there is one.
 
 mod graphite;
+mod opentsdb;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -107,7 +108,7 @@ fn grafana_gets_what_it_reads() {
     with_server(|grafana| {
         prometheus_queries(grafana);
         prometheus_discovery(grafana);
-        opentsdb(grafana);
+        opentsdb::all(grafana);
         graphite::check(grafana);
     });
 }
@@ -175,37 +176,4 @@ fn prometheus_discovery(grafana: &Grafana) {
     // P-27, P-30: what does not exist is 404 without HTML.
     let (status, body) = grafana.send("GET", "/api/v1/search/metric_names", "text/plain", "");
     assert!(status == 404 && !body.contains("<html"), "{status} {body}");
-}
-
-fn opentsdb(grafana: &Grafana) {
-    // O-01, O-06, O-07, O-08
-    assert_eq!(grafana.get("/api/suggest?q=cpu&type=metrics"), json!(["cpu.usage"]));
-    assert_eq!(grafana.get("/api/suggest?type=tagv&q=&max=1000").as_array().unwrap().len(), 4);
-    assert!(grafana.get("/api/aggregators").as_array().unwrap().contains(&json!("sum")));
-    assert!(grafana.get("/api/config/filters")["literal_or"].is_object());
-    // O-02 to O-04, O-14, O-15
-    let query = json!({"start": NOW_S - 600, "end": NOW_S, "queries": [{"metric": "cpu.usage",
-        "aggregator": "sum", "downsample": "1m-avg",
-        "filters": [{"type": "wildcard", "tagk": "host", "filter": "*", "groupBy": true}]}]});
-    let (status, answer) = grafana.json("/api/query", &query);
-    assert_eq!((status, answer.as_array().unwrap().len()), (200, 2));
-    assert_eq!(answer[0]["tags"], json!({"host": "web01", "region": "eu"}));
-    assert_eq!(answer[0]["aggregateTags"], json!([]));
-    assert_eq!(answer[0]["dps"][(NOW_S - 540).to_string()], json!(11.5));
-    let (_, arrays) = grafana.json("/api/query?arrays=true", &query);
-    assert_eq!(arrays[0]["dps"][1], json!([NOW_S - 540, 11.5]));
-    // O-05: milliseconds in, milliseconds out when asked.
-    let old = json!({"start": (NOW_S - 600) * 1000, "msResolution": true, "globalAnnotations": true,
-        "queries": [{"metric": "cpu.usage", "aggregator": "sum"}]});
-    let (_, answer) = grafana.json("/api/query", &old);
-    assert_eq!(answer[0]["dps"][((NOW_S - 600) * 1000).to_string()], json!(31.0));
-    assert_eq!(answer[0]["aggregateTags"].as_array().unwrap().len(), 2);
-    // O-10
-    let unknown = json!({"start": 1, "queries": [{"metric": "nothing", "aggregator": "sum"}]});
-    let (status, error) = grafana.json("/api/query", &unknown);
-    assert_eq!((status, &error["error"]["code"]), (400, &json!(400)));
-    assert_eq!(error["error"]["message"], "No such name for 'metrics': 'nothing'");
-    // O-11, O-12
-    let found = grafana.get("/api/search/lookup?limit=1000&m=cpu.usage%7Bhost%3D*%7D");
-    assert_eq!(found["results"][0]["tags"]["host"], "web01");
 }

@@ -6,6 +6,7 @@
 //! answered alike; it may only shrink: an unlisted failure fails the suite, and so does a line that
 //! excuses nothing.
 
+mod across;
 mod arithmetic;
 mod client;
 mod compare;

@@ -3,6 +3,7 @@
 //! The windows of one row only move forward, so finding their samples is linear in the row.
 
 mod native;
+mod occupied;
 mod own;
 
 use std::sync::Arc;
@@ -420,6 +421,13 @@ impl Folder<'_> {
         out.reset_to_list();
         let times = row.samples.timestamps.as_slice();
         let mut low = times.partition_point(|at_ms| *at_ms < range.start_ms);
+        if let FoldFunction::Reduce(reducer) = &self.fold.function
+            && occupied::pays(reducer)
+        {
+            let samples = (&times[low..], &row.values()[low..]);
+            occupied::fill(reducer, samples, range.end_ms, step_ms, &mut out.samples);
+            return Ok(());
+        }
         while low < times.len() {
             let at_ms = times[low] - times[low].rem_euclid(step_ms);
             if at_ms > range.end_ms {

@@ -292,8 +292,13 @@ mod tests {
                 all.push(&mut Identity::known(Labels::empty()), &row).unwrap();
                 group.add(&mut row, between);
             }
-            let want = align_union::reduce(reducer, between, &all).unwrap();
-            let got = group.finish().unwrap();
+            let (Ok(want), got) = (align_union::reduce(reducer, between, &all), group.finish())
+            else {
+                // The largest numbers do not add up.
+                assert_eq!(between, Between::Largest);
+                continue;
+            };
+            let got = got.unwrap();
             assert_eq!(got.samples.timestamps, want.samples.timestamps, "{reducer:?} {between:?}");
             for (got, want) in got.values().iter().zip(want.values()) {
                 assert!(got == want || got.is_nan() && want.is_nan(), "{reducer:?}: {got} {want}");

@@ -33,8 +33,9 @@ const ROW_SECONDS: i64 = 3_600;
 /// Buckets of one series. A year of seconds has 32 million; a graph has no use for a tenth of it.
 pub(super) const BUCKETS_MAX: usize = 16_000_000;
 
-/// Edges of all phases together; series that start behind them keep the last phase.
-const PHASED_EDGES_MAX: usize = 2_000_000;
+/// Buckets of a calendar, which are listed; also those of all phases together, where series that start
+/// behind them keep the last phase.
+const EDGES_MAX: usize = 2_000_000;
 
 /// What only the store knows about a sub-query.
 #[derive(Clone, Debug, Default)]
@@ -276,15 +277,15 @@ fn buckets(
     let end_ms = floor(hours.end_ms + 1) - width;
     let grid = StepGrid::new(floor(hours.start_ms), end_ms, width);
     if grid.len() > BUCKETS_MAX {
-        return Err(too_many(grid.len()));
+        return Err(too_many(grid.len(), BUCKETS_MAX));
     }
     let range = TimeRange::new(first, hours.end_ms);
     Ok((Buckets::Steps { grid, after_ms: -1, until_ms: width - 1 }, range))
 }
 
-pub(super) fn too_many(count: usize) -> OpenTsdbError {
+pub(super) fn too_many(count: usize, limit: usize) -> OpenTsdbError {
     OpenTsdbError::too_large(format!(
-        "Sorry, you have attempted to fetch more than our limit of {BUCKETS_MAX} data points. The \
+        "Sorry, you have attempted to fetch more than our limit of {limit} data points. The \
          downsampling interval makes {count} of one series. Please try filtering using more tags or \
          decrease your time range."
     ))
@@ -311,14 +312,19 @@ fn calendar_buckets(
 
 /// Starts of buckets from `start` until one is not before `last`.
 fn edges(calendar: &Calendar, start: i64, last: i64) -> Result<Arc<[i64]>, OpenTsdbError> {
+    let nominal_ms = calendar.count.saturating_mul(calendar.unit.nominal_ms()).max(1);
+    let count = last.saturating_sub(start) / nominal_ms;
+    if count > EDGES_MAX as i64 {
+        return Err(too_many(usize::try_from(count).unwrap_or(usize::MAX), EDGES_MAX));
+    }
     let mut edges = vec![start];
     let mut edge = start;
     while edge < last {
         let next = calendar.next(edge).filter(|next| *next > edge);
         edge = next.ok_or_else(|| OpenTsdbError::invalid("Time range is outside the calendar"))?;
         edges.push(edge);
-        if edges.len() > BUCKETS_MAX {
-            return Err(too_many(edges.len()));
+        if edges.len() > EDGES_MAX {
+            return Err(too_many(edges.len(), EDGES_MAX));
         }
     }
     Ok(edges.into())
@@ -331,7 +337,7 @@ fn phased(calendar: &Calendar, start: i64, last: i64) -> Result<Buckets, OpenTsd
     let mut count = lists[0].len();
     let mut anchor = start;
     while let Some(next) = calendar.anchor_after(anchor).filter(|next| *next < last) {
-        if next <= anchor || count > PHASED_EDGES_MAX {
+        if next <= anchor || count > EDGES_MAX {
             break;
         }
         anchor = next;

@@ -59,7 +59,7 @@ fn buckets(
     let floor = |at_ms: i64| at_ms - at_ms.rem_euclid(width);
     let grid = StepGrid::new(floor(hours.start_ms + width - 1), floor(hours.end_ms), width);
     if grid.len() > BUCKETS_MAX {
-        return Err(too_many(grid.len()));
+        return Err(too_many(grid.len(), BUCKETS_MAX));
     }
     Ok(Buckets::Steps { grid, after_ms: -1, until_ms: width - 1 })
 }

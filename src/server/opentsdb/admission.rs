@@ -86,8 +86,9 @@ impl Gate for Admission<'_> {
         spelling: Option<u128>,
         hash: u128,
         labels: LabelsRef<'_>,
+        keys: &[&str],
     ) -> Result<(), UnknownName> {
-        let missing = self.space.missing(labels);
+        let missing = self.space.missing(labels, keys);
         for (kind, name) in &missing {
             if !self.may_create(*kind, name) {
                 return Err(UnknownName { kind: kind.plural(), name: (*name).to_owned() });

@@ -227,7 +227,7 @@ async fn by_number(
         numbered.truncate(limit);
         let missing = numbered.iter().filter(|(tsuid, _)| tsuid.is_none());
         let missing: Vec<(UidKind, String)> = missing
-            .flat_map(|(_, labels)| space.missing(labels.view()))
+            .flat_map(|(_, labels)| space.missing(labels.view(), &[]))
             .map(|(kind, name)| (kind, name.to_owned()))
             .collect();
         space.assign(&missing)?;

@@ -205,9 +205,9 @@ impl UidSpace {
         found.take_while(|name| name.starts_with(prefix)).take(max).cloned().collect()
     }
 
-    /// The parts of `labels` that have no number yet: the metric, then keys and values in label
-    /// order.
-    pub fn missing<'l>(&self, labels: LabelsRef<'l>) -> Vec<(UidKind, &'l str)> {
+    /// The parts of `labels` that have no number yet: the metric, then the tags, each its key and its
+    /// value: first those named by `keys`, then the others in label order.
+    pub fn missing<'l>(&self, labels: LabelsRef<'l>, keys: &[&str]) -> Vec<(UidKind, &'l str)> {
         let known = self.names.read();
         let mut missing = Vec::new();
         let mut look = |kind: UidKind, name: &'l str| {
@@ -218,7 +218,11 @@ impl UidSpace {
         if let Some(metric) = labels.get(METRIC_NAME) {
             look(UidKind::Metric, metric);
         }
-        for (key, value) in labels.iter().filter(|(key, _)| *key != METRIC_NAME) {
+        let mut tags: Vec<(&str, &str)> =
+            labels.iter().filter(|(key, _)| *key != METRIC_NAME).collect();
+        let place = |key: &str| keys.iter().position(|named| *named == key).unwrap_or(keys.len());
+        tags.sort_by_key(|(key, _)| place(key));
+        for (key, value) in tags {
             look(UidKind::Key, key);
             look(UidKind::Value, value);
         }
@@ -269,7 +273,7 @@ impl UidSpace {
 
     /// The TSUID of a series; parts without a number get one first. Blocks where that happens.
     pub fn tsuid(&self, labels: LabelsRef<'_>) -> Result<Vec<u8>, DocumentError> {
-        let missing = self.missing(labels);
+        let missing = self.missing(labels, &[]);
         if !missing.is_empty() {
             self.assign(&missing)?;
         }
@@ -399,6 +403,10 @@ mod tests {
             .unwrap();
         assert_eq!(again.uid(UidKind::Value, "c"), Some(Uid(3)));
         assert_eq!(again.uid(UidKind::Metric, "m"), None);
+        let new = Labels::from_pairs([("__name__", "n"), ("a", "1"), ("host", "b"), ("k", "2")]);
+        let names: Vec<&str> =
+            again.missing(new.view(), &["k", "host"]).iter().map(|missing| missing.1).collect();
+        assert_eq!(names, ["k", "2", "a", "1"]);
         assert_eq!(again.series(&[0, 0, 9]), None);
     }
 

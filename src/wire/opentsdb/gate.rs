@@ -23,12 +23,14 @@ pub trait Gate {
     /// The hash of the label set with this spelling, when it was admitted before.
     fn recognise(&self, spelling: u128) -> Option<u128>;
 
-    /// Says whether a series that was not recognised may be written. `hash` is that of `labels`.
+    /// Says whether a series that was not recognised may be written. `hash` is that of `labels`;
+    /// `keys` are those of its tags, in the sender's order, which is that of the numbers of new names.
     fn admit(
         &mut self,
         spelling: Option<u128>,
         hash: u128,
         labels: LabelsRef<'_>,
+        keys: &[&str],
     ) -> Result<(), UnknownName>;
 
     /// A tag that every point gets beside its own.
@@ -46,7 +48,13 @@ impl Gate for OpenGate {
         None
     }
 
-    fn admit(&mut self, _: Option<u128>, _: u128, _: LabelsRef<'_>) -> Result<(), UnknownName> {
+    fn admit(
+        &mut self,
+        _: Option<u128>,
+        _: u128,
+        _: LabelsRef<'_>,
+        _: &[&str],
+    ) -> Result<(), UnknownName> {
         Ok(())
     }
 }

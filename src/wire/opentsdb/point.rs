@@ -149,11 +149,13 @@ pub fn push_as<K: AsRef<[u8]>, V: AsRef<[u8]>>(
     add: impl FnOnce(&mut WriteBatch, i64) -> Result<(), PointError>,
 ) -> Result<(), PutPointError> {
     let (metric, timestamp, value) = point;
+    let sent: Vec<Vec<u8>> = tags.iter().map(|(key, _)| key.as_ref().to_vec()).collect();
     push(batch, metric.as_bytes(), timestamp, value, tags)?;
     let Some(row) = batch.rows().last() else {
         return Ok(());
     };
-    let admitted = gate.admit(None, row.hash, batch.labels(row));
+    let keys: Vec<&str> = sent.iter().filter_map(|key| std::str::from_utf8(key).ok()).collect();
+    let admitted = gate.admit(None, row.hash, batch.labels(row), &keys);
     let labels = with_metric(batch.labels(row), stored);
     batch.abandon_row();
     admitted?;

@@ -259,7 +259,8 @@ impl<G: Gate, F: FnMut(&'static str)> Decoder<'_, G, F> {
             _ => None,
         };
         let key = spelling.map(|spelling| spelling.hash(self.batch.hasher()));
-        if let Err(error) = self.gate.admit(key, row.hash, self.batch.labels(row)) {
+        let keys: Vec<&str> = point.tags.iter().map(|(key, _)| key.as_ref()).collect();
+        if let Err(error) = self.gate.admit(key, row.hash, self.batch.labels(row), &keys) {
             self.batch.abandon_row();
             return Err(error.into());
         }

@@ -217,11 +217,18 @@ pub fn put_line(line: &[u8], batch: &mut WriteBatch, gate: &mut impl Gate) -> Re
     // A line in another encoding than it says would be unpacked wrongly.
     let is_text = std::str::from_utf8(line).is_ok();
     let key = spelling.filter(|_| is_text).map(|(_, key)| key);
-    if let Err(error) = gate.admit(key, row.hash, batch.labels(row)) {
+    let keys = words.map_or_else(Vec::new, |words| sent_keys(words.tags));
+    if let Err(error) = gate.admit(key, row.hash, batch.labels(row), &keys) {
         batch.abandon_row();
         return Err(error.into());
     }
     Ok(())
+}
+
+/// The keys of a line's tags as they stand in it.
+fn sent_keys(tags: &[u8]) -> Vec<&str> {
+    let tags = std::str::from_utf8(tags).unwrap_or_default();
+    tags.split(' ').filter_map(|tag| tag.split_once('=')).map(|(key, _)| key).collect()
 }
 
 /// The parts of a line of which each has something in it.
