@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use toml::{Table, Value};
 
+use crate::otlp::Otlp;
+
 /// Everything a user may set.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -27,6 +29,8 @@ pub(crate) struct Config {
     pub query: Query,
     /// Prometheus.
     pub prometheus: Prometheus,
+    /// OpenTelemetry's metrics.
+    pub otlp: Otlp,
     /// Graphite.
     pub graphite: Graphite,
     /// OpenTSDB.

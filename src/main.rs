@@ -3,6 +3,7 @@
 mod archive;
 mod bench;
 mod config;
+mod otlp;
 mod rules;
 mod serve;
 #[cfg(test)]

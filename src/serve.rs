@@ -63,6 +63,7 @@ pub(crate) fn serve(config: &Config) -> Result<(), ServeError> {
 async fn run(config: &Config) -> Result<(), ServeError> {
     let graphite = crate::rules::graphite(&config.graphite)?;
     let opentsdb = opentsdb_settings(&config.opentsdb)?;
+    let otlp = config.otlp.settings(config)?;
     let bound = Bound::bind(&listeners(config)).await?;
     let metrics = Arc::new(Metrics::default());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -89,7 +90,7 @@ async fn run(config: &Config) -> Result<(), ServeError> {
         Arc::new(Figures(Arc::clone(&engine))),
         metrics,
         clock,
-        settings(config, graphite, opentsdb),
+        Settings { otlp, ..settings(config, graphite, opentsdb) },
     );
     let state = Arc::new(state.with_documents(engine.documents()));
     for (name, address) in bound.addresses() {
@@ -171,7 +172,7 @@ pub(crate) fn engine_options(config: &Config) -> Result<EngineOptions, ServeErro
 fn promql_settings(flags: &str) -> server::state::PromqlSettings {
     let mut settings = server::state::PromqlSettings::default();
     for flag in flags.split(',').map(str::trim).filter(|flag| !flag.is_empty()) {
-        if !settings.enable(flag) {
+        if !settings.enable(flag) && !server::prometheus::otlp::Settings::default().enable(flag) {
             tracing::warn!(flag, "this feature flag switches nothing on");
         }
     }

@@ -169,7 +169,7 @@ macro_rules! catalogue {
 
 catalogue! {
     // Ingest
-    ingested_samples: CounterVec<6> = "tributary_ingested_samples_total", "Samples acknowledged or taken, by protocol.", protocol in ["remote_write", "carbon", "pickle", "telnet", "http_put", "import"];
+    ingested_samples: CounterVec<7> = "tributary_ingested_samples_total", "Samples acknowledged or taken, by protocol.", protocol in ["remote_write", "otlp", "carbon", "pickle", "telnet", "http_put", "import"];
     rejected_samples: CounterVec<14> = "tributary_rejected_samples_total", "Samples refused, by reason.", reason in ["malformed", "invalid_name", "invalid_value", "invalid_timestamp", "too_long", "too_many_labels", "too_old", "too_far_in_future", "series_limit", "nan", "blacklisted", "not_whitelisted", "unmapped", "other"];
     ingest_requests: CounterVec<4> = "tributary_ingest_requests_total", "Write requests over HTTP, by outcome.", outcome in ["ok", "invalid", "unavailable", "other"];
     connections: Gauge = "tributary_connections", "Open connections of the line protocols.";

@@ -8,6 +8,7 @@ pub mod exemplars;
 pub mod federate;
 pub mod labels;
 pub mod metadata;
+pub mod otlp;
 pub mod params;
 pub mod query;
 pub mod read;
@@ -55,7 +56,8 @@ pub fn router() -> Router<Arc<State>> {
             post(admin::clean_tombstones).put(admin::clean_tombstones),
         )
         .route("/read", post(read::remote_read))
-        .route("/write", post(write::remote_write));
+        .route("/write", post(write::remote_write))
+        .route("/otlp/v1/metrics", post(otlp::metrics));
     let federate = get(federate::federate).post(federate::federate);
     Router::new().nest("/api/v1", api).route("/federate", federate)
 }

@@ -15,6 +15,7 @@ use crate::graphite::GraphiteSettings;
 use crate::opentsdb::settings::OpenTsdbSettings;
 use crate::opentsdb::uids::Uids;
 use crate::prometheus::exemplars::Exemplars;
+use crate::prometheus::otlp::{self, OtlpState};
 
 /// Figures about the store for status pages; implemented by whoever owns the store.
 pub trait StoreStatus: Send + Sync {
@@ -80,6 +81,8 @@ pub struct Settings {
     pub exemplars_max: usize,
     /// Switched-on parts of PromQL.
     pub promql: PromqlSettings,
+    /// OpenTelemetry's metrics.
+    pub otlp: otlp::Settings,
     /// OpenTSDB's side.
     pub opentsdb: OpenTsdbSettings,
     /// Configuration as text, for the status page.
@@ -99,6 +102,7 @@ impl Default for Settings {
             prometheus_admin_api: false,
             exemplars_max: 100_000,
             promql: PromqlSettings::default(),
+            otlp: otlp::Settings::default(),
             opentsdb: OpenTsdbSettings::default(),
             config_text: String::new(),
         }
@@ -121,6 +125,8 @@ pub struct State {
     pub uids: Uids,
     /// Exemplars of remote write.
     pub exemplars: Exemplars,
+    /// What OTLP's endpoint remembers.
+    pub otlp: OtlpState,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// What the user set.
@@ -166,6 +172,7 @@ impl State {
             metrics,
             uids,
             exemplars,
+            otlp: OtlpState::default(),
             clock,
             settings,
             known_keys: RwLock::default(),

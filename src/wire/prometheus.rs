@@ -4,6 +4,7 @@
 pub mod generated;
 pub mod federate;
 pub mod number;
+pub mod otlp;
 pub mod protobuf;
 pub mod query_json;
 pub mod remote_read;

@@ -18,6 +18,7 @@ use wire::prometheus::remote_read::{
 use wire::prometheus::remote_write::decompress;
 
 use super::params::read_body;
+use super::reply::plain_error;
 use crate::error_map::{Api, status};
 use crate::state::State;
 
@@ -34,7 +35,7 @@ type Refusal = (StatusCode, String);
 pub async fn remote_read(Extract(state): Extract<Arc<State>>, request: Request) -> Response {
     match answer(&state, request).await {
         Ok(response) => response,
-        Err(refusal) => refusal.into_response(),
+        Err((status, text)) => plain_error(status, &text),
     }
 }
 

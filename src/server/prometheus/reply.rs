@@ -1,6 +1,6 @@
 //! Answers of the query API.
 
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base::error::{Classify, ErrorKind};
 use wire::prometheus::query_json;
@@ -41,6 +41,13 @@ pub fn typed_failure(kind: ErrorKind, error_type: &str, text: &str) -> Response 
     let body = query_json::failure(error_type, text);
     let headers = [(header::CONTENT_TYPE, "application/json")];
     (status(Api::PrometheusQuery, kind), headers, body).into_response()
+}
+
+/// A failure as plain text, as Go's `http.Error` sends it: with an end of line.
+pub fn plain_error(status: StatusCode, text: &str) -> Response {
+    let headers =
+        [("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff")];
+    (status, headers, format!("{text}\n")).into_response()
 }
 
 /// A query that failed while it ran: what the meaning of the expression forbids is `execution`, 422.

@@ -18,6 +18,7 @@ use wire::prometheus::remote_write::{
 
 use super::metadata;
 use super::params::read_body;
+use super::reply::plain_error;
 use crate::error_map::{Api, status};
 use crate::state::State;
 
@@ -57,7 +58,7 @@ pub async fn remote_write(Extract(state): Extract<Arc<State>>, request: Request)
         Err((status, text)) => {
             let outcome = if status.is_server_error() { "unavailable" } else { "invalid" };
             state.metrics.ingest_requests.with(outcome).inc();
-            (status, text).into_response()
+            plain_error(status, &text)
         }
     };
     for (name, count) in WRITTEN_HEADERS.into_iter().zip(written.0) {
@@ -212,7 +213,7 @@ fn tell_rejects(state: &State, version: Version, mut report: AppendReport, decod
 }
 
 /// Stores exemplars; what is wrong with them never fails a request.
-async fn store_exemplars(state: &Arc<State>, exemplars: Vec<SeriesExemplar>) -> u64 {
+pub async fn store_exemplars(state: &Arc<State>, exemplars: Vec<SeriesExemplar>) -> u64 {
     if exemplars.is_empty() {
         return 0;
     }
