@@ -7,7 +7,7 @@ use base::clock::{Clock, SystemClock};
 use base::metrics::Metrics;
 use server::opentsdb::RollupConfig;
 use server::opentsdb::settings::OpenTsdbSettings;
-use server::state::{StoreFigures, StoreStatus};
+use server::state::{BlockFigures, LabelFigures, StoreFigures, StoreStatus};
 use server::{Bound, GraphiteSettings, Listeners, Settings, Shutdown, State};
 use storage::{Engine, EngineOptions, RetentionRule, WalSync};
 
@@ -47,10 +47,36 @@ impl StoreStatus for Figures {
         StoreFigures {
             series: status.head_series,
             head_samples: status.head_samples,
+            head_chunks: status.head_chunks,
             time_range_ms: status.min_time_ms.zip(status.max_time_ms),
             blocks: status.blocks,
             block_bytes: status.block_bytes,
         }
+    }
+
+    fn labels(&self, limit: usize) -> LabelFigures {
+        let found = self.0.label_statistics(limit);
+        LabelFigures {
+            pairs: found.pairs,
+            metrics: found.metrics,
+            values: found.values,
+            bytes: found.bytes,
+            series: found.series,
+        }
+    }
+
+    fn blocks(&self) -> Vec<BlockFigures> {
+        let figures = |block: storage::BlockStatus| BlockFigures {
+            id: block.id,
+            time_range_ms: (block.min_time_ms, block.max_time_ms),
+            series: block.series,
+            samples: block.samples,
+            chunks: block.chunks,
+            level: block.level,
+            sources: block.sources,
+            version: block.version,
+        };
+        self.0.block_list().into_iter().map(figures).collect()
     }
 }
 
@@ -229,6 +255,9 @@ fn settings(config: &Config, graphite: GraphiteSettings, opentsdb: OpenTsdbSetti
         exemplars_max: config.prometheus.exemplars_max,
         promql: promql_settings(&config.prometheus.enable_feature),
         opentsdb,
+        otlp: server::prometheus::otlp::Settings::default(),
         config_text: config.to_toml(),
+        retention_ms: (config.storage.retention.0 > 0).then_some(config.storage.retention.0),
+        enabled_features: config.prometheus.enable_feature.clone(),
     }
 }

@@ -10,8 +10,11 @@
 mod maintain;
 mod nodes;
 mod query;
+mod statistics;
 #[cfg(test)]
 mod tests;
+
+pub use statistics::HeadStatistics;
 
 use std::sync::Arc;
 

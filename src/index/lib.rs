@@ -24,6 +24,6 @@ mod terms;
 
 pub use cardinality::{Cardinality, LabelCardinality};
 pub use error::IndexError;
-pub use head::{HeadIndex, SeriesId};
+pub use head::{HeadIndex, HeadStatistics, SeriesId};
 pub use merge::{SeriesMerge, merge_segments};
 pub use segment::{SegmentReader, SegmentWriter, SeriesCursor};

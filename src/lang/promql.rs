@@ -135,13 +135,20 @@ pub fn check(text: &str) -> Result<(), LangError> {
 
 /// The matchers of a selector that stands alone, as `match[]` parameters do.
 pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, LangError> {
+    let (matchers, is_selective) = parse_any_selector(text)?;
+    if !is_selective {
+        return Err(LangError::syntax("match[] must contain at least one non-empty matcher"));
+    }
+    Ok(matchers)
+}
+
+/// The matchers of a selector, and whether one of them refuses the empty text. Without any matcher
+/// Prometheus selects nothing.
+pub fn parse_any_selector(text: &str) -> Result<(Vec<Matcher>, bool), LangError> {
     let selector = syntax::parse_selector(text)?;
     let span = plan::Span { start: 0, end: text.len() as u32 };
     check::check_selector(&selector, span, true).map_err(|error| error.in_text(text))?;
-    if !selector.is_selective() {
-        return Err(LangError::syntax("match[] must contain at least one non-empty matcher"));
-    }
-    Ok(lower::matchers(&selector))
+    Ok((lower::matchers(&selector), selector.is_selective()))
 }
 
 /// The matchers of every selector in `expr`, in the order of the text.

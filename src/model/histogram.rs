@@ -5,6 +5,7 @@
 //! no negative side, an exponential one has none. Counts are floats even where the sender counted
 //! with integers: exact up to 2^53.
 
+mod bounds;
 mod bytes;
 mod check;
 mod compare;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State as Extract};
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 
 use crate::state::State;
 
@@ -18,6 +18,8 @@ pub fn router() -> Router<Arc<State>> {
     Router::new()
         .route("/-/healthy", get(healthy))
         .route("/-/ready", get(ready))
+        .route("/-/reload", any(lifecycle))
+        .route("/-/quit", any(lifecycle))
         .route("/metrics", get(metrics))
 }
 
@@ -30,6 +32,15 @@ async fn ready(Extract(state): Extract<Arc<State>>) -> Response {
         "tributary is ready.\n".into_response()
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable").into_response()
+    }
+}
+
+/// `/-/reload` and `/-/quit`: what a Prometheus answers that does not let clients do that.
+async fn lifecycle(method: Method) -> Response {
+    if matches!(method, Method::POST | Method::PUT) {
+        (StatusCode::FORBIDDEN, "Lifecycle API is not enabled.").into_response()
+    } else {
+        (StatusCode::METHOD_NOT_ALLOWED, "Only POST or PUT requests allowed").into_response()
     }
 }
 

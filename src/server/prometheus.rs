@@ -4,7 +4,9 @@
 //! itself. `admin`: deletes. `write`: remote write. `params` and `reply` are what they share.
 
 pub mod admin;
+pub mod cors;
 pub mod exemplars;
+pub mod features;
 pub mod federate;
 pub mod labels;
 pub mod metadata;
@@ -14,50 +16,104 @@ pub mod query;
 pub mod read;
 pub mod reply;
 pub mod status;
+pub mod targets;
 pub mod tree;
 pub mod write;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::handler::Handler;
+use axum::middleware::from_fn;
+use axum::response::Response;
+use axum::routing::{MethodRouter, any, get, post};
+use base::error::ErrorKind;
 
+use self::reply::typed_failure;
 use crate::state::State;
+
+/// GET and POST.
+fn asked<H, T>(handler: H) -> MethodRouter<Arc<State>>
+where
+    H: Handler<T, Arc<State>>,
+    T: 'static,
+{
+    get(handler.clone()).post(handler).fallback(|| cors::method_not_allowed("GET, OPTIONS, POST"))
+}
+
+/// GET alone.
+fn read_only<H, T>(handler: H) -> MethodRouter<Arc<State>>
+where
+    H: Handler<T, Arc<State>>,
+    T: 'static,
+{
+    get(handler).fallback(|| cors::method_not_allowed("GET, OPTIONS"))
+}
+
+/// POST alone.
+fn sent<H, T>(handler: H) -> MethodRouter<Arc<State>>
+where
+    H: Handler<T, Arc<State>>,
+    T: 'static,
+{
+    post(handler).fallback(|| cors::method_not_allowed("OPTIONS, POST"))
+}
+
+/// POST and PUT.
+fn changed<H, T>(handler: H) -> MethodRouter<Arc<State>>
+where
+    H: Handler<T, Arc<State>>,
+    T: 'static,
+{
+    post(handler.clone()).put(handler).fallback(|| cors::method_not_allowed("OPTIONS, POST, PUT"))
+}
+
+/// What a stock Prometheus answers, where the search API is a feature to be switched on.
+async fn search_disabled() -> Response {
+    typed_failure(ErrorKind::Internal, "unavailable", "search API disabled")
+}
 
 /// Every endpoint below `/api/v1`.
 pub fn router() -> Router<Arc<State>> {
     let api = Router::new()
-        .route("/query", get(query::instant).post(query::instant))
-        .route("/query_range", get(query::range).post(query::range))
-        .route("/query_exemplars", get(query::exemplars).post(query::exemplars))
-        .route("/format_query", get(tree::format_query).post(tree::format_query))
-        .route("/parse_query", get(tree::parse_query).post(tree::parse_query))
-        .route("/series", get(labels::series).post(labels::series))
-        .route("/labels", get(labels::names).post(labels::names))
-        .route("/label/{name}/values", get(labels::values))
-        .route("/metadata", get(metadata::metadata))
-        .route("/rules", get(status::rules))
-        .route("/alerts", get(status::alerts))
-        .route("/targets", get(status::targets))
-        .route("/targets/metadata", get(status::targets_metadata))
-        .route("/scrape_pools", get(status::scrape_pools))
-        .route("/alertmanagers", get(status::alertmanagers))
-        .route("/notifications", get(status::notifications))
-        .route("/status/walreplay", get(status::wal_replay))
-        .route("/status/buildinfo", get(status::build_info))
-        .route("/status/runtimeinfo", get(status::runtime_info))
-        .route("/status/config", get(status::config))
-        .route("/status/flags", get(status::flags))
-        .route("/status/tsdb", get(status::tsdb))
-        .route("/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot))
-        .route("/admin/tsdb/delete_series", post(admin::delete_series).put(admin::delete_series))
-        .route(
-            "/admin/tsdb/clean_tombstones",
-            post(admin::clean_tombstones).put(admin::clean_tombstones),
-        )
-        .route("/read", post(read::remote_read))
-        .route("/write", post(write::remote_write))
-        .route("/otlp/v1/metrics", post(otlp::metrics));
+        .route("/query", asked(query::instant))
+        .route("/query_range", asked(query::range))
+        .route("/query_exemplars", asked(query::exemplars))
+        .route("/format_query", asked(tree::format_query))
+        .route("/parse_query", asked(tree::parse_query))
+        .route("/series", asked(labels::series))
+        .route("/labels", asked(labels::names))
+        .route("/label/{name}/values", read_only(labels::values))
+        .route("/metadata", read_only(metadata::metadata))
+        .route("/rules", read_only(targets::rules))
+        .route("/alerts", read_only(targets::alerts))
+        .route("/targets", read_only(targets::targets))
+        .route("/targets/metadata", read_only(targets::metadata))
+        .route("/targets/relabel_steps", read_only(targets::relabel_steps))
+        .route("/scrape_pools/config", read_only(targets::scrape_pool_config))
+        .route("/notifications/live", read_only(targets::live_notifications))
+        .route("/features", read_only(features::features))
+        .route("/scrape_pools", read_only(targets::scrape_pools))
+        .route("/alertmanagers", read_only(targets::alertmanagers))
+        .route("/notifications", read_only(targets::notifications))
+        .route("/status/walreplay", read_only(status::wal_replay))
+        .route("/status/buildinfo", read_only(status::build_info))
+        .route("/status/runtimeinfo", read_only(status::runtime_info))
+        .route("/status/config", read_only(status::config))
+        .route("/status/flags", read_only(status::flags))
+        .route("/status/tsdb", read_only(status::tsdb))
+        .route("/status/tsdb/blocks", read_only(status::blocks))
+        .route("/status/self_metrics", read_only(status::self_metrics))
+        .route("/admin/tsdb/snapshot", changed(admin::snapshot))
+        .route("/admin/tsdb/delete_series", changed(admin::delete_series))
+        .route("/admin/tsdb/clean_tombstones", changed(admin::clean_tombstones))
+        .route("/read", sent(read::remote_read))
+        .route("/write", sent(write::remote_write))
+        .route("/otlp/v1/metrics", sent(otlp::metrics));
+    let api = api
+        .route("/search/{what}", asked(search_disabled))
+        .route("/{*path}", any(cors::not_found))
+        .layer(from_fn(cors::layer));
     let federate = get(federate::federate).post(federate::federate);
     Router::new().nest("/api/v1", api).route("/federate", federate)
 }

@@ -21,6 +21,56 @@ use crate::prometheus::otlp::{self, OtlpState};
 pub trait StoreStatus: Send + Sync {
     /// The figures now.
     fn status(&self) -> StoreFigures;
+
+    /// Labels of the series in the head, counted; at most `limit` counts of a kind. Takes time: call
+    /// it where one may wait.
+    fn labels(&self, _limit: usize) -> LabelFigures {
+        LabelFigures::default()
+    }
+
+    /// The live blocks, by time.
+    fn blocks(&self) -> Vec<BlockFigures> {
+        Vec::new()
+    }
+}
+
+/// Names with counts, largest first.
+pub type Counts = Vec<(String, u64)>;
+
+/// See [`StoreStatus::labels`].
+#[derive(Clone, Debug, Default)]
+pub struct LabelFigures {
+    /// Number of distinct label pairs.
+    pub pairs: u64,
+    /// Series by metric name.
+    pub metrics: Counts,
+    /// Values by label name.
+    pub values: Counts,
+    /// Bytes by label name.
+    pub bytes: Counts,
+    /// Series by `name=value`.
+    pub series: Counts,
+}
+
+/// See [`StoreStatus::blocks`].
+#[derive(Clone, Debug, Default)]
+pub struct BlockFigures {
+    /// Its id.
+    pub id: String,
+    /// Earliest and latest sample, in milliseconds.
+    pub time_range_ms: (i64, i64),
+    /// Number of series.
+    pub series: u64,
+    /// Number of samples.
+    pub samples: u64,
+    /// Number of chunks.
+    pub chunks: u64,
+    /// How often its samples have been merged.
+    pub level: u32,
+    /// The blocks that it was merged from.
+    pub sources: Vec<String>,
+    /// Version of its format.
+    pub version: u32,
 }
 
 /// See [`StoreStatus`].
@@ -30,6 +80,8 @@ pub struct StoreFigures {
     pub series: u64,
     /// Samples in the head.
     pub head_samples: u64,
+    /// Chunks and open buffers in the head.
+    pub head_chunks: u64,
     /// Earliest and latest sample, in milliseconds; `None` without samples.
     pub time_range_ms: Option<(i64, i64)>,
     /// Live blocks.
@@ -87,6 +139,10 @@ pub struct Settings {
     pub opentsdb: OpenTsdbSettings,
     /// Configuration as text, for the status page.
     pub config_text: String,
+    /// How long samples are kept, in milliseconds; `None` = for ever. For the status page.
+    pub retention_ms: Option<i64>,
+    /// The feature flags as they were given, for the status page.
+    pub enabled_features: String,
 }
 
 impl Default for Settings {
@@ -105,6 +161,8 @@ impl Default for Settings {
             otlp: otlp::Settings::default(),
             opentsdb: OpenTsdbSettings::default(),
             config_text: String::new(),
+            retention_ms: None,
+            enabled_features: String::new(),
         }
     }
 }

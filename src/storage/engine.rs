@@ -15,12 +15,14 @@ use base::error::{Classify as _, ErrorKind};
 use base::metrics::Metrics;
 use futures::channel::oneshot;
 use futures::future::BoxFuture;
+use index::HeadStatistics;
 use model::{
     AppendError, AppendReport, Appender, DeleteError, Documents, Hints, Matcher, Selection,
     SeriesHasher, SnapshotError, Source, SourceError, TenantId, TimeRange, ValueNode, WriteBatch,
 };
 use parking_lot::{Condvar, Mutex};
 
+use crate::block::meta::BlockMeta;
 use crate::block::reader::Block;
 use crate::committer::Committer;
 use crate::documents::DocumentStore;
@@ -56,6 +58,45 @@ pub struct Engine {
     _lock: Arc<DirLock>,
 }
 
+/// One block, for status pages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockStatus {
+    /// Its id.
+    pub id: String,
+    /// Earliest sample.
+    pub min_time_ms: i64,
+    /// Latest sample.
+    pub max_time_ms: i64,
+    /// Number of series.
+    pub series: u64,
+    /// Number of samples.
+    pub samples: u64,
+    /// Number of chunks.
+    pub chunks: u64,
+    /// How often its samples have been merged; 0 comes from the head.
+    pub level: u32,
+    /// The blocks that it was merged from.
+    pub sources: Vec<String>,
+    /// Version of the format.
+    pub version: u32,
+}
+
+impl BlockStatus {
+    fn of(meta: &BlockMeta) -> Self {
+        Self {
+            id: meta.id.to_string(),
+            min_time_ms: meta.min_time_ms,
+            max_time_ms: meta.max_time_ms,
+            series: meta.series,
+            samples: meta.samples,
+            chunks: meta.chunks,
+            level: meta.level,
+            sources: meta.sources.iter().map(ToString::to_string).collect(),
+            version: meta.block_version,
+        }
+    }
+}
+
 /// What the engine holds, for status pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineStatus {
@@ -63,6 +104,8 @@ pub struct EngineStatus {
     pub head_series: u64,
     /// Samples in the head.
     pub head_samples: u64,
+    /// Chunks and open buffers in the head.
+    pub head_chunks: u64,
     /// Open windows.
     pub partitions: u64,
     /// Blocks.
@@ -188,10 +231,11 @@ impl Engine {
         let mut cover = |found: TimeRange| {
             range = Some(range.map_or(found, |range| range.hull(&found)));
         };
-        let (mut head_samples, mut partitions) = (0, 0);
+        let (mut head_samples, mut head_chunks, mut partitions) = (0, 0, 0);
         for (_, partition) in view.partitions() {
             let data = partition.read();
             head_samples += data.samples();
+            head_chunks += data.chunks();
             partitions += 1;
             data.time_range().into_iter().for_each(&mut cover);
         }
@@ -205,6 +249,7 @@ impl Engine {
         EngineStatus {
             head_series: view.tenants.values().map(|tenant| tenant.index.len() as u64).sum(),
             head_samples,
+            head_chunks,
             partitions,
             blocks,
             block_samples,
@@ -213,6 +258,24 @@ impl Engine {
             max_time_ms: range.map(|range| range.end_ms),
             is_writable: self.shared.metrics.storage_writable.get() == 1,
         }
+    }
+
+    /// The labels in the head of the default tenant, counted; at most `limit` counts of a kind.
+    pub fn label_statistics(&self, limit: usize) -> HeadStatistics {
+        let view = self.shared.view.load();
+        view.tenants
+            .get(&TenantId::DEFAULT)
+            .map(|tenant| tenant.index.statistics(limit))
+            .unwrap_or_default()
+    }
+
+    /// The live blocks, by time.
+    pub fn block_list(&self) -> Vec<BlockStatus> {
+        let view = self.shared.view.load();
+        let mut blocks: Vec<BlockStatus> =
+            view.blocks().map(|block| BlockStatus::of(&block.meta)).collect();
+        blocks.sort_by_key(|block| block.min_time_ms);
+        blocks
     }
 
     /// Stops all threads; what is acknowledged is synced, and with `flush_on_close` in blocks.

@@ -40,8 +40,9 @@ mod repair;
 mod verify;
 
 pub use archive::backup::{BackupReport, RestoreReport, backup, backups, restore};
-pub use engine::{Engine, EngineStatus};
+pub use engine::{BlockStatus, Engine, EngineStatus};
 pub use error::StorageError;
+pub use index::HeadStatistics;
 pub use inspect::{InspectReport, inspect};
 pub use options::{EngineOptions, WalSync};
 pub use repair::{RepairReport, repair};

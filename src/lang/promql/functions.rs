@@ -28,10 +28,16 @@ pub struct Signature {
     pub is_experimental: bool,
 }
 
+static TABLE: LazyLock<HashMap<&'static str, Signature>> = LazyLock::new(read_signatures);
+
 /// The signature of the function `name`.
 pub fn signature(name: &str) -> Option<&'static Signature> {
-    static TABLE: LazyLock<HashMap<&'static str, Signature>> = LazyLock::new(read_signatures);
     TABLE.get(name)
+}
+
+/// All functions, in no order.
+pub fn all() -> impl Iterator<Item = &'static Signature> {
+    TABLE.values()
 }
 
 /// Arguments of a minimal call, and the functions called so.

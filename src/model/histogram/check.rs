@@ -13,15 +13,18 @@ pub const BUCKETS_MAX: usize = 1 << 14;
 pub enum HistogramError {
     /// Neither exponential nor custom.
     #[error(
-        "histogram has an invalid schema {schema}, which must be between {SCHEMA_MIN} and \
-         {SCHEMA_MAX} for exponential buckets, or -53 for custom buckets"
+        "histogram has an invalid schema, which must be between {SCHEMA_MIN} and {SCHEMA_MAX} for \
+         exponential buckets, or -53 for custom buckets, got schema {schema}"
     )]
     Schema {
         /// What it says.
         schema: i32,
     },
     /// A span goes back.
-    #[error("{side} side: span number {number} has the negative offset {offset}")]
+    #[error(
+        "{side} side: span number {number} with offset {offset}: histogram has a span whose \
+         offset is negative"
+    )]
     SpanOffset {
         /// Positive or negative.
         side: &'static str,
@@ -31,7 +34,10 @@ pub enum HistogramError {
         offset: i32,
     },
     /// Spans and counts disagree.
-    #[error("{side} side: spans need {spans} buckets, have {buckets} buckets")]
+    #[error(
+        "{side} side: spans need {spans} buckets, have {buckets} buckets: histogram spans specify \
+         different number of buckets than provided"
+    )]
     SpanLength {
         /// Positive or negative.
         side: &'static str,
@@ -59,24 +65,39 @@ pub enum HistogramError {
         side: &'static str,
     },
     /// A bucket with less than nothing.
-    #[error("{side} side: bucket number {number} has the negative observation count {count}")]
+    #[error(
+        "{side} side: bucket number {number} has observation count of {count}: histogram has a \
+         bucket whose observation count is negative"
+    )]
     NegativeBucket {
-        /// Positive, negative or zero.
+        /// Positive or negative.
         side: &'static str,
         /// Counted from 1.
         number: usize,
         /// What it says.
         count: f64,
     },
+    /// Less than nothing around zero.
+    #[error(
+        "zero bucket has observation count of {count}: histogram has a bucket whose observation \
+         count is negative"
+    )]
+    NegativeZero {
+        /// What it says.
+        count: f64,
+    },
     /// A negative count of all.
-    #[error("histogram has the negative observation count {count}")]
+    // Two blanks, as in the original.
+    #[error("observation count is  {count}: histogram's observation count is negative")]
     NegativeCount {
         /// What it says.
         count: f64,
     },
     /// The buckets do not add up.
     #[error(
-        "{found} observations found in buckets, but the histogram's observation count is {count}"
+        "{found} observations found in buckets, but the Count field is {count}: histogram's \
+         observation count should equal the number of observations found in the buckets (in absence \
+         of NaN)"
     )]
     CountMismatch {
         /// In the buckets.
@@ -84,10 +105,21 @@ pub enum HistogramError {
         /// What it says.
         count: f64,
     },
+    /// The buckets hold more than all, where some observations were NaN.
+    #[error(
+        "{found} observations found in buckets, but the Count field is {count}: histogram's \
+         observation count should be at least the number of observations found in the buckets"
+    )]
+    CountTooSmall {
+        /// In the buckets.
+        found: f64,
+        /// What it says.
+        count: f64,
+    },
     /// A custom layout uses what only exponential ones have.
-    #[error("custom buckets: histogram must not have {what}")]
+    #[error("custom buckets: must {what}")]
     CustomWith {
-        /// A zero bucket, a zero threshold, negative buckets.
+        /// What it must be like.
         what: &'static str,
     },
     /// Bounds that do not ascend, are not finite, or are too few.
@@ -112,7 +144,9 @@ impl Histogram {
             }
             check_spans("negative", &self.negative)?;
             check_counts("negative", &self.negative.counts)?;
-            check_counts("zero", &[self.zero_count])?;
+            if self.zero_count < 0.0 {
+                return Err(HistogramError::NegativeZero { count: self.zero_count });
+            }
         } else {
             return Err(HistogramError::Schema { schema: self.schema });
         }
@@ -127,23 +161,26 @@ impl Histogram {
     fn validate_custom(&self) -> Result<(), HistogramError> {
         let with = |what| Err(HistogramError::CustomWith { what });
         if self.zero_count != 0.0 {
-            return with("a zero count");
+            return with("have zero count of 0");
         }
         if self.zero_threshold != 0.0 {
-            return with("a zero threshold");
+            return with("have zero threshold of 0");
         }
-        if !self.negative.spans.is_empty() || !self.negative.counts.is_empty() {
-            return with("negative buckets");
+        if !self.negative.spans.is_empty() {
+            return with("not have negative spans");
+        }
+        if !self.negative.counts.is_empty() {
+            return with("not have negative buckets");
         }
         let bad = |problem| Err(HistogramError::Bounds { problem });
         if self.bounds.iter().any(|bound| bound.is_nan()) {
-            return bad("bounds must not be NaN");
+            return bad("histogram custom bounds must not be NaN");
         }
         if !self.bounds.is_sorted_by(|a, b| a < b) {
-            return bad("bounds must be in strictly increasing order");
+            return bad("histogram custom bounds must be in strictly increasing order");
         }
         if self.bounds.last() == Some(&f64::INFINITY) {
-            return bad("bounds must be finite");
+            return bad("histogram custom bounds must be finite");
         }
         if self.bounds.len() > BUCKETS_MAX {
             return bad("bounds are too many");
@@ -154,7 +191,7 @@ impl Histogram {
         let width = |span: &BucketSpan| i64::from(span.offset) + i64::from(span.length);
         let total: i64 = self.positive.spans.iter().map(width).sum();
         if total > self.bounds.len() as i64 + 1 {
-            return bad("bounds are too few for the spans");
+            return bad("histogram custom bounds are too few for the spans");
         }
         Ok(())
     }
@@ -163,11 +200,12 @@ impl Histogram {
         let of = |buckets: &HistogramBuckets| buckets.counts.iter().sum::<f64>();
         let found = of(&self.positive) + of(&self.negative) + self.zero_count;
         // NaN observations count, but fall into no bucket.
-        let fits = if self.sum.is_nan() { found <= self.count } else { found == self.count };
-        if fits {
-            return Ok(());
+        let count = self.count;
+        match self.sum.is_nan() {
+            true if found > count => Err(HistogramError::CountTooSmall { found, count }),
+            false if found != count => Err(HistogramError::CountMismatch { found, count }),
+            _ => Ok(()),
         }
-        Err(HistogramError::CountMismatch { found, count: self.count })
     }
 }
 
@@ -246,11 +284,11 @@ mod tests {
         assert_eq!(valid().validate(), Ok(()));
         assert_eq!(custom().validate(), Ok(()));
         let cases: [(Histogram, Change, &str); 13] = [
-            (valid(), |h| h.schema = 9, "invalid schema 9"),
+            (valid(), |h| h.schema = 9, "got schema 9"),
             (valid(), |h| h.positive.spans[1].offset = -1, "span number 2"),
             (valid(), |h| h.positive.counts.push(1.0), "spans need 3 buckets, have 4"),
             (valid(), |h| h.negative.counts[0] = -2.0, "negative side: bucket number 1"),
-            (valid(), |h| h.zero_count = -1.0, "zero side"),
+            (valid(), |h| h.zero_count = -1.0, "zero bucket has"),
             (valid(), |h| h.count = 11.0, "10 observations found"),
             (valid(), |h| h.bounds = [1.0].into(), "must not have custom bounds"),
             (valid(), |h| h.positive.spans[0].offset = i32::MAX, "beyond 32 bits"),

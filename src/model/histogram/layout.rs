@@ -1,6 +1,6 @@
 //! Where buckets lie: bounds by index, buckets in order of their values, spans around counts.
 
-use super::{BucketSpan, CUSTOM_SCHEMA, Histogram, HistogramBuckets};
+use super::{BucketSpan, CUSTOM_SCHEMA, Histogram, HistogramBuckets, SCHEMA_MAX, bounds};
 
 /// A bucket by its bounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -147,7 +147,11 @@ pub(super) fn exponential_bound(index: i32, schema: i32) -> f64 {
     if part == 0 {
         return if whole == 1024 { f64::MAX } else { power_of_two(whole) };
     }
-    let fraction = (part as f64 / (1i64 << per_doubling) as f64).exp2();
+    let fraction = if per_doubling <= SCHEMA_MAX {
+        2.0 * bounds::fraction(part as i32, per_doubling)
+    } else {
+        (part as f64 / (1i64 << per_doubling) as f64).exp2()
+    };
     fraction * power_of_two(whole)
 }
 

@@ -8,9 +8,10 @@ use axum::response::{IntoResponse, Response};
 use base::error::{Classify, ErrorKind};
 use model::{Appender, DeleteError, TenantId};
 
-use super::labels::selectors;
-use super::params::Params;
+use super::labels::any_selectors;
+use super::params::{Params, invalid};
 use super::reply::{Notes, bad_data, failure, success, typed_failure};
+use super::targets::parse_bool;
 use crate::state::State;
 
 /// `/admin/tsdb/delete_series`: 204 once the samples are invisible.
@@ -22,7 +23,8 @@ pub async fn delete_series(
     if params.all("match[]").is_empty() {
         return Err(bad_data("no match[] parameter provided"));
     }
-    let (range, selectors) = (params.range()?, selectors(&params)?);
+    let range = params.range()?;
+    let selectors = any_selectors(&params).map_err(|cause| invalid("match[]", &cause))?;
     change(&state, move |appender| {
         selectors
             .iter()
@@ -43,17 +45,14 @@ pub async fn snapshot(
     params: Params,
 ) -> Result<Response, Response> {
     check_enabled(&state)?;
-    // What Go's `strconv.ParseBool` takes.
-    let skip_head = match params.get("skip_head").unwrap_or_default() {
-        "" | "0" | "f" | "F" | "false" | "FALSE" | "False" => false,
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => true,
-        text => {
-            let reason = format!(
+    let skip_head = match params.get("skip_head") {
+        None => false,
+        Some(text) => parse_bool(text).ok_or_else(|| {
+            let cause = format!(
                 "unable to parse boolean: strconv.ParseBool: parsing {text:?}: invalid syntax"
             );
-            let message = format!("invalid parameter \"skip_head\": {reason}");
-            return Err(bad_data(&message));
-        }
+            invalid("skip_head", &cause)
+        })?,
     };
     let appender = state.appender.clone();
     match tokio::task::spawn_blocking(move || appender.snapshot(!skip_head)).await {

@@ -1,7 +1,7 @@
 //! Exemplars: traces that stand for samples. Kept as small documents, bounded per series and in all.
 //!
-//! Two tables: `exemplar_series`, number of a series → its packed labels, and `exemplars`, number and
-//! instant → value and labels. What is oldest by arrival goes first. In memory there is only the order
+//! Two tables: `exemplar_series`, number of a series → its packed labels, and `exemplars`, number,
+//! instant, value and checksum of the labels (before: number and instant alone) → value and labels. What is oldest by arrival goes first. In memory there is only the order
 //! of arrival and the series; after a restart the order is that of the instants.
 //!
 //! Invariant: what is acknowledged is in the documents; a failed write forgets what memory says, and
@@ -50,19 +50,31 @@ struct Known {
     numbers: HashMap<Vec<u8>, u64>,
     counts: HashMap<u64, (u32, Vec<u8>)>,
     next_number: u64,
-    by_age: VecDeque<(u64, i64)>,
+    /// Keys of the documents.
+    by_age: VecDeque<Box<[u8]>>,
 }
 
-fn key(series: u64, timestamp_ms: i64) -> Vec<u8> {
+/// Where the exemplars of a series from this instant on begin.
+fn first_key(series: u64, timestamp_ms: i64) -> Vec<u8> {
     // The sign is turned, so that bytes are in the order of instants.
     let instant = (timestamp_ms as u64) ^ (1 << 63);
     [series.to_be_bytes(), instant.to_be_bytes()].concat()
 }
 
+/// The key of an exemplar: those of one instant are in the order of their values.
+fn key(series: u64, exemplar: &SeriesExemplar) -> Box<[u8]> {
+    let bits = exemplar.value.to_bits();
+    let ascending = if bits >> 63 == 0 { bits | 1 << 63 } else { !bits };
+    let mut key = first_key(series, exemplar.timestamp_ms);
+    key.extend_from_slice(&ascending.to_be_bytes());
+    key.extend_from_slice(&base::frame::checksum(&exemplar.labels).to_be_bytes());
+    key.into()
+}
+
 fn read_key(key: &[u8]) -> Option<(u64, i64)> {
-    let (series, instant) = key.split_first_chunk::<8>()?;
-    let instant: [u8; 8] = instant.try_into().ok()?;
-    Some((u64::from_be_bytes(*series), (u64::from_be_bytes(instant) ^ (1 << 63)) as i64))
+    let (series, rest) = key.split_first_chunk::<8>()?;
+    let (instant, _) = rest.split_first_chunk::<8>()?;
+    Some((u64::from_be_bytes(*series), (u64::from_be_bytes(*instant) ^ (1 << 63)) as i64))
 }
 
 impl Known {
@@ -75,14 +87,14 @@ impl Known {
                 known.next_number = known.next_number.max(number + 1);
             }
         }
-        let mut all: Vec<(u64, i64)> = documents
-            .scan(tenant, TABLE, &[], &[], usize::MAX)
-            .iter()
-            .filter_map(|(key, _)| read_key(key))
-            .collect();
-        all.sort_by_key(|(_, timestamp_ms)| *timestamp_ms);
-        for (number, _) in &all {
-            if let Some((count, _)) = known.counts.get_mut(number) {
+        let documents = documents.scan(tenant, TABLE, &[], &[], usize::MAX);
+        let mut all: Vec<Box<[u8]>> = documents.into_iter().map(|(key, _)| key.into()).collect();
+        all.retain(|key| read_key(key).is_some());
+        all.sort_by_key(|key| read_key(key).map(|(_, timestamp_ms)| timestamp_ms));
+        for key in &all {
+            if let Some((number, _)) = read_key(key)
+                && let Some((count, _)) = known.counts.get_mut(&number)
+            {
                 *count += 1;
             }
         }
@@ -104,10 +116,11 @@ impl Known {
 
     /// Takes the exemplar at `place` of the order away, and its series with its last one.
     fn remove(&mut self, place: usize, changes: &mut Vec<DocumentChange>) {
-        let Some((number, timestamp_ms)) = self.by_age.remove(place) else {
+        let Some(key) = self.by_age.remove(place) else {
             return;
         };
-        changes.push(DocumentChange::remove(TABLE, key(number, timestamp_ms)));
+        let number = read_key(&key).map_or(0, |(number, _)| number);
+        changes.push(DocumentChange::remove(TABLE, key));
         let Some((count, _)) = self.counts.get_mut(&number) else {
             return;
         };
@@ -141,7 +154,7 @@ impl Exemplars {
         for exemplar in exemplars.iter().filter(|exemplar| is_valid(exemplar)) {
             stored += 1;
             let number = known.number_of(&exemplar.series, &mut changes);
-            let key = key(number, exemplar.timestamp_ms);
+            let key = key(number, exemplar);
             let mut value = exemplar.value.to_bits().to_le_bytes().to_vec();
             value.extend_from_slice(&exemplar.labels);
             let before = self.documents.get(tenant, TABLE, &key);
@@ -149,13 +162,14 @@ impl Exemplars {
                 continue;
             }
             if before.is_none() {
-                known.by_age.push_back((number, exemplar.timestamp_ms));
+                known.by_age.push_back(key.clone());
                 let count = known.counts.get_mut(&number).map_or(0, |(count, _)| {
                     *count += 1;
                     *count
                 });
                 if count > PER_SERIES_MAX {
-                    let place = known.by_age.iter().position(|(other, _)| *other == number);
+                    let is_own = |key: &Box<[u8]>| key.starts_with(&number.to_be_bytes());
+                    let place = known.by_age.iter().position(is_own);
                     known.remove(place.unwrap_or(0), &mut changes);
                 }
             }
@@ -204,7 +218,7 @@ impl Exemplars {
     }
 
     fn read(&self, tenant: TenantId, number: u64, range: TimeRange) -> Vec<Exemplar> {
-        let (prefix, from) = (number.to_be_bytes(), key(number, range.start_ms));
+        let (prefix, from) = (number.to_be_bytes(), first_key(number, range.start_ms));
         let documents = self.documents.scan(tenant, TABLE, &prefix, &from, usize::MAX);
         let read = |(key, value): (Vec<u8>, Arc<[u8]>)| {
             let (_, timestamp_ms) = read_key(&key)?;

@@ -7,16 +7,53 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base::error::{Classify, ErrorKind};
 use model::{
-    Hints, Labels, METRIC_NAME, Matcher, Samples, Source, SourceError, TimeRange, is_stale,
+    Hints, Histogram, Labels, METRIC_NAME, Matcher, ResetHint, Samples, Source, SourceError,
+    TimeRange,
 };
-use wire::prometheus::federate::{NameStyle, write_sample, write_type};
+use wire::prometheus::federate::protobuf::{Family, Value};
+use wire::prometheus::federate::{
+    NameStyle, write_histogram, write_histogram_type, write_sample, write_type,
+};
 
+use super::labels::any_selectors;
 use super::params::Params;
+use super::reply::plain_error;
 use crate::run_query::run_lookup;
 use crate::state::State;
 
-/// One series: its labels, its newest value and that value's instant.
-type Newest = (Labels, f64, i64);
+/// The newest sample of one series.
+struct Newest {
+    labels: Labels,
+    value: f64,
+    histogram: Option<Arc<Histogram>>,
+    at_ms: i64,
+}
+
+impl Newest {
+    fn metric(&self) -> &str {
+        self.labels.get(METRIC_NAME).unwrap_or_default()
+    }
+
+    fn value(&self) -> Value<'_> {
+        match &self.histogram {
+            Some(histogram) => Value::Histogram(histogram),
+            None => Value::Float(self.value),
+        }
+    }
+
+    /// What a family has in common: neighbours with another are a family of their own.
+    fn family(&self) -> (&str, Option<bool>) {
+        let is_gauge = |one: &Arc<Histogram>| one.reset_hint == ResetHint::Gauge;
+        (self.metric(), self.histogram.as_ref().map(is_gauge))
+    }
+}
+
+/// The formats of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Text(NameStyle),
+    Protobuf(NameStyle),
+}
 
 /// The handler; errors are plain text here.
 pub async fn federate(
@@ -24,32 +61,54 @@ pub async fn federate(
     headers: HeaderMap,
     params: Params,
 ) -> Response {
-    let mut selectors = Vec::new();
-    for text in params.all("match[]") {
-        match lang::promql::parse_selector(text) {
-            Ok(matchers) => selectors.push(matchers),
-            Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
-        }
-    }
+    let selectors = match any_selectors(&params) {
+        Ok(selectors) => selectors,
+        Err(cause) => return plain_error(StatusCode::BAD_REQUEST, &cause),
+    };
     let now_ms = state.clock.now_ms();
     // Left-open, as instant selectors are.
     let range = TimeRange::new(now_ms - state.settings.lookback_ms + 1, now_ms);
     let found = run_lookup(&state, move |source| newest(source, &selectors, range)).await;
     match found {
-        Ok(found) => page(&found, style_of(&headers)),
+        Ok(found) => page(&found, negotiate(&headers)),
         Err(error) if error.kind() == ErrorKind::Unavailable => {
-            (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response()
+            plain_error(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
         }
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+        Err(error) => plain_error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
 }
 
-fn style_of(headers: &HeaderMap) -> NameStyle {
+/// The first format that is known, the client's favourites first; the names' style is the last that was
+/// named on the way.
+fn negotiate(headers: &HeaderMap) -> Format {
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
-    match accept {
-        Some(accept) if accept.contains("escaping=allow-utf-8") => NameStyle::Utf8,
-        _ => NameStyle::Underscores,
+    let mut clauses: Vec<(f64, Vec<&str>)> = Vec::new();
+    for clause in accept.unwrap_or_default().split(',') {
+        let parts: Vec<&str> = clause.split(';').map(str::trim).collect();
+        let quality = parts.iter().find_map(|part| part.strip_prefix("q="));
+        clauses.push((quality.and_then(|text| text.parse().ok()).unwrap_or(1.0), parts));
     }
+    clauses.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut style = NameStyle::Underscores;
+    for (_, parts) in &clauses {
+        let value = |name: &str| {
+            let pairs = parts.iter().filter_map(|part| part.split_once('='));
+            pairs.filter(|(key, _)| *key == name).map(|(_, value)| value).next().unwrap_or("")
+        };
+        style = NameStyle::from_name(value("escaping")).unwrap_or(style);
+        let media = parts.first().copied().unwrap_or_default();
+        let is_family = value("proto") == "io.prometheus.client.MetricFamily";
+        if media == "application/vnd.google.protobuf"
+            && is_family
+            && value("encoding") == "delimited"
+        {
+            return Format::Protobuf(style);
+        }
+        if media == "text/plain" && matches!(value("version"), "" | "0.0.4") {
+            return Format::Text(style);
+        }
+    }
+    Format::Text(style)
 }
 
 fn newest(
@@ -59,36 +118,80 @@ fn newest(
 ) -> Result<Vec<Newest>, SourceError> {
     let mut found = Vec::new();
     let mut samples = Samples::default();
+    let hints = Hints { histograms: true, ..Hints::default() };
     for matchers in selectors {
-        let selection = source.select(matchers, range, &Hints::default())?;
+        let selection = source.select(matchers, range, &hints)?;
         for index in 0..selection.len() {
             selection.read(index, &mut samples)?;
-            let last = samples.values.last().zip(samples.timestamps.last());
-            if let Some((value, at_ms)) = last.filter(|(value, _)| !is_stale(**value)) {
-                found.push((selection.labels(index), *value, *at_ms));
-            }
+            let Some(last) =
+                samples.len().checked_sub(1).filter(|last| !samples.is_stale_at(*last))
+            else {
+                continue;
+            };
+            found.push(Newest {
+                labels: selection.labels(index),
+                value: samples.values[last],
+                histogram: samples.histogram(last).cloned(),
+                at_ms: samples.timestamps[last],
+            });
         }
     }
-    let name = |labels: &Labels| labels.get(METRIC_NAME).unwrap_or_default().to_owned();
-    found.sort_by_cached_key(|(labels, ..)| (name(labels), labels.clone()));
-    found.dedup_by(|a, b| a.0 == b.0);
+    found.sort_by(|a, b| a.metric().cmp(b.metric()).then_with(|| a.labels.cmp(&b.labels)));
+    found.dedup_by(|a, b| a.labels == b.labels);
+    found.retain(|one| !one.metric().is_empty());
     Ok(found)
 }
 
-fn page(found: &[Newest], style: NameStyle) -> Response {
-    let mut out = String::new();
-    let mut previous = None;
-    for (labels, value, at_ms) in found {
-        let metric = labels.get(METRIC_NAME).unwrap_or_default();
-        if previous != Some(metric) {
-            write_type(&mut out, metric, style);
-            previous = Some(metric);
+fn page(found: &[Newest], format: Format) -> Response {
+    match format {
+        Format::Text(style) => {
+            let content_type =
+                format!("text/plain; version=0.0.4; charset=utf-8; escaping={}", style.name());
+            ([(header::CONTENT_TYPE, content_type)], text_page(found, style)).into_response()
         }
-        write_sample(&mut out, labels.view(), *value, *at_ms, style);
+        Format::Protobuf(style) => {
+            let content_type = format!(
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; \
+                 encoding=delimited; escaping={}",
+                style.name()
+            );
+            ([(header::CONTENT_TYPE, content_type)], protobuf_page(found, style)).into_response()
+        }
     }
-    let content_type = match style {
-        NameStyle::Underscores => "text/plain; version=0.0.4; charset=utf-8; escaping=underscores",
-        NameStyle::Utf8 => "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8",
-    };
-    ([(header::CONTENT_TYPE, content_type)], out).into_response()
+}
+
+/// Text has no native histograms; those with custom buckets are shown as classic ones.
+fn text_page(found: &[Newest], style: NameStyle) -> String {
+    let mut out = String::new();
+    let is_shown =
+        |one: &&Newest| one.histogram.as_ref().is_none_or(|histogram| histogram.is_custom());
+    let shown: Vec<&Newest> = found.iter().filter(is_shown).collect();
+    for family in shown.chunk_by(|a, b| a.family() == b.family()) {
+        for (index, one) in family.iter().enumerate() {
+            match (&one.histogram, index) {
+                (None, 0) => write_type(&mut out, one.metric(), style),
+                (Some(_), 0) => write_histogram_type(&mut out, one.metric(), style),
+                _ => {}
+            }
+            match &one.histogram {
+                None => write_sample(&mut out, one.labels.view(), one.value, one.at_ms, style),
+                Some(histogram) => {
+                    write_histogram(&mut out, one.labels.view(), histogram, one.at_ms, style);
+                }
+            }
+        }
+    }
+    out
+}
+
+fn protobuf_page(found: &[Newest], style: NameStyle) -> Vec<u8> {
+    let mut out = Vec::new();
+    for members in found.chunk_by(|a, b| a.family() == b.family()) {
+        let mut family = Family::open(members[0].metric(), members[0].value(), style);
+        for one in members {
+            family.push(one.labels.view(), one.value(), one.at_ms);
+        }
+        family.finish(&mut out);
+    }
+    out
 }

@@ -13,16 +13,27 @@ use super::reply::{Notes, TRUNCATED, bad_data, query_failure, success};
 use crate::run_query::run_lookup;
 use crate::state::State;
 
-/// The selectors of `match[]`.
-pub(super) fn selectors(params: &Params) -> Result<Vec<Vec<Matcher>>, Response> {
-    params
-        .all("match[]")
-        .into_iter()
-        .map(|text| {
-            lang::promql::parse_selector(text)
-                .map_err(|error| invalid("match[]", &error.to_string()))
-        })
-        .collect()
+/// The selectors of `match[]`, each with a matcher that refuses the empty text; `refuse` makes an
+/// answer of what is wrong with one.
+fn selectors(
+    params: &Params,
+    refuse: impl Fn(&str) -> Response,
+) -> Result<Vec<Vec<Matcher>>, Response> {
+    let parse =
+        |text| lang::promql::parse_selector(text).map_err(|error| refuse(&error.to_string()));
+    params.all("match[]").into_iter().map(parse).collect()
+}
+
+/// The selectors of `match[]`, where they need not refuse anything: those without a matcher select
+/// nothing and are left out.
+pub(super) fn any_selectors(params: &Params) -> Result<Vec<Vec<Matcher>>, String> {
+    let mut selectors = Vec::new();
+    for text in params.all("match[]") {
+        let parsed = lang::promql::parse_any_selector(text);
+        selectors.push(parsed.map_err(|error| error.to_string())?.0);
+    }
+    selectors.retain(|matchers| !matchers.is_empty());
+    Ok(selectors)
 }
 
 fn truncate<T>(items: &mut Vec<T>, limit: usize) -> Notes {
@@ -58,7 +69,7 @@ pub async fn names(
     params: Params,
 ) -> Result<Response, Response> {
     let (limit, range) = (params.limit()?, params.range()?);
-    let selectors = selectors(&params)?;
+    let selectors = selectors(&params, bad_data)?;
     let mut names = run_lookup(&state, move |source| {
         united(&selectors, |matchers| source.label_names(TenantId::DEFAULT, matchers, range))
     })
@@ -79,7 +90,7 @@ pub async fn values(
         return Err(bad_data(&format!("invalid label name: {name:?}")));
     }
     let (limit, range) = (params.limit()?, params.range()?);
-    let selectors = selectors(&params)?;
+    let selectors = selectors(&params, bad_data)?;
     // One more than asked for tells whether anything was cut.
     let fetched = if limit == 0 { 0 } else { limit + 1 };
     let mut values = run_lookup(&state, move |source| {
@@ -102,7 +113,7 @@ pub async fn series(
         return Err(bad_data("no match[] parameter provided"));
     }
     let (limit, range) = (params.limit()?, params.range()?);
-    let selectors = selectors(&params)?;
+    let selectors = selectors(&params, |cause| invalid("match[]", cause))?;
     let mut found = run_lookup(&state, move |source| {
         let mut all = Vec::new();
         for matchers in &selectors {

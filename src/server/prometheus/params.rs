@@ -108,7 +108,10 @@ impl Params {
             return Ok(0);
         };
         let number: i64 = text.parse().map_err(|_| {
-            invalid("limit", &format!("strconv.Atoi: parsing {text:?}: invalid syntax"))
+            let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+            let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+            let what = if is_number { "value out of range" } else { "invalid syntax" };
+            invalid("limit", &format!("strconv.Atoi: parsing {text:?}: {what}"))
         })?;
         usize::try_from(number).map_err(|_| invalid("limit", "limit must be non-negative"))
     }

@@ -43,9 +43,14 @@ impl Asked {
     fn read(state: &State, params: &Params) -> Result<Self, Response> {
         let lookback_ms = match params.get("lookback_delta") {
             None => state.settings.lookback_ms,
-            Some(text) => super::params::parse_duration(text).map_err(|cause| {
-                bad_data(&format!("error parsing lookback delta duration: {cause}"))
-            })?,
+            Some(text) => match super::params::parse_duration(text) {
+                Ok(0) => state.settings.lookback_ms,
+                Ok(lookback_ms) => lookback_ms,
+                Err(cause) => {
+                    let text = format!("error parsing lookback delta duration: {cause}");
+                    return Err(bad_data(&text));
+                }
+            },
         };
         Ok(Self {
             query: params.get("query").unwrap_or_default().to_owned(),
@@ -152,6 +157,8 @@ pub async fn instant(
         Value::Text(text) => query_json::text(at_ms, &text),
         Value::Vector(mut series) => {
             if is_matrix {
+                // What had nothing but stale markers is not there.
+                series.retain(|series| !series.points.timestamps.is_empty());
                 exec::sort_by_labels(&mut series);
             }
             truncate(&mut series, asked.limit, &mut notes);
@@ -269,7 +276,10 @@ pub async fn exemplars(
     if range.end_ms < range.start_ms {
         return Err(bad_data("end timestamp must not be before start timestamp"));
     }
-    let expr = parse(&state, params.get("query").unwrap_or_default())?;
+    // Unlike elsewhere the parameter is not named in the error.
+    let query = params.get("query").unwrap_or_default();
+    let expr = lang::promql::parse(query, state.settings.promql.features)
+        .map_err(|error| bad_data(&error.to_string()))?;
     let selectors = lang::promql::selectors(&expr);
     if selectors.is_empty() {
         return Ok(axum::http::StatusCode::NO_CONTENT.into_response());

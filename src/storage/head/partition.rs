@@ -92,6 +92,11 @@ impl PartitionData {
         self.samples
     }
 
+    /// Sealed chunks and open buffers.
+    pub(crate) fn chunks(&self) -> u64 {
+        (self.chunks.len() + self.series.len()) as u64
+    }
+
     /// Estimated bytes of memory.
     pub(crate) fn bytes(&self) -> u64 {
         self.slots.bytes()

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use model::{LabelsRef, METRIC_NAME};
+use model::{Histogram, LabelsRef, METRIC_NAME};
+
+pub mod protobuf;
 
 /// How names outside the classic characters are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +13,73 @@ pub enum NameStyle {
     Underscores,
     /// As they are, in quotes: `escaping=allow-utf-8`.
     Utf8,
+    /// Dots as `_dot_`, underscores doubled: `escaping=dots`.
+    Dots,
+    /// `U__` and code points: `escaping=values`.
+    Values,
+}
+
+impl NameStyle {
+    /// The style that a client's `escaping` names.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "underscores" => Some(Self::Underscores),
+            "allow-utf-8" => Some(Self::Utf8),
+            "dots" => Some(Self::Dots),
+            "values" => Some(Self::Values),
+            _ => None,
+        }
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Underscores => "underscores",
+            Self::Utf8 => "allow-utf-8",
+            Self::Dots => "dots",
+            Self::Values => "values",
+        }
+    }
+}
+
+/// Appends the line that opens a metric of histograms.
+pub fn write_histogram_type(out: &mut String, metric: &str, style: NameStyle) {
+    out.push_str("# TYPE ");
+    write_name(out, metric, style, true);
+    out.push_str(" histogram\n");
+}
+
+/// Appends a histogram with custom buckets as the series of a classic one.
+pub fn write_histogram(
+    out: &mut String,
+    labels: LabelsRef<'_>,
+    histogram: &Histogram,
+    at_ms: i64,
+    style: NameStyle,
+) {
+    let mut line = |suffix: &str, bound: Option<f64>, value: f64| {
+        write_series(out, labels, (suffix, bound), style);
+        write_float(out, value);
+        let _ = writeln!(out, " {at_ms}");
+    };
+    for (bound, count) in classic_buckets(histogram) {
+        line("_bucket", Some(bound), count);
+    }
+    line("_bucket", Some(f64::INFINITY), histogram.count);
+    line("_sum", None, histogram.sum);
+    line("_count", None, histogram.count);
+}
+
+/// Upper bounds and cumulated counts of custom buckets, without the last, infinite one.
+fn classic_buckets(histogram: &Histogram) -> impl Iterator<Item = (f64, f64)> + '_ {
+    let mut buckets = histogram.positive.iter().peekable();
+    let mut sum = 0.0;
+    histogram.bounds.iter().zip(0i32..).map(move |(bound, place)| {
+        while let Some((_, count)) = buckets.next_if(|(index, _)| *index <= place) {
+            sum += count;
+        }
+        (*bound, sum)
+    })
 }
 
 /// Appends the line that opens a metric.
@@ -29,15 +98,28 @@ pub fn write_sample(
     at_ms: i64,
     style: NameStyle,
 ) {
+    write_series(out, labels, ("", None), style);
+    write_float(out, value);
+    let _ = writeln!(out, " {at_ms}");
+}
+
+/// Appends name and labels with the blank behind them; the label `le` comes last.
+fn write_series(
+    out: &mut String,
+    labels: LabelsRef<'_>,
+    (suffix, bound): (&str, Option<f64>),
+    style: NameStyle,
+) {
     let metric = labels.get(METRIC_NAME).unwrap_or_default();
-    let is_quoted = style == NameStyle::Utf8 && !is_classic(metric, true);
+    let metric = format!("{metric}{suffix}");
+    let is_quoted = style == NameStyle::Utf8 && !is_classic(&metric, true);
     if !is_quoted {
-        write_name(out, metric, style, true);
+        write_name(out, &metric, style, true);
     }
     out.push('{');
     let mut separator = "";
     if is_quoted {
-        write_name(out, metric, style, true);
+        write_name(out, &metric, style, true);
         separator = ",";
     }
     for (name, text) in labels.iter().filter(|(name, _)| *name != METRIC_NAME) {
@@ -51,9 +133,12 @@ pub fn write_sample(
     if labels.get("instance").is_none() {
         let _ = write!(out, "{separator}instance=\"\"");
     }
+    if let Some(bound) = bound {
+        out.push_str(",le=\"");
+        write_float(out, bound);
+        out.push('"');
+    }
     out.push_str("} ");
-    write_float(out, value);
-    let _ = writeln!(out, " {at_ms}");
 }
 
 fn is_classic(name: &str, is_metric: bool) -> bool {
@@ -62,19 +147,36 @@ fn is_classic(name: &str, is_metric: bool) -> bool {
 }
 
 fn write_name(out: &mut String, name: &str, style: NameStyle, is_metric: bool) {
-    if is_classic(name, is_metric) {
-        out.push_str(name);
-    } else if style == NameStyle::Utf8 {
+    if style == NameStyle::Utf8 && !is_classic(name, is_metric) {
         out.push('"');
         write_escaped(out, name);
         out.push('"');
     } else {
-        for (index, c) in name.chars().enumerate() {
-            let fits = c.is_ascii_alphabetic()
-                || c == '_'
-                || (is_metric && c == ':')
-                || (c.is_ascii_digit() && index > 0);
-            out.push(if fits { c } else { '_' });
+        escape_name(out, name, style);
+    }
+}
+
+/// Appends a name in the style's characters; `model.EscapeName` of Prometheus's common library.
+pub fn escape_name(out: &mut String, name: &str, style: NameStyle) {
+    if style == NameStyle::Utf8 || is_classic(name, true) {
+        out.push_str(name);
+        return;
+    }
+    if style == NameStyle::Values {
+        out.push_str("U__");
+    }
+    for (index, c) in name.char_indices() {
+        let fits = c.is_ascii_alphabetic() || c == ':' || (c.is_ascii_digit() && index > 0);
+        match (style, c) {
+            (NameStyle::Underscores, '_') => out.push('_'),
+            (_, '_') => out.push_str("__"),
+            (NameStyle::Dots, '.') => out.push_str("_dot_"),
+            _ if fits => out.push(c),
+            (NameStyle::Dots, _) => out.push_str("__"),
+            (NameStyle::Values, c) => {
+                let _ = write!(out, "_{:x}_", u32::from(c));
+            }
+            _ => out.push('_'),
         }
     }
 }

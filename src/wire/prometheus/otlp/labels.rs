@@ -248,10 +248,7 @@ impl LabelMaker {
 
     /// Takes a name as it is; the same twice is a mistake of the sender's.
     fn set_verbatim(&mut self, attribute: &KeyValue<'_>) -> Result<(), String> {
-        if attribute.key.is_empty() {
-            return Err("label name is empty".to_owned());
-        }
-        if !self.labels.get(&attribute.key).is_empty() {
+        if attribute.key.is_empty() || !self.labels.get(&attribute.key).is_empty() {
             return Err(format!("label name {:?} is not unique: invalid sample", attribute.key));
         }
         let value = self.labels.append(|text| attribute.value.write_text(text));

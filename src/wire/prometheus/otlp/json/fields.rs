@@ -2,17 +2,14 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use crate::prometheus::otlp::message::Temporality;
 
-/// A number, or the text of one.
-struct NumberVisitor<T>(PhantomData<T>);
-
-/// What [`NumberVisitor`] makes.
+/// What a JSON number becomes.
 trait FromNumber: Sized {
     fn from_u64(number: u64) -> Option<Self>;
     fn from_i64(number: i64) -> Option<Self>;
@@ -62,36 +59,20 @@ impl FromNumber for f64 {
     }
 }
 
-impl<T: FromNumber> Visitor<'_> for NumberVisitor<T> {
-    type Value = Option<T>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a number or the text of one")
-    }
-
-    fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
-        T::from_u64(number).map(Some).ok_or_else(|| E::custom("number out of range"))
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
-        T::from_i64(number).map(Some).ok_or_else(|| E::custom("number out of range"))
-    }
-
-    fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
-        T::from_f64(number).map(Some).ok_or_else(|| E::custom("number is no integer"))
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-        T::from_text(text).map(Some).ok_or_else(|| E::custom(format!("{text:?} is no number")))
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-}
-
+/// A number or the text of one; nothing for `null`. Through a value of its own, since the parser may
+/// keep numbers as texts of any length.
 fn some<'de, D: Deserializer<'de>, T: FromNumber>(from: D) -> Result<Option<T>, D::Error> {
-    from.deserialize_any(NumberVisitor(PhantomData))
+    let number = match Value::deserialize(from)? {
+        Value::Null => return Ok(None),
+        Value::String(text) => T::from_text(&text),
+        Value::Number(number) => match (number.as_u64(), number.as_i64()) {
+            (Some(number), _) => T::from_u64(number),
+            (None, Some(number)) => T::from_i64(number),
+            (None, None) => number.as_f64().and_then(T::from_f64),
+        },
+        _ => return Err(D::Error::custom("expected a number or the text of one")),
+    };
+    number.map(Some).ok_or_else(|| D::Error::custom("number is out of range or none"))
 }
 
 /// A number of the list helpers.
@@ -198,37 +179,16 @@ where
 
 /// An enumeration, by number or by name.
 pub fn temporality<'de, D: Deserializer<'de>>(from: D) -> Result<Temporality, D::Error> {
-    match from.deserialize_any(EnumVisitor)? {
-        Ok(number) => Ok(Temporality::from_number(number)),
-        Err(name) => match name.as_str() {
+    match Value::deserialize(from)? {
+        Value::Null => Ok(Temporality::Unspecified),
+        Value::Number(number) => Ok(Temporality::from_number(number.as_i64().unwrap_or_default())),
+        Value::String(name) => match name.as_str() {
             "AGGREGATION_TEMPORALITY_UNSPECIFIED" => Ok(Temporality::Unspecified),
             "AGGREGATION_TEMPORALITY_DELTA" => Ok(Temporality::Delta),
             "AGGREGATION_TEMPORALITY_CUMULATIVE" => Ok(Temporality::Cumulative),
             _ => Err(D::Error::custom(format!("unknown temporality {name:?}"))),
         },
-    }
-}
-
-/// The number of an enumeration, or its name.
-struct EnumVisitor;
-
-impl Visitor<'_> for EnumVisitor {
-    type Value = Result<i64, String>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("the number or name of an enumeration")
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-        Ok(Ok(i64::try_from(number).unwrap_or_default()))
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-        Ok(Ok(number))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Err(text.to_owned()))
+        _ => Err(D::Error::custom("expected the number or name of an enumeration")),
     }
 }
 
