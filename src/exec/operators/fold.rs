@@ -349,6 +349,8 @@ impl Folder<'_> {
             let edges = (after_ms, until_ms);
             let state = &mut self.state;
             increases((times, values), grid, edges, (counter, per_second), state, out);
+        } else if self.fold.function == FoldFunction::Newest {
+            newest((times, values), grid, (after_ms, until_ms), out);
         } else {
             let (mut low, mut high) = (0, 0);
             for index in 0..out.samples.values.len() {
@@ -496,6 +498,26 @@ fn increases(
         };
         (low, high) = advance(samples.0, low, high, window);
         *slot = window::increase(samples, (low, high), window, counter, per_second, state);
+    }
+}
+
+/// The loop of [`Folder::steps`] for the newest sample of each window.
+fn newest(
+    (times, values): (&[i64], &[f64]),
+    grid: StepGrid,
+    (after_ms, until_ms): (i64, i64),
+    out: &mut Row,
+) {
+    let mut high = 0;
+    for (index, slot) in out.samples.values.iter_mut().enumerate() {
+        let at_ms = grid.at(index);
+        let (after_ms, until_ms) = (at_ms.saturating_add(after_ms), at_ms.saturating_add(until_ms));
+        while high < times.len() && times[high] <= until_ms {
+            high += 1;
+        }
+        if high > 0 && times[high - 1] > after_ms {
+            *slot = values[high - 1];
+        }
     }
 }
 

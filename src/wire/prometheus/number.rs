@@ -16,7 +16,7 @@ pub fn write_value(out: &mut Vec<u8>, value: f64) {
     } else {
         let size = value.abs();
         if size == 0.0 || (1e-6..1e21).contains(&size) {
-            let _ = write!(out, "{value}");
+            write_fixed(out, value);
         } else {
             write_exponent(out, value);
         }
@@ -26,6 +26,17 @@ pub fn write_value(out: &mut Vec<u8>, value: f64) {
 /// Integers that an `i64` holds exactly and that are not the negative zero.
 fn is_small_integer(value: f64) -> bool {
     value.abs() < 1e15 && (value as i64 as f64).to_bits() == value.to_bits()
+}
+
+/// Digits without an exponent.
+fn write_fixed(out: &mut Vec<u8>, value: f64) {
+    let mut buffer = zmij::Buffer::new();
+    let text = buffer.format_finite(value).as_bytes();
+    if text.contains(&b'e') {
+        let _ = write!(out, "{value}");
+    } else {
+        out.extend_from_slice(text.strip_suffix(b".0").unwrap_or(text));
+    }
 }
 
 fn write_exponent(out: &mut Vec<u8>, value: f64) {

@@ -138,10 +138,42 @@ fn histograms(points: &Points) -> impl Iterator<Item = (i64, &Histogram)> {
     all.filter_map(|(at, histogram)| histogram.as_deref().map(|histogram| (*at, histogram)))
 }
 
+/// How points begin, up to their value: series of one result mostly have the same instants.
+#[derive(Default)]
+struct Beginnings {
+    times_ms: Vec<i64>,
+    text: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Beginnings {
+    fn prepare(&mut self, times_ms: &[i64]) {
+        if self.times_ms == times_ms {
+            return;
+        }
+        self.text.clear();
+        self.ends.clear();
+        for at_ms in times_ms {
+            self.text.push(b'[');
+            write_timestamp(&mut self.text, *at_ms);
+            self.text.extend_from_slice(b",\"");
+            self.ends.push(self.text.len());
+        }
+        self.times_ms.clear();
+        self.times_ms.extend_from_slice(times_ms);
+    }
+
+    fn of(&self, index: usize) -> &[u8] {
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.text[start..self.ends[index]]
+    }
+}
+
 /// The `data` of a matrix: all points of each series.
 pub fn matrix(series: &[ResultSeries]) -> Vec<u8> {
     let points: usize = series.iter().map(|one| one.points.values.len()).sum();
-    let mut out = Vec::with_capacity(64 + series.len() * 160 + points * 28);
+    let mut out = Vec::with_capacity(64 + series.len() * 160 + points * 36);
+    let mut beginnings = Beginnings::default();
     out.extend_from_slice(b"{\"resultType\":\"matrix\",\"result\":");
     write_list(&mut out, series, |out, one| {
         out.extend_from_slice(b"{\"metric\":");
@@ -149,10 +181,13 @@ pub fn matrix(series: &[ResultSeries]) -> Vec<u8> {
         let points = &one.points;
         let is_number = |index| points.histograms.get(index).is_none_or(Option::is_none);
         let mut separator: &[u8] = b",\"values\":[";
-        for (index, (&at, &value)) in points.timestamps.iter().zip(&points.values).enumerate() {
+        beginnings.prepare(&points.timestamps);
+        for (index, &value) in points.values.iter().enumerate() {
             if is_number(index) {
                 out.extend_from_slice(separator);
-                write_point(out, at, value);
+                out.extend_from_slice(beginnings.of(index));
+                write_value(out, value);
+                out.extend_from_slice(b"\"]");
                 separator = b",";
             }
         }
