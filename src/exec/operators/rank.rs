@@ -123,6 +123,8 @@ fn best(
 ) -> Result<(), ExecError> {
     let mut groups = Groups::new(&rank.grouping);
     let mut heaps: Vec<Vec<BinaryHeap<Entry>>> = Vec::new();
+    // Per group and step what a value must beat, larger being better; NaN where any may do.
+    let mut bars: Vec<Vec<f64>> = Vec::new();
     let mut kept: HashMap<usize, Kept> = HashMap::new();
     let ascending = rank.kind == RankKind::Bottom;
     let mut row_number = 0;
@@ -131,6 +133,7 @@ fn best(
         let (group, is_new) = groups.of(identity);
         if is_new {
             heaps.push(Vec::new());
+            bars.push(Vec::new());
         }
         let steps = row.values().len();
         if row.has_histograms() && (0..steps).any(|at| row.samples.histogram(at).is_some()) {
@@ -139,9 +142,15 @@ fn best(
         }
         if heaps[group].len() < steps {
             heaps[group].resize_with(steps, BinaryHeap::new);
+            bars[group].resize(steps, f64::NAN);
         }
+        let sign = if ascending { -1.0 } else { 1.0 };
         let mut uses = 0;
-        for (index, value) in row.values().iter().enumerate().filter(|(_, v)| !is_absent(**v)) {
+        for (index, value) in row.values().iter().enumerate() {
+            // Most values fall short, and the bars lie side by side where the heaps do not.
+            if sign * value <= bars[group][index] || is_absent(*value) {
+                continue;
+            }
             let heap = &mut heaps[group][index];
             let entry = Entry { value: *value, row: row_number, ascending };
             if heap.len() < counts.at(index) {
@@ -159,6 +168,9 @@ fn best(
                 } else {
                     release(&mut kept, evicted);
                 }
+            }
+            if heap.len() == counts.at(index) {
+                bars[group][index] = heap.peek().map_or(f64::INFINITY, |worst| sign * worst.value);
             }
         }
         if uses > 0 {
