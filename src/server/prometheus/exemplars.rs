@@ -168,8 +168,8 @@ impl Exemplars {
                     *count
                 });
                 if count > PER_SERIES_MAX {
-                    let is_own = |key: &Box<[u8]>| key.starts_with(&number.to_be_bytes());
-                    let place = known.by_age.iter().position(is_own);
+                    let own = number.to_be_bytes();
+                    let place = known.by_age.iter().position(|key| key.starts_with(&own));
                     known.remove(place.unwrap_or(0), &mut changes);
                 }
             }
