@@ -5,7 +5,7 @@
 A neighbour writes a sample and reads it back all the while. Every attack must be answered with an error (or skipped,
 where the protocol has no answer) within its time, and the server's memory may grow by no more than its bound. With
 --series that many series are sent first, and a request for all of them is one of the attacks: give the server
-`query.memory_bytes_max = "256MiB"` for it. Exit status 1 where anything is otherwise.
+`query.memory_bytes_max = "256MiB"` for it, and `graphite.pickle_bytes_max = "16MiB"`. Exit status 1 where anything is otherwise.
 """
 
 import argparse

@@ -248,6 +248,8 @@ pub(crate) struct Graphite {
     pub step: Millis,
     /// Take the step that the samples of a series have where no schema names it.
     pub learn_step: bool,
+    /// Bytes of one frame of pickles, at most 64 MiB; a longer one closes its connection.
+    pub pickle_bytes_max: Bytes,
     /// Path of a `storage-schemas.conf`; empty = none.
     pub storage_schemas: String,
     /// Path of a `storage-aggregation.conf`; empty = none.
@@ -312,6 +314,7 @@ impl Default for Graphite {
         Self {
             step: Millis(60_000),
             learn_step: true,
+            pickle_bytes_max: Bytes(base::limits::PICKLE_BYTES_MAX as u64),
             storage_schemas: String::new(),
             storage_aggregation: String::new(),
             blacklist: Vec::new(),

@@ -46,7 +46,9 @@ pub(crate) fn graphite(config: &Graphite) -> Result<GraphiteSettings, RulesError
         .with_aggregation(&read(aggregation)?)
         .map_err(|error| invalid(aggregation, &error))?
         .learning(config.learn_step);
-    Ok(GraphiteSettings { steps, paths: paths(config)? })
+    let pickle_bytes_max = usize::try_from(config.pickle_bytes_max.0).unwrap_or(usize::MAX);
+    let pickle_bytes_max = pickle_bytes_max.min(base::limits::PICKLE_BYTES_LARGEST);
+    Ok(GraphiteSettings { steps, paths: paths(config)?, pickle_bytes_max })
 }
 
 /// Lists of expressions, from the configuration and from files, and the mapping.

@@ -2,6 +2,7 @@
 //! the table below, infinities and times outside 1970 … 2106 refused, names under their canonical
 //! spelling, invalid names refused, and connections that stay open.
 
+use base::limits::PICKLE_BYTES_MAX;
 use model::identity::flat_name;
 use model::{SeriesHasher, TenantId, WriteBatch};
 use serde_json::Value;
@@ -130,7 +131,7 @@ fn lines(chunks: &[Vec<u8>], batch: &mut WriteBatch) {
 
 fn pickles(stream: &[u8], batch: &mut WriteBatch) {
     let mut rest = stream;
-    while let Frame::Complete(length) = next_frame(rest) {
+    while let Frame::Complete(length) = next_frame(rest, PICKLE_BYTES_MAX) {
         let _ = decode(
             &rest[4..4 + length],
             NOW_MS,

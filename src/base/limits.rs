@@ -20,8 +20,10 @@ pub const SAMPLES_PER_REQUEST_MAX: usize = 4_000_000;
 
 /// Bytes of one Graphite line without its end; carbon's own bound.
 pub const GRAPHITE_LINE_BYTES_MAX: usize = 16 * 1024;
-/// Bytes of one pickle frame; go-carbon takes 64 MiB, carbon 1 MiB.
-pub const PICKLE_FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of one pickle frame where the configuration says nothing else; carbon's own bound.
+pub const PICKLE_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of one pickle frame that the configuration may allow; go-carbon's bound.
+pub const PICKLE_BYTES_LARGEST: usize = 64 * 1024 * 1024;
 /// Bytes of one OpenTSDB telnet line. The original allows 1024, which senders outgrew.
 pub const TELNET_LINE_BYTES_MAX: usize = 64 * 1024;
 

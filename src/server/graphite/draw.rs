@@ -67,7 +67,8 @@ enum Picture {
 
 /// Width in pixels that points are merged to: more than one a pixel is not seen.
 pub(super) fn width(params: &Params) -> Result<usize, Response> {
-    Ok(options(params)?.width as usize)
+    let options = options(params)?;
+    Ok(((f64::from(options.width) / options.x_step_min.max(1.0)) as usize).max(1))
 }
 
 fn options(params: &Params) -> Result<ChartOptions, Response> {

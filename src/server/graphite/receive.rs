@@ -86,6 +86,7 @@ where
 {
     let _open = Connection::open(&state);
     let mut writer = Writer::new(&state, "pickle");
+    let length_max = state.settings.graphite.pickle_bytes_max;
     let mut buffer = BytesMut::new();
     while fill(&mut stream, &mut buffer, &mut shutdown).await == Read::More {
         let mut used = 0;
@@ -94,7 +95,7 @@ where
             .write(&mut shutdown, |now_ms, batch, rejects, intake| {
                 (used, too_long) = (0, None);
                 loop {
-                    match pickle::next_frame(&buffer[used..]) {
+                    match pickle::next_frame(&buffer[used..], length_max) {
                         Frame::Complete(length) => {
                             let body = &buffer[used + 4..used + 4 + length];
                             let decoded = pickle::decode(body, now_ms, batch, rejects, intake);

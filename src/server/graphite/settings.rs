@@ -10,10 +10,16 @@ pub struct GraphiteSettings {
     pub steps: StepRules,
     /// Which paths are taken, and what becomes of them.
     pub paths: PathRules,
+    /// Bytes of one frame of pickles.
+    pub pickle_bytes_max: usize,
 }
 
 impl Default for GraphiteSettings {
     fn default() -> Self {
-        Self { steps: StepRules::uniform(60_000), paths: PathRules::default() }
+        Self {
+            steps: StepRules::uniform(60_000),
+            paths: PathRules::default(),
+            pickle_bytes_max: base::limits::PICKLE_BYTES_MAX,
+        }
     }
 }

@@ -9,7 +9,6 @@
 
 mod machine;
 
-use base::limits::PICKLE_FRAME_BYTES_MAX;
 use model::WriteBatch;
 
 use self::machine::{Machine, Value};
@@ -52,17 +51,17 @@ pub enum Frame {
     Incomplete(usize),
     /// A whole frame: its body is at 4 .. 4 + this.
     Complete(usize),
-    /// A length beyond [`PICKLE_FRAME_BYTES_MAX`]: no pickle sender, or one out of step.
+    /// A length beyond what is taken: no pickle sender, or one out of step.
     TooLong(u32),
 }
 
-/// Looks for a frame at the front of `bytes`.
-pub fn next_frame(bytes: &[u8]) -> Frame {
+/// Looks for a frame of at most `length_max` bytes at the front of `bytes`.
+pub fn next_frame(bytes: &[u8], length_max: usize) -> Frame {
     let Some((head, body)) = bytes.split_first_chunk::<4>() else {
         return Frame::Incomplete(4 - bytes.len());
     };
     let length = u32::from_be_bytes(*head);
-    if length as usize > PICKLE_FRAME_BYTES_MAX {
+    if length as usize > length_max {
         Frame::TooLong(length)
     } else if body.len() < length as usize {
         Frame::Incomplete(length as usize - body.len())

@@ -59,7 +59,8 @@ fn width(field: &TitleField, items: &mut [(Identity<'static>, Row)]) -> usize {
             TitlePart::Text(text) => text.chars().count(),
             TitlePart::Number { number, format, .. } => {
                 let number = score(number, row, &mut scratch).filter(|number| *number != 0.0);
-                print(format, number.unwrap_or(3.0).trunc()).chars().count()
+                // An integer has no negative zero.
+                print(format, number.unwrap_or(3.0).trunc() + 0.0).chars().count()
             }
         };
         longest = longest.max(length);

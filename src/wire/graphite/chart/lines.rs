@@ -90,13 +90,16 @@ fn no_data(scene: &mut Scene, options: &ChartOptions) {
 fn prepare<'s>(series: &'s [ChartSeries], options: &ChartOptions) -> Vec<Drawn<'s>> {
     let mut totals: std::collections::HashMap<(bool, i64), f64> = Default::default();
     let mut drawn = Vec::with_capacity(series.len());
+    // A series with a colour of its own leaves the next of the list to the one behind it.
+    let mut listed = options.colors.iter().copied().cycle();
     for (index, one) in series.iter().enumerate() {
         let side = if one.look.second_axis { options.right_color } else { options.left_color };
         let own = one.look.color.as_deref().and_then(Color::parse);
         let has_sides = series.iter().any(|one| one.look.second_axis);
         let color = own
             .or(side.filter(|_| has_sides))
-            .unwrap_or(options.colors[index % options.colors.len()]);
+            .or_else(|| listed.next())
+            .unwrap_or(options.foreground);
         let is_stacked = one.look.stacked || options.area_mode == AreaMode::Stacked;
         let is_area = is_stacked
             || options.area_mode == AreaMode::All
@@ -197,7 +200,8 @@ fn axis(
     let wanted = Wanted { min, max, limit, step, log_base: options.log_base };
     // A left axis that nothing stands on would only take room.
     let only_right = !right && drawn.iter().all(|one| one.series.look.second_axis);
-    let marks = (height / (options.font_size * 2.6)).clamp(1.0, 12.0);
+    let room = (height / (options.font_size * 2.6)).clamp(1.0, 12.0);
+    let marks = options.y_marks.map_or(room, |marks| marks as f64);
     (!only_right).then(|| ValueAxis::new(extent, wanted, marks))
 }
 

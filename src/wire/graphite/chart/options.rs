@@ -141,8 +141,26 @@ pub struct ChartOptions {
     pub left_width: Option<f64>,
     pub right_dashed: bool,
     pub left_dashed: bool,
-    pub pie_labels: bool,
-    pub pie_numbers: bool,
+    /// Pixels between two points that are drawn.
+    pub x_step_min: f64,
+    /// Marks of an axis of values; `None` is as many as there is room for.
+    pub y_marks: Option<usize>,
+    pub hide_null_from_legend: bool,
+    pub pie_labels: PieLabels,
+    /// Percent, or the value, that a slice has a label from.
+    pub pie_label_min: f64,
+    pub pie_label_color: Option<Color>,
+}
+
+/// What slices of a pie say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PieLabels {
+    /// Nothing.
+    None,
+    /// Their value.
+    Number,
+    /// Their share.
+    Percent,
 }
 
 /// Colours of a template: background, foreground, major and minor grid, lines.
@@ -326,8 +344,26 @@ impl ChartOptions {
             left_width: read.number("leftWidth"),
             right_dashed: read.flag("rightDashed").unwrap_or(false),
             left_dashed: read.flag("leftDashed").unwrap_or(false),
-            pie_labels: !graph_only,
-            pie_numbers: read.text("valueLabels").as_deref() == Some("number"),
+            x_step_min: read.number("minXStep").unwrap_or(1.0).clamp(0.01, 1000.0),
+            y_marks: read.text("yDivisors").and_then(|list| {
+                let marks = list.split(',').filter_map(|mark| mark.trim().parse().ok());
+                marks.max().map(|marks: usize| marks.clamp(1, 100))
+            }),
+            hide_null_from_legend: read.flag("hideNullFromLegend").unwrap_or(false),
+            pie_labels: match graph_only {
+                true => PieLabels::None,
+                false => read.one_of(
+                    "valueLabels",
+                    &[
+                        ("none", PieLabels::None),
+                        ("number", PieLabels::Number),
+                        ("percent", PieLabels::Percent),
+                    ],
+                    PieLabels::Percent,
+                )?,
+            },
+            pie_label_min: read.number("valueLabelsMin").unwrap_or(5.0),
+            pie_label_color: read.color("valueLabelsColor"),
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::f64::consts::{FRAC_PI_2, TAU};
 
-use super::options::ChartOptions;
+use super::options::{ChartOptions, PieLabels};
 use super::scene::{Anchor, Scene, Shape};
 use super::text::Font;
 
@@ -45,14 +45,16 @@ pub(super) fn draw(slices: &[(String, f64)], options: &ChartOptions) -> Scene {
         let fill = options.colors[index % options.colors.len()];
         let points = wedge(center, radius, angle, share * TAU);
         scene.shapes.push(Shape::Area { points, fill });
-        if options.pie_labels && share > 0.02 {
+        let label = match options.pie_labels {
+            PieLabels::Number => Some((*value, format!("{value:.2}"))),
+            PieLabels::Percent => Some((share * 100.0, format!("{:.0}%", share * 100.0))),
+            PieLabels::None => None,
+        };
+        if let Some((_, label)) = label.filter(|(size, _)| *size >= options.pie_label_min) {
             let middle = angle + share * TAU / 2.0;
             let (x, y) = on_circle(center, radius * 0.65, middle);
-            let label = match options.pie_numbers {
-                true => format!("{value:.2}"),
-                false => format!("{:.0}%", share * 100.0),
-            };
-            scene.text((x, y + size * 0.35), label, (size, options.background), Anchor::Middle);
+            let ink = options.pie_label_color.unwrap_or(options.background);
+            scene.text((x, y + size * 0.35), label, (size, ink), Anchor::Middle);
         }
         angle += share * TAU;
     }

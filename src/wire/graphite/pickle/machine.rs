@@ -75,10 +75,40 @@ impl<'a> Machine<'a> {
             {
                 return Err(PickleError::TooLarge);
             }
-            if !(self.structure(opcode)? || self.scalar(opcode)? || self.memory(opcode)?) {
-                return Err(PickleError::Opcode { opcode, offset: self.opcode_at });
-            }
+            self.step(opcode)?;
         }
+    }
+
+    /// One opcode. Those of which relays make their samples come first.
+    #[inline]
+    fn step(&mut self, opcode: u8) -> Step {
+        match opcode {
+            b'G' => {
+                let number = f64::from_be_bytes(self.array()?);
+                self.stack.push(Value::Number(number));
+            }
+            b'X' => {
+                let length = u32::from_le_bytes(self.array()?) as usize;
+                let text = self.text_of(length)?;
+                self.stack.push(text);
+            }
+            0x86 => {
+                self.require(2)?;
+                self.collect(self.stack.len() - 2);
+            }
+            b'q' => {
+                let index = usize::from(self.array::<1>()?[0]);
+                self.remember(index)?;
+            }
+            b'r' => {
+                let index = u32::from_le_bytes(self.array()?) as usize;
+                self.remember(index)?;
+            }
+            0x94 => self.remember(self.memo.len())?,
+            _ if self.structure(opcode)? || self.scalar(opcode)? || self.memory(opcode)? => {}
+            _ => return Err(PickleError::Opcode { opcode, offset: self.opcode_at }),
+        }
+        Ok(())
     }
 
     /// The members of a list, tuple or set.
@@ -136,7 +166,7 @@ impl<'a> Machine<'a> {
                 let members = self.above_mark()?;
                 self.extend(&members)?;
             }
-            0x85..=0x87 => {
+            0x85 | 0x87 => {
                 let count = usize::from(opcode - 0x84);
                 self.require(count)?;
                 self.collect(self.stack.len() - count);
@@ -156,13 +186,12 @@ impl<'a> Machine<'a> {
             b'J' => Value::Number(f64::from(i32::from_le_bytes(self.array()?))),
             b'K' => Value::Number(f64::from(self.array::<1>()?[0])),
             b'M' => Value::Number(f64::from(u16::from_le_bytes(self.array()?))),
-            b'G' => Value::Number(f64::from_be_bytes(self.array()?)),
             0x8a | 0x8b => {
                 let length = self.length(if opcode == 0x8a { 1 } else { 4 })?;
                 Value::Number(integer_to_f64(self.take(length)?))
             }
             b'U' | b'C' | 0x8c => self.counted_text(1)?,
-            b'T' | b'B' | b'X' => self.counted_text(4)?,
+            b'T' | b'B' => self.counted_text(4)?,
             0x8d | 0x8e => self.counted_text(8)?,
             b'S' => self.quoted_line()?,
             b'V' => self.unicode_line()?,
@@ -175,20 +204,26 @@ impl<'a> Machine<'a> {
     /// The memo.
     fn memory(&mut self, opcode: u8) -> Step<bool> {
         let index = match opcode {
-            0x94 => self.memo.len(),
             b'p' | b'g' => {
                 let line = std::str::from_utf8(self.line()?).ok();
                 line.and_then(|text| text.trim().parse().ok()).ok_or_else(|| self.malformed())?
             }
-            b'q' | b'h' => usize::from(self.array::<1>()?[0]),
-            b'r' | b'j' => u32::from_le_bytes(self.array()?) as usize,
+            b'h' => usize::from(self.array::<1>()?[0]),
+            b'j' => u32::from_le_bytes(self.array()?) as usize,
             _ => return Ok(false),
         };
-        if matches!(opcode, b'g' | b'h' | b'j') {
+        if opcode == b'p' {
+            self.remember(index)?;
+        } else {
             let value = self.memo.get(index).copied().ok_or_else(|| self.malformed())?;
             self.stack.push(value);
-            return Ok(true);
         }
+        Ok(true)
+    }
+
+    /// Keeps the top of the stack under a number.
+    #[inline]
+    fn remember(&mut self, index: usize) -> Step {
         // Senders number their objects in order, so the number cannot pass the bytes read so far.
         if index > self.position.min(MEMO_MAX) {
             return Err(self.malformed());
@@ -198,16 +233,18 @@ impl<'a> Machine<'a> {
             self.memo.resize(index + 1, Value::None);
         }
         self.memo[index] = value;
-        Ok(true)
+        Ok(())
     }
 
+    #[inline]
     fn take(&mut self, count: usize) -> Step<&'a [u8]> {
-        let rest = self.frame.get(self.position..).unwrap_or_default();
-        let bytes = rest.get(..count).ok_or(PickleError::Truncated)?;
-        self.position += count;
+        let end = self.position.checked_add(count).ok_or(PickleError::Truncated)?;
+        let bytes = self.frame.get(self.position..end).ok_or(PickleError::Truncated)?;
+        self.position = end;
         Ok(bytes)
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Step<[u8; N]> {
         let bytes = self.take(N)?;
         bytes.try_into().map_err(|_| PickleError::Truncated)
@@ -230,6 +267,11 @@ impl<'a> Machine<'a> {
 
     fn counted_text(&mut self, width: usize) -> Step<Value> {
         let length = self.length(width)?;
+        self.text_of(length)
+    }
+
+    #[inline]
+    fn text_of(&mut self, length: usize) -> Step<Value> {
         self.take(length)?;
         let (start, end) = (self.position - length, self.position);
         Ok(Value::Text { start: start as u32, end: end as u32 })
@@ -322,6 +364,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Fails unless `count` values stand above the innermost mark.
+    #[inline]
     fn require(&self, count: usize) -> Step {
         let floor = self.marks.last().map_or(0, |mark| *mark as usize);
         if self.stack.len() < floor + count { Err(self.malformed()) } else { Ok(()) }

@@ -98,10 +98,10 @@ fn shared_and_cyclic_objects_stay_small() {
 
 #[test]
 fn frames_are_cut_by_their_length() {
-    assert_eq!(next_frame(b"\0\0"), Frame::Incomplete(2));
-    assert_eq!(next_frame(b"\0\0\0\x03ab"), Frame::Incomplete(1));
-    assert_eq!(next_frame(b"\0\0\0\x02abc"), Frame::Complete(2));
-    assert_eq!(next_frame(b"a.b 1 1\n"), Frame::TooLong(0x612e_6220));
+    assert_eq!(next_frame(b"\0\0", 9), Frame::Incomplete(2));
+    assert_eq!(next_frame(b"\0\0\0\x03ab", 9), Frame::Incomplete(1));
+    assert_eq!(next_frame(b"\0\0\0\x02abc", 2), Frame::Complete(2));
+    assert_eq!(next_frame(b"a.b 1 1\n", 1 << 20), Frame::TooLong(0x612e_6220));
 }
 
 #[test]

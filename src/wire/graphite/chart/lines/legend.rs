@@ -25,6 +25,9 @@ pub(super) fn draw(
         items.retain(|one| names.insert(one.series.name.as_str()));
     }
     items.retain(|one| !one.series.name.is_empty());
+    if options.hide_null_from_legend {
+        items.retain(|one| one.series.values.iter().any(Option::is_some));
+    }
     let (swatch, line) = (size * 0.9, size * 1.5);
     let rows_max = (((bottom - top) * SHARE_MAX / line).floor() as usize).max(1);
     let widest = items.iter().map(|one| font.width(&one.series.name, size)).fold(0.0, f64::max);
