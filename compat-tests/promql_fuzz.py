@@ -9,8 +9,8 @@ every one that is answered differently: status, error text, warnings, labels, in
 servers must be empty; the Prometheus needs --web.enable-remote-write-receiver and, for the whole grammar,
 the features that --features names. Only Python's standard library.
 
-`--level 2` leaves out what Prometheus 2.x answers differently (native histograms, 3.x functions) and
-keeps samples off the edges of windows, which are closed on the left there.
+`--level 2` leaves out what Prometheus 2.x answers differently: native histograms, 3.x functions, notes,
+counters near zero, and samples on the edges of windows, which are closed on the left there.
 """
 
 import argparse
@@ -128,6 +128,8 @@ def eighths(rng, top):
 def make_data(rng, level):
     """A list of (labels, {ms: value or histogram})."""
     series = []
+    # Where counters begin, and how often they begin anew; 2.x extrapolates to zero in another way.
+    floor, resets = (0.0, 1.0) if level >= 3 else (1e6, 0.0)
 
     def instants(gaps, jitter):
         at = rng.randrange(0, STEP_S) * 1000 if jitter else 0
@@ -146,9 +148,9 @@ def make_data(rng, level):
 
     for host in "abc":
         for code in ("200", "404", "500"):
-            value, points = eighths(rng, 100), {}
+            value, points = floor + eighths(rng, 100), {}
             for at in instants(0.02, rng.random() < 0.5):
-                value = 0.0 if rng.random() < 0.02 else value + eighths(rng, 20)
+                value = 0.0 if rng.random() < 0.02 * resets else value + eighths(rng, 20)
                 points[at] = value
             series.append(({"__name__": "c_total", "host": host, "code": code, "dc": "x" if host < "c" else "y"}, points))
     for host in "abcd":
@@ -164,10 +166,10 @@ def make_data(rng, level):
         series.append(({"__name__": "s", "host": host}, points))
         points = {at: rng.choice([math.nan, math.inf, -math.inf, 0.0, 1.0, -1.5]) for at in instants(0.02, False)}
         series.append(({"__name__": "w", "host": host}, points))
-        counts, times = [0.0] * 6, instants(0.01, False)
+        counts, times = [floor] * 6, instants(0.01, False)
         rows = [{} for _ in range(6)]
         for at in times:
-            if rng.random() < 0.01:
+            if rng.random() < 0.01 * resets:
                 counts = [0.0] * 6
             for bucket in range(6):
                 counts[bucket] += rng.randrange(0, 6)
@@ -180,7 +182,7 @@ def make_data(rng, level):
     for host in "ab":
         labels = {"__name__": "target_info", "job": "j", "instance": host, "version": "v" + host}
         series.append((labels, {at: 1.0 for at in instants(0.01, False)}))
-        points, value = {}, 0.0
+        points, value = {}, floor
         for at in instants(0.01, False):
             value += eighths(rng, 4)
             points[at] = value
@@ -346,14 +348,16 @@ class Grammar:
         kind = rng.random()
         inner = self.vector(depth - 1)
         if kind < 0.6:
-            return "%s%s(%s)" % (rng.choice(self.AGGREGATES), self.grouping(), inner)
+            return "%s%s(%s)" % (rng.choice(self.AGGREGATES if self.level > 2 else self.AGGREGATES[:-2]), self.grouping(), inner)
         if kind < 0.75:
             return "%s%s(%s, %s)" % (rng.choice(["topk", "bottomk"]), self.grouping(), rng.choice("1235"), inner)
         if kind < 0.9:
             return "quantile%s(%s, %s)" % (self.grouping(), rng.choice(["0", "0.5", "0.9", "1", "0.33", "1.5"]), inner)
-        if kind < 0.95 or not self.features:
+        if self.level > 2 and (kind < 0.95 or not self.features):
             return 'count_values%s("v", %s)' % (self.grouping(), inner)
-        if kind < 0.975:
+        if kind < 0.975 or self.level < 3:
+            if not self.features:
+                return "group%s(%s)" % (self.grouping(), inner)
             return "limitk%s(%s, %s)" % (self.grouping(), rng.choice("123"), inner)
         return "limit_ratio%s(%s, %s)" % (self.grouping(), rng.choice(["0.5", "-0.3", "0.9"]), inner)
 
@@ -361,7 +365,7 @@ class Grammar:
         rng = self.rng
         left = self.vector(depth - 1)
         if rng.random() < 0.45:
-            op = rng.choice(["+", "-", "*", "/", "%", "^", "==", "!=", ">", "<", ">=", "<=", "atan2"])
+            op = rng.choice(["+", "-", "*", "/", "%", "^", "==", "!=", ">", "<", ">=", "<="] + ["atan2"] * (self.level > 2))
             flag = " bool" if op in ("==", "!=", ">", "<", ">=", "<=") and rng.random() < 0.4 else ""
             right = self.scalar(depth - 1)
             if rng.random() < 0.3:
@@ -370,7 +374,9 @@ class Grammar:
         right = self.vector(depth - 1)
         if self.features and self.level >= 3 and rng.random() < 0.05:
             return "(%s) %s (%s)" % (rng.choice(["nh", "nc", "ng", left]), rng.choice(["</", ">/"]), rng.choice(["1", "2.5", "0", "-1", "Inf"]))
-        op = rng.choice(["+", "-", "*", "/", "==", "!=", ">", "<=", "and", "or", "unless"])
+        # For 2.x a pair that a comparison filters out is none.
+        compared = ["==", "!=", ">", "<="] if self.level > 2 else []
+        op = rng.choice(["+", "-", "*", "/", "and", "or", "unless"] + compared)
         match = ""
         if rng.random() < 0.6:
             match = " %s (%s)" % (rng.choice(["on", "ignoring"]), ", ".join(rng.sample(self.LABELS, rng.randrange(0, 3))))
@@ -398,14 +404,19 @@ class Grammar:
         kind = rng.random()
         if kind < 0.45:
             names = self.RANGE + (self.RANGE3 if self.features else [])
-            return "%s(%s)" % (rng.choice(names), self.matrix(depth - 1))
+            name = rng.choice(names)
+            if self.level < 3 and name in ("rate", "increase"):
+                return "%s(%s[%s]%s)" % (name, rng.choice(["c_total", "j_total", "h_bucket"]), self.duration(), self.modifiers())
+            return "%s(%s)" % (name, self.matrix(depth - 1))
         if kind < 0.5:
             return "quantile_over_time(%s, %s)" % (rng.choice(["0.5", "0.9", "0", "2"]), self.matrix(depth - 1))
-        if kind < 0.53:
+        if kind < 0.53 and self.level > 2:
             return "predict_linear(%s, %s)" % (self.matrix(depth - 1), rng.choice(["60", "3600", "-30"]))
         inner = self.vector(depth - 1)
         if kind < 0.68:
-            return "%s(%s)" % (rng.choice(self.SIMPLE), inner)
+            # The last digit of a large argument decides.
+            names = [name for name in self.SIMPLE if self.level > 2 or name not in ("sin", "cos")]
+            return "%s(%s)" % (rng.choice(names), inner)
         if kind < 0.74:
             name = rng.choice(["clamp_min", "clamp_max", "round"])
             return "%s(%s, %s)" % (name, inner, self.number())
@@ -499,7 +510,7 @@ def points_of(series):
     return floats, histograms
 
 
-def difference(query, ours, theirs):
+def difference(query, level, ours, theirs):
     """What differs, in a word; None where nothing does."""
     tolerance = tolerance_of(query)
     (status_a, a), (status_b, b) = ours, theirs
@@ -509,9 +520,9 @@ def difference(query, ours, theirs):
         return "error type %s and %s" % (a.get("errorType"), b.get("errorType"))
     if status_a != 200:
         # Which of several duplicates a message names depends on the order of the series.
-        cut = lambda text: (text or "").split(": [{")[0].split("{")[0]
+        cut = lambda text: (text or "").replace('invalid parameter "query": ', "").split(": [{")[0].split("{")[0]
         return None if cut(a["error"]) == cut(b["error"]) else "error %r and %r" % (a["error"], b["error"])
-    for notes in ("warnings", "infos"):
+    for notes in ("warnings", "infos") if level > 2 else ():
         left, right = (sorted({round_note(note, query) for note in answer.get(notes, [])}) for answer in (a, b))
         if left != right:
             return "%s %r and %r" % (notes, left, right)
@@ -599,7 +610,7 @@ def main():
         answers = ours.ask(endpoint, parameters), theirs.ask(endpoint, parameters)
         failed += answers[1][0] != 200
         empty += answers[1][0] == 200 and not answers[1][1]["data"]["result"]
-        found = difference(parameters["query"], *answers)
+        found = difference(parameters["query"], arguments.level, *answers)
         if found and may_be_tie(parameters["query"], answers):
             ties += 1
         elif found:
