@@ -25,6 +25,8 @@ pub(crate) struct Config {
     pub storage: Storage,
     /// What is refused.
     pub limits: Limits,
+    /// The memory of the process.
+    pub memory: Memory,
     /// Queries.
     pub query: Query,
     /// Prometheus.
@@ -188,6 +190,20 @@ impl Default for Limits {
     }
 }
 
+/// `[memory]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Memory {
+    /// Bytes that the process may hold beside mapped files; `0` = any.
+    pub limit: Bytes,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { limit: Bytes(0) }
+    }
+}
+
 /// `[query]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -200,6 +216,8 @@ pub(crate) struct Query {
     pub subquery_step: Millis,
     /// Queries that run at once.
     pub concurrency: usize,
+    /// Queries that may wait for their turn.
+    pub waiting_max: usize,
     /// Samples that a query may hold.
     pub samples_max: u64,
     /// Series that one selector may touch.
@@ -215,6 +233,7 @@ impl Default for Query {
             lookback: Millis(300_000),
             subquery_step: Millis(60_000),
             concurrency: 20,
+            waiting_max: 1000,
             samples_max: 50_000_000,
             series_max: 30_000_000,
             memory_bytes_max: Bytes(2 << 30),

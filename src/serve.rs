@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use base::clock::{Clock, SystemClock};
+use base::memory::MemoryWatch;
 use base::metrics::Metrics;
 use server::opentsdb::RollupConfig;
 use server::opentsdb::settings::OpenTsdbSettings;
@@ -93,10 +94,14 @@ async fn run(config: &Config) -> Result<(), ServeError> {
     let bound = Bound::bind(&listeners(config)).await?;
     let metrics = Arc::new(Metrics::default());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let memory = Arc::new(MemoryWatch::new(config.memory.limit.0));
     let started = Instant::now();
     tracing::info!(data_dir = %config.data_dir.0.display(), "opening the store");
     let engine = {
-        let (options, clock) = (engine_options(config)?, Arc::clone(&clock));
+        let (options, clock) = (
+            EngineOptions { memory: memory.clone(), ..engine_options(config)? },
+            Arc::clone(&clock),
+        );
         let metrics = Arc::clone(&metrics);
         tokio::task::spawn_blocking(move || Engine::open(options, clock, metrics))
             .await
@@ -116,7 +121,7 @@ async fn run(config: &Config) -> Result<(), ServeError> {
         Arc::new(Figures(Arc::clone(&engine))),
         metrics,
         clock,
-        Settings { otlp, ..settings(config, graphite, opentsdb) },
+        Settings { otlp, memory, ..settings(config, graphite, opentsdb) },
     );
     let state = Arc::new(state.with_documents(engine.documents()));
     for (name, address) in bound.addresses() {
@@ -249,6 +254,8 @@ fn settings(config: &Config, graphite: GraphiteSettings, opentsdb: OpenTsdbSetti
         lookback_ms: query.lookback.0,
         subquery_step_ms: query.subquery_step.0,
         queries_max: query.concurrency,
+        queries_waiting_max: query.waiting_max,
+        memory: Arc::default(),
         body_bytes_max: config.limits.body_bytes_max.0 as usize,
         graphite,
         prometheus_admin_api: config.prometheus.admin_api,

@@ -9,6 +9,7 @@ pub mod decimal;
 pub mod error;
 pub mod frame;
 pub mod limits;
+pub mod memory;
 pub mod metrics;
 pub mod number_text;
 pub mod printf;

@@ -1,7 +1,9 @@
 //! What a running query holds, against what it may hold.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use base::memory::MemoryWatch;
 use plan::QueryLimits;
 
 use crate::error::{ExecError, SAMPLES};
@@ -11,6 +13,7 @@ use crate::error::{ExecError, SAMPLES};
 #[derive(Debug)]
 pub(crate) struct Budget {
     limits: QueryLimits,
+    memory: Arc<MemoryWatch>,
     samples: AtomicU64,
     peak_samples: AtomicU64,
     bytes: AtomicU64,
@@ -22,10 +25,20 @@ const SAMPLE_BYTES: u64 = 12;
 /// Bytes of a held row beside its samples: labels, title and vectors.
 const ROW_BYTES: u64 = 256;
 
+/// Reservations below this are not worth a look at the memory of the process.
+const WATCHED_BYTES_MIN: u64 = 1024;
+
 impl Budget {
-    /// An empty budget under `limits`.
+    /// An empty budget under `limits`, whatever the process holds.
+    #[cfg(test)]
     pub(crate) fn new(limits: QueryLimits) -> Self {
+        Self::watching(limits, Arc::default())
+    }
+
+    /// An empty budget under `limits`, which gives nothing more once `memory` is full.
+    pub(crate) fn watching(limits: QueryLimits, memory: Arc<MemoryWatch>) -> Self {
         Self {
+            memory,
             limits,
             samples: AtomicU64::new(0),
             peak_samples: AtomicU64::new(0),
@@ -47,6 +60,9 @@ impl Budget {
         if bytes > self.limits.memory_bytes_max {
             let max = self.limits.memory_bytes_max;
             return Err(ExecError::Limit { name: "memory_bytes_max", max });
+        }
+        if added >= WATCHED_BYTES_MIN && self.memory.is_full() {
+            return Err(ExecError::MemoryFull { limit: self.memory.limit() });
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::cancel::CancelToken;
+use base::memory::MemoryWatch;
 use model::{Labels, Points, ResultSeries, StepGrid};
 use plan::{Annotation, RowStyle};
 
@@ -27,6 +28,8 @@ pub struct Context {
     pub count_steps: Option<StepGrid>,
     /// See [`plan::semantics::SortOrder::Numbers`].
     pub numbers: Option<Arc<dyn Numbers>>,
+    /// The memory of the process: a query that wants more when it is full ends.
+    pub memory: Arc<MemoryWatch>,
 }
 
 impl Context {

@@ -22,6 +22,12 @@ pub enum ExecError {
         /// Its value.
         max: u64,
     },
+    /// The process has no memory to give.
+    #[error("query was ended because the process is at its memory limit of {limit} bytes")]
+    MemoryFull {
+        /// The limit.
+        limit: u64,
+    },
     /// The deadline passed, or nobody waits any more.
     #[error("{}", stopped_text(*.0))]
     Stopped(Stopped),
@@ -61,6 +67,7 @@ impl Classify for ExecError {
             Self::Eval(error) => error.kind(),
             Self::Source(error) => error.kind(),
             Self::Limit { .. } => ErrorKind::TooLarge,
+            Self::MemoryFull { .. } => ErrorKind::Unavailable,
             Self::Stopped(Stopped::TimedOut) => ErrorKind::Timeout,
             Self::Stopped(Stopped::Canceled) => ErrorKind::Canceled,
             Self::Internal(_) => ErrorKind::Internal,

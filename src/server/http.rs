@@ -16,6 +16,11 @@ use crate::{admin, explain, graphite, opentsdb, prometheus};
 /// Bodies below this are sent as they are; gzip's own header would eat the gain.
 const COMPRESS_BYTES_MIN: usize = 1024;
 
+/// Bodies below this are taken however full memory is.
+const BODY_WATCHED_BYTES: usize = 16 * 1024;
+/// After so many seconds a refused client may try again: a flush takes about as long.
+const RETRY_SECONDS: &str = "2";
+
 /// All three APIs and the admin pages: the HTTP port.
 pub fn router(state: Arc<State>) -> Router {
     let apis = prometheus::router()
@@ -35,6 +40,7 @@ pub fn opentsdb_router(state: Arc<State>) -> Router {
 fn finish(routes: Router<Arc<State>>, state: Arc<State>) -> Router {
     routes
         .layer(from_fn_with_state(Arc::clone(&state), refuse_until_ready))
+        .layer(from_fn_with_state(Arc::clone(&state), refuse_large_bodies))
         .merge(admin::router())
         .layer(from_fn(compress))
         .layer(from_fn_with_state(Arc::clone(&state), count))
@@ -54,8 +60,37 @@ async fn refuse_until_ready(
         .into_response()
 }
 
+/// 503 for a body that is worth looking at, while memory is full: it would be held before anybody could
+/// refuse it.
+async fn refuse_large_bodies(
+    Extract(state): Extract<Arc<State>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let length = http_body_length(request.body());
+    if length.is_some_and(|length| length < BODY_WATCHED_BYTES) || !state.settings.memory.is_full()
+    {
+        return next.run(request).await;
+    }
+    let limit = state.settings.memory.limit();
+    let text = format!("cannot take more: the process is at its memory limit of {limit} bytes\n");
+    (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+}
+
+/// Says when to come back, wherever an answer says "not now".
+fn add_retry_after(response: &mut Response) {
+    let is_later = matches!(
+        response.status(),
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+    );
+    if is_later && !response.headers().contains_key(header::RETRY_AFTER) {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
+    }
+}
+
 async fn count(Extract(state): Extract<Arc<State>>, request: Request, next: Next) -> Response {
-    let response = next.run(request).await;
+    let mut response = next.run(request).await;
+    add_retry_after(&mut response);
     let class = match response.status().as_u16() / 100 {
         2 => "2xx",
         3 => "3xx",

@@ -23,6 +23,18 @@ pub enum QueryError {
     /// All permits stayed taken until the deadline.
     #[error("query timed out in query queue")]
     QueueTimeout,
+    /// So many queries wait already that this one would not get its turn.
+    #[error("cannot take more queries: {waiting} are waiting")]
+    QueueFull {
+        /// How many.
+        waiting: usize,
+    },
+    /// The process has no memory to give.
+    #[error("cannot take more queries: the process is at its memory limit of {limit} bytes")]
+    MemoryFull {
+        /// The limit.
+        limit: u64,
+    },
     /// An operator panicked.
     #[error("query failed: {0}")]
     Panicked(String),
@@ -33,6 +45,7 @@ impl Classify for QueryError {
         match self {
             Self::Exec(error) => error.kind(),
             Self::QueueTimeout => ErrorKind::Timeout,
+            Self::QueueFull { .. } | Self::MemoryFull { .. } => ErrorKind::Unavailable,
             Self::Panicked(_) => ErrorKind::Internal,
         }
     }
@@ -168,10 +181,17 @@ async fn run(
     let timeout = timeout.map_or(cap, |asked| asked.min(cap));
     let cancel = CancelToken::with_deadline(started + timeout);
     let _stop_with_the_client = CancelOnDrop(cancel.clone());
+    let waiting = state.metrics.queries_waiting.get().max(0) as usize;
+    if waiting >= state.settings.queries_waiting_max {
+        return Err(QueryError::QueueFull { waiting });
+    }
     state.metrics.queries_waiting.add(1);
     let permit = tokio::time::timeout(timeout, state.query_permits.acquire()).await;
     state.metrics.queries_waiting.add(-1);
     let _permit = permit.map_err(|_| QueryError::QueueTimeout)?;
+    if state.settings.memory.is_full() {
+        return Err(QueryError::MemoryFull { limit: state.settings.memory.limit() });
+    }
     let state_of_query = Arc::clone(state);
     state.metrics.queries_running.add(1);
     let outcome = tokio::task::spawn_blocking(move || {
@@ -181,7 +201,8 @@ async fn run(
             Measuring::Steps(grid) => Some(grid),
             _ => None,
         };
-        let context = Context { cancel, analyze, count_steps, numbers };
+        let memory = state_of_query.settings.memory.clone();
+        let context = Context { cancel, analyze, count_steps, numbers, memory };
         work(&state_of_query, &context)
     })
     .await;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use base::clock::Clock;
+use base::memory::MemoryWatch;
 use base::metrics::Metrics;
 use model::{Appender, Documents, MemoryDocuments, Source};
 use parking_lot::RwLock;
@@ -123,6 +124,10 @@ pub struct Settings {
     pub subquery_step_ms: i64,
     /// Queries that run at once; more wait.
     pub queries_max: usize,
+    /// Queries that may wait for a permit; more are refused.
+    pub queries_waiting_max: usize,
+    /// The memory of the process: when it is full, bodies and queries are refused.
+    pub memory: Arc<MemoryWatch>,
     /// Bytes of one request body as sent.
     pub body_bytes_max: usize,
     /// Graphite.
@@ -153,6 +158,8 @@ impl Default for Settings {
             lookback_ms: 300_000,
             subquery_step_ms: 60_000,
             queries_max: 20,
+            queries_waiting_max: 1000,
+            memory: Arc::default(),
             body_bytes_max: base::limits::BODY_BYTES_MAX,
             graphite: GraphiteSettings::default(),
             prometheus_admin_api: false,

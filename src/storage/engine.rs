@@ -324,6 +324,9 @@ impl Engine {
             let bytes = self.shared.head_bytes.load(Ordering::Relaxed);
             let windows = self.shared.partitions.load(Ordering::Relaxed);
             format!("the head holds {bytes} bytes in {windows} windows and waits for a flush")
+        } else if self.shared.options.memory.is_full() {
+            let memory = &self.shared.options.memory;
+            format!("the process holds {} of {} bytes of memory", memory.used(), memory.limit())
         } else {
             return None;
         };

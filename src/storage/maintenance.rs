@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use base::error::{Classify as _, ErrorKind};
 use base::limits::CHUNK_SAMPLES_MAX;
+use base::memory::MemoryLevel;
 use base::rng::Rng;
 use model::TenantId;
 use roaring::RoaringBitmap;
@@ -44,6 +45,9 @@ use crate::wal::writer::WalPosition;
 
 /// Series of the head are forgotten once at least one in so many has no samples there.
 const FORGET_ONE_IN: u64 = 8;
+
+/// One in so many bytes of the memory limit makes a head that is worth a flush when memory is tight.
+const HEAD_WORTH_A_FLUSH: u64 = 32;
 
 /// How long a delete waits for others before its blocks are rewritten.
 const REWRITE_AFTER_MS: i64 = 10 * 60_000;
@@ -184,11 +188,13 @@ impl Maintenance {
         let mut count = growing.len();
         let wal_bytes = self.shared.metrics.wal_size_bytes.get().max(0) as u64;
         let mut log_is_long = wal_bytes > options.wal_bytes_max;
+        let wants_room = self.wants_room(bytes);
         let mut windows = Vec::new();
         for (tenant, partition) in growing {
             let is_over = partition.window().end_ms < settled;
             let is_much = bytes > options.head_bytes_max
                 || count > options.partitions_max
+                || wants_room
                 || std::mem::take(&mut log_is_long);
             let key = (tenant, partition.start_ms());
             let is_asked = match which {
@@ -203,6 +209,12 @@ impl Maintenance {
             }
         }
         windows
+    }
+
+    /// True when memory is tight and the head, with `bytes` of samples, is worth writing out.
+    fn wants_room(&self, bytes: u64) -> bool {
+        let memory = &self.shared.options.memory;
+        memory.level() >= MemoryLevel::Tight && bytes > memory.limit() / HEAD_WORTH_A_FLUSH
     }
 
     fn new_block(&mut self, tenant: TenantId, level: u32, chunk_samples_max: usize) -> NewBlock {

@@ -1,6 +1,9 @@
 //! What a user may choose about the store, with its defaults and the reason for each.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use base::memory::MemoryWatch;
 
 use crate::error::StorageError;
 use crate::head::series::OFFSET_BELOW;
@@ -52,6 +55,9 @@ pub struct EngineOptions {
     pub future_ms_max: Option<i64>,
     /// Series that may be in the head at once. Default: any number.
     pub series_max: Option<u64>,
+    /// The memory of the process: when it is tight the head is flushed, when it is full writes are
+    /// refused. Default: no limit.
+    pub memory: Arc<MemoryWatch>,
     /// Bytes of requests that may wait for the log. Default 256 MiB.
     pub queue_bytes_max: usize,
     /// Estimated memory of all documents. Default 1 GiB.
@@ -83,6 +89,7 @@ impl EngineOptions {
             retention_bytes: None,
             future_ms_max: None,
             series_max: None,
+            memory: Arc::default(),
             queue_bytes_max: 256 << 20,
             document_bytes_max: 1 << 30,
             seed: None,

@@ -1,7 +1,9 @@
 //! What is refused, with which reason, and that its neighbours are stored.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use base::memory::MemoryWatch;
 use model::{Labels, Matcher, RejectReason};
 
 use super::support::*;
@@ -161,4 +163,31 @@ fn impossible_options_are_named() {
         let error = Store::open_with(bad, Arc::new(crate::DiskFiles)).err().unwrap();
         assert!(error.to_string().contains(name), "{error}");
     }
+}
+
+#[test]
+fn tight_memory_empties_the_head_and_full_memory_refuses() {
+    static HELD: AtomicU64 = AtomicU64::new(0);
+    let memory = MemoryWatch::reading(1000, || Some(HELD.load(Ordering::SeqCst)));
+    let dir = TestDir::new();
+    let options = EngineOptions { memory: Arc::new(memory), ..options(&dir) };
+    let store = Store::open_with(options, Arc::new(crate::DiskFiles)).unwrap();
+    // A reading holds for some milliseconds.
+    let hold = |bytes| {
+        HELD.store(bytes, Ordering::SeqCst);
+        std::thread::sleep(std::time::Duration::from_millis(15));
+    };
+    store.append(&[floats(1, &[(START, 1.0)])]).unwrap();
+    store.engine.maintain_now().unwrap();
+    assert_eq!(store.engine.status().partitions, 1);
+    hold(750);
+    store.engine.maintain_now().unwrap();
+    assert_eq!(store.engine.status().partitions, 0, "written out");
+    store.append(&[floats(1, &[(START + 1, 1.0)])]).unwrap();
+    hold(900);
+    let refused = store.append(&[floats(1, &[(START + 2, 1.0)])]).err().unwrap();
+    assert!(refused.to_string().contains("900 of 1000 bytes"), "{refused}");
+    hold(100);
+    store.append(&[floats(1, &[(START + 2, 1.0)])]).unwrap();
+    assert_eq!(store.dump()[&series(1)].len(), 3);
 }
