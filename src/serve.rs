@@ -162,6 +162,19 @@ fn listeners(config: &Config) -> Listeners {
     }
 }
 
+/// One in so many bytes of the memory limit may be the head's samples, waiting writes, one query's.
+const HEAD_SHARE: u64 = 4;
+const QUEUE_SHARE: u64 = 16;
+const QUERY_SHARE: u64 = 4;
+
+/// One in `one_in` bytes of the memory limit; any number without a limit.
+fn memory_share(config: &Config, one_in: u64) -> u64 {
+    match config.memory.limit.0 {
+        0 => u64::MAX,
+        limit => (limit / one_in).max(1),
+    }
+}
+
 fn retention_rules(config: &Config) -> Result<Vec<RetentionRule>, ServeError> {
     let rule = |rule: &crate::config::RetentionRule| {
         let failed = |reason: String| ServeError::Setting { key: "storage.retention_rule", reason };
@@ -175,6 +188,7 @@ fn retention_rules(config: &Config) -> Result<Vec<RetentionRule>, ServeError> {
 /// The store's part of the configuration; `check-config` asks for it as well.
 pub(crate) fn engine_options(config: &Config) -> Result<EngineOptions, ServeError> {
     let (wal, storage, limits) = (&config.wal, &config.storage, &config.limits);
+    let share = |one_in| memory_share(config, one_in);
     let retention_bytes = storage.retention_bytes.0;
     Ok(EngineOptions {
         retention_rules: retention_rules(config)?,
@@ -187,14 +201,14 @@ pub(crate) fn engine_options(config: &Config) -> Result<EngineOptions, ServeErro
         wal_bytes_max: wal.bytes_max.0,
         partition_ms: storage.partition.0,
         flush_after_ms: storage.flush_after.0,
-        head_bytes_max: storage.head_bytes_max.0,
+        head_bytes_max: storage.head_bytes_max.0.min(share(HEAD_SHARE)),
         partitions_max: storage.partitions_max,
         retention_ms: (storage.retention.0 > 0).then_some(storage.retention.0),
         flush_on_close: storage.flush_on_close,
         future_ms_max: (limits.future.0 > 0).then_some(limits.future.0),
         series_max: (limits.series_max > 0).then_some(limits.series_max),
         document_bytes_max: limits.document_bytes_max.0,
-        queue_bytes_max: limits.queue_bytes_max.0 as usize,
+        queue_bytes_max: limits.queue_bytes_max.0.min(share(QUEUE_SHARE)) as usize,
         ..EngineOptions::new(&config.data_dir.0)
     })
 }
@@ -248,7 +262,7 @@ fn settings(config: &Config, graphite: GraphiteSettings, opentsdb: OpenTsdbSetti
         query_limits: server::state::QueryLimits {
             samples_max: query.samples_max,
             series_max: query.series_max,
-            memory_bytes_max: query.memory_bytes_max.0,
+            memory_bytes_max: query.memory_bytes_max.0.min(memory_share(config, QUERY_SHARE)),
         },
         query_timeout_ms: query.timeout.0.unsigned_abs(),
         lookback_ms: query.lookback.0,

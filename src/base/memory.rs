@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 /// Milliseconds for which a reading holds.
-const READING_MS: u64 = 10;
+const READING_MS: u64 = 2;
 /// Shares of the limit, in percent, from which memory is tight and full. Between the second and the limit
 /// there is room for what was begun before.
-const TIGHT_PERCENT: u64 = 70;
-const FULL_PERCENT: u64 = 85;
+const TIGHT_PERCENT: u64 = 60;
+const FULL_PERCENT: u64 = 75;
 /// Bytes of a page, as `/proc` counts them on all platforms that we build for.
 const PAGE_BYTES: u64 = 4096;
 
@@ -113,7 +113,8 @@ mod tests {
         check(0, MemoryLevel::Calm);
         check(1001, MemoryLevel::Calm);
         check(1000, MemoryLevel::Tight);
-        check(820, MemoryLevel::Full);
+        check(934, MemoryLevel::Tight);
+        check(933, MemoryLevel::Full);
         check(1, MemoryLevel::Full);
         assert!(!MemoryWatch::reading(1, || None).is_full(), "nobody can tell");
     }

@@ -25,8 +25,8 @@ const SAMPLE_BYTES: u64 = 12;
 /// Bytes of a held row beside its samples: labels, title and vectors.
 const ROW_BYTES: u64 = 256;
 
-/// Reservations below this are not worth a look at the memory of the process.
-const WATCHED_BYTES_MIN: u64 = 1024;
+/// A query looks at the memory of the process whenever it has taken so many bytes more.
+const WATCHED_BYTES: u64 = 64 * 1024;
 
 impl Budget {
     /// An empty budget under `limits`, whatever the process holds.
@@ -61,7 +61,8 @@ impl Budget {
             let max = self.limits.memory_bytes_max;
             return Err(ExecError::Limit { name: "memory_bytes_max", max });
         }
-        if added >= WATCHED_BYTES_MIN && self.memory.is_full() {
+        let is_next_step = (bytes - added) / WATCHED_BYTES != bytes / WATCHED_BYTES;
+        if is_next_step && self.memory.is_full() {
             return Err(ExecError::MemoryFull { limit: self.memory.limit() });
         }
         Ok(())

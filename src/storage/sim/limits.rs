@@ -180,7 +180,7 @@ fn tight_memory_empties_the_head_and_full_memory_refuses() {
     store.append(&[floats(1, &[(START, 1.0)])]).unwrap();
     store.engine.maintain_now().unwrap();
     assert_eq!(store.engine.status().partitions, 1);
-    hold(750);
+    hold(700);
     store.engine.maintain_now().unwrap();
     assert_eq!(store.engine.status().partitions, 0, "written out");
     store.append(&[floats(1, &[(START + 1, 1.0)])]).unwrap();
