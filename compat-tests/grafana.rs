@@ -1,11 +1,12 @@
 //! What Grafana's stock data sources send and read: one check per row of the contract, against a running
 //! server with all three APIs on one port.
 //!
-//! Rows whose subject does not exist yet (exemplars with content, native histograms, the search API,
-//! metadata with content, and so on) are checked for the answer that Grafana accepts in its place, where there is one.
+//! Rows whose subject does not exist here (the search API, rules) are checked for the answer that Grafana
+//! accepts in its place.
 
 mod graphite;
 mod opentsdb;
+mod prometheus;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -106,74 +107,12 @@ fn with_server(check: impl FnOnce(&Grafana)) {
 #[test]
 fn grafana_gets_what_it_reads() {
     with_server(|grafana| {
-        prometheus_queries(grafana);
-        prometheus_discovery(grafana);
+        prometheus::queries(grafana);
+        prometheus::discovery(grafana);
+        prometheus::alerting(grafana);
         opentsdb::all(grafana);
         graphite::check(grafana);
+        // Last: it adds series.
+        prometheus::kinds(grafana);
     });
-}
-
-fn prometheus_queries(grafana: &Grafana) {
-    // P-01, P-02
-    let health = grafana.form("/api/v1/query", "query=1%2B1&time=4");
-    assert_eq!(health["data"], json!({"resultType": "scalar", "result": [4, "2"]}));
-    let build = grafana.get("/api/v1/status/buildinfo");
-    assert!(build["data"]["version"].is_string() && build["data"]["features"].is_null());
-    // P-03, P-05, P-13: values are texts, timestamps numbers; parameters in body and URL together.
-    let (start, end) = (NOW_S - 600, NOW_S - 480);
-    let body =
-        format!("query=%7B%22cpu.usage%22%2Chost%3D%22web01%22%7D&start={start}&end={end}&step=60");
-    let range = grafana.form("/api/v1/query_range?stats=all&tenant=x", &body);
-    assert_eq!(range["data"]["resultType"], "matrix");
-    let labels = json!({"__name__": "cpu.usage", "host": "web01", "region": "eu"});
-    assert_eq!(range["data"]["result"][0]["metric"], labels);
-    let values = json!([[start, "10.5"], [start + 60, "11.5"], [end, "12.5"]]);
-    assert_eq!(range["data"]["result"][0]["values"], values);
-    // P-08
-    assert!(range["data"]["stats"]["samples"]["totalQueryableSamples"].as_u64().unwrap() >= 3);
-    // P-04: a vector, a text, and a matrix from an instant query; the rate interval in Go's spelling.
-    let at = format!("&time={NOW_S}");
-    let ask = |query: &str| grafana.form("/api/v1/query", &format!("query={query}{at}"));
-    assert_eq!(ask("count(%7B__name__%3D~%22cpu.*%22%7D)")["data"]["result"][0]["value"][1], "2");
-    assert_eq!(ask("%22text%22")["data"]["result"][1], "text");
-    assert_eq!(ask("%7B%22cpu.usage%22%7D%5B1m0s%5D")["data"]["resultType"], "matrix");
-    // P-06, P-07
-    let (status, body) = grafana.send("POST", "/api/v1/query?query=foo%7B", "application/json", "");
-    let error: Value = serde_json::from_str(&body).unwrap();
-    assert_eq!((status, &error["errorType"]), (400, &json!("bad_data")));
-    let info = ask("rate(%7B%22cpu.usage%22%7D%5B5m%5D)");
-    assert!(info["infos"][0].as_str().unwrap().contains("might not be a counter"));
-    // P-11, P-12: milliseconds where seconds are meant.
-    let probe = "query=test&start=1795223273475&end=1795225073476";
-    assert_eq!(grafana.form("/api/v1/query_exemplars", probe)["data"], json!([]));
-}
-
-fn prometheus_discovery(grafana: &Grafana) {
-    let window = format!("limit=40000&start={}&end={NOW_S}", NOW_S - 3600);
-    // P-20 to P-23, P-26
-    let names = grafana.form("/api/v1/labels", &window);
-    assert_eq!(names["data"], json!(["__name__", "host", "region"]));
-    let values = grafana.get(&format!("/api/v1/label/host/values?{window}"));
-    assert_eq!(values["data"], json!(["web01", "web02"]));
-    let escaped = grafana.get(&format!("/api/v1/label/U__ho_73_t/values?{window}"));
-    assert_eq!(escaped["data"], json!(["web01", "web02"]));
-    for selector in [
-        "up",
-        "%7B__name__%3D~%22(%3Fi).*CPU.*%22%7D",
-        "%7B__name__%3D%22cpu.usage%22%2Chost%3D~%22w.*%22%7D",
-    ] {
-        let series = grafana.form("/api/v1/series", &format!("match%5B%5D={selector}&{window}"));
-        let count = series["data"].as_array().unwrap().len();
-        assert_eq!(count, if selector == "up" { 0 } else { 2 }, "{selector}");
-    }
-    let many: Vec<String> = (0..3000).map(|number| format!("metric_{number}")).collect();
-    let selector = format!("match%5B%5D=%7B__name__%3D~%22{}%22%7D&{window}", many.join("%7C"));
-    assert_eq!(grafana.form("/api/v1/labels", &selector)["data"], json!([]));
-    // P-24, P-25, P-40 to P-42
-    assert_eq!(grafana.get("/api/v1/metadata?limit=40000")["data"], json!({}));
-    assert_eq!(grafana.get("/api/v1/rules")["data"], json!({"groups": []}));
-    assert_eq!(grafana.get("/api/v1/alerts")["data"], json!({"alerts": []}));
-    // P-27, P-30: what does not exist is 404 without HTML.
-    let (status, body) = grafana.send("GET", "/api/v1/search/metric_names", "text/plain", "");
-    assert!(status == 404 && !body.contains("<html"), "{status} {body}");
 }

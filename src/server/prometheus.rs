@@ -83,7 +83,8 @@ pub fn router() -> Router<Arc<State>> {
         .route("/parse_query", asked(tree::parse_query))
         .route("/series", asked(labels::series))
         .route("/labels", asked(labels::names))
-        .route("/label/{name}/values", read_only(labels::values))
+        // Grafana asks with POST, too, where it is set to; Prometheus refuses that.
+        .route("/label/{name}/values", asked(labels::values))
         .route("/metadata", read_only(metadata::metadata))
         .route("/rules", read_only(targets::rules))
         .route("/alerts", read_only(targets::alerts))
@@ -109,6 +110,8 @@ pub fn router() -> Router<Arc<State>> {
         .route("/admin/tsdb/clean_tombstones", changed(admin::clean_tombstones))
         .route("/read", sent(read::remote_read))
         .route("/write", sent(write::remote_write))
+        // Where recording rules of Grafana write to.
+        .route("/push", sent(write::remote_write))
         .route("/otlp/v1/metrics", sent(otlp::metrics));
     let api = api
         .route("/search/{what}", asked(search_disabled))

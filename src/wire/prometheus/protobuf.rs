@@ -60,13 +60,18 @@ impl<'a> Reader<'a> {
     /// The next varint.
     #[inline]
     pub fn varint(&mut self, what: &'static str) -> Result<u64, BadMessage> {
-        if let Some(&byte) = self.bytes.get(self.position)
-            && byte < 0x80
-        {
-            self.position += 1;
-            return Ok(u64::from(byte));
+        // Nearly all numbers have one byte, and most of the others two.
+        match self.bytes.get(self.position..) {
+            Some(&[byte, ..]) if byte < 0x80 => {
+                self.position += 1;
+                Ok(u64::from(byte))
+            }
+            Some(&[low, high, ..]) if high < 0x80 => {
+                self.position += 2;
+                Ok(u64::from(low & 0x7f) | u64::from(high) << 7)
+            }
+            _ => self.long_varint(what),
         }
-        self.long_varint(what)
     }
 
     fn long_varint(&mut self, what: &'static str) -> Result<u64, BadMessage> {
