@@ -14,6 +14,7 @@ mod functions;
 mod model;
 mod series;
 pub(crate) mod server;
+mod special;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -12,6 +12,7 @@ and starts empty. Only Python's standard library.
 
 import argparse
 import os
+import random
 import re
 import shutil
 import signal
@@ -307,13 +308,74 @@ def families(tributary, found, arguments):
         row(name, cells)
 
 
+# The same of OpenTSDB's words and of PromQL's.
+DAYS = [
+    ("sum:1m-avg:day", "sum(avg_over_time(day[1m]))"),
+    ("sum:1m-avg:day{dc=*}", "sum by (dc) (avg_over_time(day[1m]))"),
+    ("max:1m-max:day", "max(max_over_time(day[1m]))"),
+]
+
+
+def day_of_lines(series, start, interval):
+    """A gauge of many hosts over one day as JSON lines, some hosts alike."""
+    noise = random.Random(1)
+    count = 86400 // interval
+    times = ",".join(str((start + at * interval) * 1000) for at in range(count))
+    walks = []
+    for _ in range(60):
+        value, walk = 5000, []
+        for _ in range(count):
+            value += noise.randint(-60, 60)
+            walk.append(f"{value / 100:.2f}")
+        walks.append(",".join(walk))
+    for first in range(0, series, 100):
+        yield "".join(
+            f'{{"metric":{{"__name__":"day","host":"host_{at:05}","dc":"dc{at % 7}"}},'
+            f'"values":[{noise.choice(walks)}],"timestamps":[{times}]}}\n'
+            for at in range(first, min(first + 100, series))).encode()
+
+
+def opentsdb(tributary, found, arguments):
+    """10,000 series over a day, thinned to minutes: OpenTSDB's query here, PromQL's there."""
+    start = int(time.time()) // 86400 * 86400 - 2 * 86400
+    table = [[] for _ in DAYS]
+    found = [server for server in found if server.name != "prometheus"]
+    for server in found:
+        server.start()
+        for body in day_of_lines(10_000, start, 30):
+            urllib.request.urlopen(server.http + "/api/v1/import", body, timeout=300).read()
+        if server.name == "victoria-metrics":
+            urllib.request.urlopen(server.http + "/internal/force_flush").read()
+        server.rest()
+        for index, (own, promql) in enumerate(DAYS):
+            if server.name == "tributary":
+                cell = ask_opentsdb(server, own, 5, start=start, end=start + 86399)
+            else:
+                cell = ask(server, promql, 5, start=start, end=start + 86399, step=60)
+            table[index].append(cell)
+        server.stop()
+    for (name, _), cells in zip(DAYS, table):
+        row(f"{name}, 10,000 series, 1 day at 30 s", cells)
+
+
+def ask_opentsdb(server, query, repeat, **params):
+    url = f"{server.http}/api/query?" + urllib.parse.urlencode({"m": query, **params})
+    latencies, before = [], server.cpu_seconds()
+    for _ in range(repeat):
+        started = time.time()
+        urllib.request.urlopen(url, timeout=120).read()
+        latencies.append((time.time() - started) * 1000)
+    cpu = (server.cpu_seconds() - before) * 1000 / repeat
+    return f"{sorted(latencies)[len(latencies) // 2]:.1f} ms ({cpu:.1f} CPU)"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tributary")
     parser.add_argument("--victoria-metrics", default="victoria-metrics")
     parser.add_argument("--prometheus", default="prometheus")
     parser.add_argument("--servers", help="names, comma-separated")
-    parser.add_argument("--only", help="of ingest,disk,cardinality,queries,families, comma-separated")
+    parser.add_argument("--only", help="of ingest,disk,cardinality,queries,families,opentsdb, comma-separated")
     parser.add_argument("--series", type=int, default=100_000)
     parser.add_argument("--steps", type=int, default=240)
     parser.add_argument("--interval", type=int, default=15)
@@ -323,8 +385,9 @@ def main():
     arguments = parser.parse_args()
     tributary, found = servers(arguments)
     row("", [server.name for server in found])
-    parts = {"ingest": ingest, "disk": disk, "cardinality": cardinality, "queries": queries, "families": families}
-    for name in (arguments.only or "ingest,disk,cardinality,queries,families").split(","):
+    parts = {"ingest": ingest, "disk": disk, "cardinality": cardinality, "queries": queries, "families": families,
+             "opentsdb": opentsdb}
+    for name in (arguments.only or "ingest,disk,cardinality,queries,families,opentsdb").split(","):
         parts[name](tributary, found, arguments)
 
 

@@ -93,14 +93,12 @@ pub(crate) fn stream(
     let mut table: GroupTable<'_, Group> = GroupTable::new(&aggregate.grouping, &aggregate.labels);
     let mut reserved = (0, 0);
     let outcome = executor.stream(&aggregate.input, &mut |identity, row| {
-        let group = table.of(identity, || {
-            // Three numbers an instant: two of the state, one mark.
-            let cells = steps.count * 3;
+        let group = table.of(identity, || Ok(Group::new(&aggregate.reducer, steps, between)))?;
+        let cells = group.add(row);
+        if cells > 0 {
             reserved = (reserved.0 + 1, reserved.1 + cells);
             executor.budget.reserve(1, cells)?;
-            Ok(Group::new(&aggregate.reducer, steps))
-        })?;
-        group.add(row, between);
+        }
         Ok(())
     });
     let outcome = outcome.and_then(|()| {
@@ -113,9 +111,19 @@ pub(crate) fn stream(
     outcome
 }
 
-/// What the rows of a group have come to.
-struct Group {
+/// The rows of a group so far. Many groups have one row alone, which is kept as it is.
+struct Group<'a> {
+    reducer: &'a Reducer,
     steps: Steps,
+    between: Between,
+    only: Option<Row>,
+    totals: Option<Totals>,
+}
+
+/// What several rows have come to.
+struct Totals {
+    steps: Steps,
+    between: Between,
     state: State,
     /// Instants at which some row has a point.
     met: Vec<bool>,
@@ -182,15 +190,66 @@ impl State {
     }
 }
 
-impl Group {
-    fn new(reducer: &Reducer, steps: Steps) -> Self {
-        let state = State::new(reducer, steps.count);
-        Self { steps, state, met: vec![false; steps.count] }
+impl<'a> Group<'a> {
+    fn new(reducer: &'a Reducer, steps: Steps, between: Between) -> Self {
+        Self { reducer, steps, between, only: None, totals: None }
     }
 
-    fn add(&mut self, row: &mut Row, between: Between) {
-        let (held, hidden) = (row.held, row.hidden);
+    /// Adds a row; how many more numbers are held because of it.
+    fn add(&mut self, row: &mut Row) -> usize {
         row.list();
+        if let Some(totals) = &mut self.totals {
+            totals.add(row);
+            return 0;
+        }
+        let Some(first) = self.only.take() else {
+            self.only = Some(row.clone());
+            return row.values().len();
+        };
+        let mut totals = Totals {
+            steps: self.steps,
+            between: self.between,
+            state: State::new(self.reducer, self.steps.count),
+            met: vec![false; self.steps.count],
+        };
+        totals.add(&first);
+        totals.add(row);
+        self.totals = Some(totals);
+        self.steps.count * 2
+    }
+
+    fn finish(self) -> Result<Row, ExecError> {
+        let mut out = match (self.totals, self.only) {
+            (Some(totals), _) => totals.finish(),
+            (None, Some(only)) => alone(self.reducer, only),
+            (None, None) => Row::default(),
+        };
+        (out.held, out.hidden) = (false, None);
+        match out.values().iter().find(|value| value.is_infinite()) {
+            None => Ok(out),
+            Some(value) => {
+                let sign = if *value > 0.0 { "" } else { "-" };
+                let text = format!("Got Infinity: {sign}Infinity");
+                Err(EvalError::NotANumber(text).into())
+            }
+        }
+    }
+}
+
+/// The only row of a group: it is met by none between its points.
+fn alone(reducer: &Reducer, mut row: Row) -> Row {
+    row.samples.integers.clear();
+    if *reducer == Reducer::CountNumbers {
+        let count = |value: &mut f64| *value = f64::from(u8::from(!value.is_nan()));
+        row.samples.values.iter_mut().for_each(count);
+    }
+    row
+}
+
+impl Totals {
+    /// Adds a row of listed instants.
+    fn add(&mut self, row: &Row) {
+        let (held, hidden) = (row.held, row.hidden);
         let (times, values) = (row.samples.timestamps.as_slice(), row.values());
         let place = |at_ms: &i64| self.steps.index(*at_ms);
         let Some((first, last)) = times.first().and_then(place).zip(times.last().and_then(place))
@@ -205,7 +264,7 @@ impl Group {
             self.state.add(first, values.iter().copied());
             return;
         }
-        self.add_with_gaps(times, values, if held { Between::Previous } else { between });
+        self.add_with_gaps(times, values, if held { Between::Previous } else { self.between });
     }
 
     fn add_with_gaps(&mut self, times: &[i64], values: &[f64], between: Between) {
@@ -233,19 +292,13 @@ impl Group {
         }
     }
 
-    fn finish(self) -> Result<Row, ExecError> {
+    fn finish(self) -> Row {
         let mut out = Row::default();
         for index in (0..self.steps.count).filter(|index| self.met[*index]) {
-            let value = self.state.at(index);
-            if value.is_infinite() {
-                let sign = if value > 0.0 { "" } else { "-" };
-                let text = format!("Got Infinity: {sign}Infinity");
-                return Err(EvalError::NotANumber(text).into());
-            }
             out.samples.timestamps.push(self.steps.at(index));
-            out.samples.values.push(value);
+            out.samples.values.push(self.state.at(index));
         }
-        Ok(out)
+        out
     }
 }
 
@@ -278,7 +331,7 @@ mod tests {
             let (held, dense) = (rng.below(3) == 0, rng.below(2) == 0);
             let budget = Budget::new(plan::QueryLimits::default());
             let mut all = Rows::new(&budget);
-            let mut group = Group::new(reducer, steps);
+            let mut group = Group::new(reducer, steps, between);
             for _ in 0..rng.below(5) + 1 {
                 let mut row = Row { held, ..Row::default() };
                 for index in 0..steps.count {
@@ -290,7 +343,7 @@ mod tests {
                 }
                 row.hidden = (held && rng.below(2) == 0).then_some((6_000, 0.25));
                 all.push(&mut Identity::known(Labels::empty()), &row).unwrap();
-                group.add(&mut row, between);
+                group.add(&mut row);
             }
             let (Ok(want), got) = (align_union::reduce(reducer, between, &all), group.finish())
             else {

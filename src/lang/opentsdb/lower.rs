@@ -106,10 +106,11 @@ pub fn lower_members(
     if resolution.rollup.is_some() {
         input = Box::new(named(*input, &sub.metric));
     }
-    let whole = TimeRange::new(hours.start_ms, hours.end_ms.saturating_add(1));
+    let grid = StepGrid::instant(hours.start_ms);
+    let until_ms = hours.end_ms.saturating_sub(hours.start_ms);
     Ok(Node::new(Op::Fold(Fold {
         input,
-        buckets: Buckets::Whole(whole),
+        buckets: Buckets::Steps { grid, after_ms: -1, until_ms },
         function: FoldFunction::Present,
         arguments: Vec::new(),
         staleness: Staleness::Skipped,
