@@ -8,6 +8,7 @@ mod rules;
 mod serve;
 #[cfg(test)]
 mod tidy;
+mod units;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

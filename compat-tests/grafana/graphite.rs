@@ -6,19 +6,23 @@ use super::{Grafana, NOW_S};
 
 /// Functions that the editor offers where `/functions` does not answer, but for its `max` and `min`,
 /// which the original does not know either.
-const BUILT_IN: &str = "absolute aggregateLine alias aliasByMetric aliasByNode aliasByTags aliasSub asPercent \
-    averageAbove averageBelow averageOutsidePercentile averageSeries avg averageSeriesWithWildcards cactiStyle changed \
-    consolidateBy constantLine countSeries cumulative currentAbove currentBelow delay derivative diffSeries divideSeries \
-    exclude exponentialMovingAverage fallbackSeries grep group groupByNode groupByNodes groupByTags highestAverage \
-    highestCurrent highestMax hitcount holtWintersAberration holtWintersConfidenceBands holtWintersForecast integral \
-    integralByInterval interpolate invert isNonNull keepLastValue limit linearRegression log lowestAverage lowestCurrent \
-    mapSeries map maxSeries maximumAbove maximumBelow minSeries minimumAbove minimumBelow mostDeviant movingAverage \
-    movingMax movingMedian movingMin movingSum multiplySeries multiplySeriesWithWildcards nPercentile \
-    nonNegativeDerivative offset offsetToZero perSecond percentileOfSeries pow powSeries randomWalk rangeOfSeries \
-    reduceSeries reduce removeAbovePercentile removeAboveValue removeBelowPercentile removeBelowValue \
-    removeBetweenPercentile removeEmptySeries scale scaleToSeconds seriesByTag smartSummarize sortByMaxima sortByMinima \
-    sortByName sortByTotal squareRoot stddevSeries stdev substr sumSeries sum sumSeriesWithWildcards summarize timeShift \
-    timeSlice timeStack transformNull useSeriesAbove weightedAverage";
+const BUILT_IN: &str = "\
+    absolute aggregateLine alias aliasByMetric aliasByNode aliasByTags aliasSub asPercent \
+    averageAbove averageBelow averageOutsidePercentile averageSeries avg averageSeriesWithWildcards \
+    cactiStyle changed consolidateBy constantLine countSeries cumulative currentAbove currentBelow \
+    delay derivative diffSeries divideSeries exclude exponentialMovingAverage fallbackSeries grep \
+    group groupByNode groupByNodes groupByTags highestAverage highestCurrent highestMax hitcount \
+    holtWintersAberration holtWintersConfidenceBands holtWintersForecast integral integralByInterval \
+    interpolate invert isNonNull keepLastValue limit linearRegression log lowestAverage \
+    lowestCurrent mapSeries map maxSeries maximumAbove maximumBelow minSeries minimumAbove \
+    minimumBelow mostDeviant movingAverage movingMax movingMedian movingMin movingSum multiplySeries \
+    multiplySeriesWithWildcards nPercentile nonNegativeDerivative offset offsetToZero perSecond \
+    percentileOfSeries pow powSeries randomWalk rangeOfSeries reduceSeries reduce \
+    removeAbovePercentile removeAboveValue removeBelowPercentile removeBelowValue \
+    removeBetweenPercentile removeEmptySeries scale scaleToSeconds seriesByTag smartSummarize \
+    sortByMaxima sortByMinima sortByName sortByTotal squareRoot stddevSeries stdev substr sumSeries \
+    sum sumSeriesWithWildcards summarize timeShift timeSlice timeStack transformNull useSeriesAbove \
+    weightedAverage";
 
 pub(super) fn check(grafana: &Grafana) {
     health(grafana);

@@ -5,6 +5,7 @@
 //! evaluation time: a sub-query is a node over another grid, a value fixed by `@` is a node over one
 //! instant that is repeated.
 
+pub mod binary;
 pub mod check;
 pub mod display;
 pub mod failure;

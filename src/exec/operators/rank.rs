@@ -114,6 +114,21 @@ struct Kept {
     uses: usize,
 }
 
+/// What is the best so far, for one query.
+struct Contest<'c> {
+    counts: &'c Counts,
+    ascending: bool,
+    /// Per group and step.
+    heaps: Vec<Vec<BinaryHeap<Entry>>>,
+    /// Per group and step what a value must beat, larger being better; NaN where any may do.
+    bars: Vec<Vec<f64>>,
+    kept: HashMap<usize, Kept>,
+    /// Rows so far.
+    rows: usize,
+    /// Values in all heaps.
+    held: usize,
+}
+
 fn best(
     executor: &Executor<'_>,
     rank: &Rank,
@@ -122,69 +137,81 @@ fn best(
     sink: &mut Sink<'_>,
 ) -> Result<(), ExecError> {
     let mut groups = Groups::new(&rank.grouping);
-    let mut heaps: Vec<Vec<BinaryHeap<Entry>>> = Vec::new();
-    // Per group and step what a value must beat, larger being better; NaN where any may do.
-    let mut bars: Vec<Vec<f64>> = Vec::new();
-    let mut kept: HashMap<usize, Kept> = HashMap::new();
     let ascending = rank.kind == RankKind::Bottom;
-    let mut row_number = 0;
-    let mut reserved = 0;
+    let mut contest = Contest {
+        counts,
+        ascending,
+        heaps: Vec::new(),
+        bars: Vec::new(),
+        kept: HashMap::new(),
+        rows: 0,
+        held: 0,
+    };
     let outcome = executor.stream(&rank.input, &mut |identity, row| {
-        let (group, is_new) = groups.of(identity);
-        if is_new {
-            heaps.push(Vec::new());
-            bars.push(Vec::new());
-        }
         let steps = row.values().len();
         if row.has_histograms() && (0..steps).any(|at| row.samples.histogram(at).is_some()) {
             let name = if ascending { "bottomk" } else { "topk" };
             executor.annotate(AnnotationKind::HistogramIgnored(name), span);
         }
-        if heaps[group].len() < steps {
-            heaps[group].resize_with(steps, BinaryHeap::new);
-            bars[group].resize(steps, f64::NAN);
+        let (group, _) = groups.of(identity);
+        let held = contest.held;
+        contest.enter(group, identity, row);
+        executor.budget.reserve(0, contest.held - held)
+    });
+    executor.budget.release(0, contest.held);
+    outcome?;
+    emit(contest.heaps, contest.kept, sink)
+}
+
+impl Contest<'_> {
+    fn enter(&mut self, group: usize, identity: &mut Identity<'_>, row: &Row) {
+        let steps = row.values().len();
+        if self.heaps.len() <= group {
+            self.heaps.resize_with(group + 1, Vec::new);
+            self.bars.resize_with(group + 1, Vec::new);
         }
-        let sign = if ascending { -1.0 } else { 1.0 };
+        if self.heaps[group].len() < steps {
+            self.heaps[group].resize_with(steps, BinaryHeap::new);
+            self.bars[group].resize(steps, f64::NAN);
+        }
+        let sign = if self.ascending { -1.0 } else { 1.0 };
         let mut uses = 0;
         for (index, value) in row.values().iter().enumerate() {
             // Most values fall short, and the bars lie side by side where the heaps do not.
-            if sign * value <= bars[group][index] || is_absent(*value) {
-                continue;
-            }
-            let heap = &mut heaps[group][index];
-            let entry = Entry { value: *value, row: row_number, ascending };
-            if heap.len() < counts.at(index) {
-                heap.push(entry);
+            let falls_short = sign * value <= self.bars[group][index];
+            if !falls_short && !is_absent(*value) && self.offer(group, index, *value) {
                 uses += 1;
-                reserved += 1;
-                executor.budget.reserve(0, 1)?;
-            } else if let Some(mut worst) = heap.peek_mut()
-                && entry < *worst
-            {
-                let evicted = std::mem::replace(&mut *worst, entry).row;
-                uses += 1;
-                if evicted == row_number {
-                    uses -= 1;
-                } else {
-                    release(&mut kept, evicted);
-                }
-            }
-            if heap.len() == counts.at(index) {
-                bars[group][index] = heap.peek().map_or(f64::INFINITY, |worst| sign * worst.value);
             }
         }
         if uses > 0 {
-            kept.insert(
-                row_number,
-                Kept { identity: identity.keep(), grid: row.grid, steps, uses },
-            );
+            let kept = Kept { identity: identity.keep(), grid: row.grid, steps, uses };
+            self.kept.insert(self.rows, kept);
         }
-        row_number += 1;
-        Ok(())
-    });
-    executor.budget.release(0, reserved);
-    outcome?;
-    emit(heaps, kept, sink)
+        self.rows += 1;
+    }
+
+    /// Puts a value into its heap if it is good enough.
+    fn offer(&mut self, group: usize, index: usize, value: f64) -> bool {
+        let heap = &mut self.heaps[group][index];
+        let entry = Entry { value, row: self.rows, ascending: self.ascending };
+        let room = self.counts.at(index);
+        let mut taken = false;
+        if heap.len() < room {
+            heap.push(entry);
+            self.held += 1;
+            taken = true;
+        } else if let Some(mut worst) = heap.peek_mut()
+            && entry < *worst
+        {
+            release(&mut self.kept, std::mem::replace(&mut *worst, entry).row);
+            taken = true;
+        }
+        if heap.len() == room {
+            let sign = if self.ascending { -1.0 } else { 1.0 };
+            self.bars[group][index] = heap.peek().map_or(f64::INFINITY, |worst| sign * worst.value);
+        }
+        taken
+    }
 }
 
 fn release(kept: &mut HashMap<usize, Kept>, row: usize) {
