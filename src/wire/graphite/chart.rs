@@ -48,7 +48,7 @@ pub struct Look {
     pub is_infinite: bool,
     /// Against the axis on the right.
     pub second_axis: bool,
-    /// An area on top of the stacked series before it.
+    /// An area from its value down to the highest of the stacked series before it.
     pub stacked: bool,
     /// Takes its room, but is not drawn.
     pub is_invisible: bool,

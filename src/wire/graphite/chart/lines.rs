@@ -88,7 +88,7 @@ fn no_data(scene: &mut Scene, options: &ChartOptions) {
 
 /// Colours, and what stands on what.
 fn prepare<'s>(series: &'s [ChartSeries], options: &ChartOptions) -> Vec<Drawn<'s>> {
-    let mut totals: std::collections::HashMap<(bool, i64), f64> = Default::default();
+    let mut heights: std::collections::HashMap<(bool, i64), f64> = Default::default();
     let mut drawn = Vec::with_capacity(series.len());
     // A series with a colour of its own leaves the next of the list to the one behind it.
     let mut listed = options.colors.iter().copied().cycle();
@@ -100,22 +100,29 @@ fn prepare<'s>(series: &'s [ChartSeries], options: &ChartOptions) -> Vec<Drawn<'
             .or(side.filter(|_| has_sides))
             .or_else(|| listed.next())
             .unwrap_or(options.foreground);
-        let is_stacked = one.look.stacked || options.area_mode == AreaMode::Stacked;
-        let is_area = is_stacked
+        // What `stacked` gives is piled up already; the picture piles up the rest.
+        let is_piled = options.area_mode == AreaMode::Stacked && !one.look.stacked;
+        let is_area = is_piled
+            || one.look.stacked
             || options.area_mode == AreaMode::All
             || options.area_mode == AreaMode::First && index == 0;
-        let zero = if options.nulls_are_zero || is_stacked { Some(0.0) } else { None };
+        let zero = if options.nulls_are_zero || is_piled { Some(0.0) } else { None };
         let mut tops: Vec<Option<f64>> =
             one.values.iter().map(|value| value.filter(|v| v.is_finite()).or(zero)).collect();
         let mut below = None;
-        if is_stacked && !one.look.is_infinite {
+        if (is_piled || one.look.stacked) && !one.look.is_infinite {
             let mut ground = Vec::with_capacity(tops.len());
             for (slot, top) in tops.iter_mut().enumerate() {
                 let at = one.start + slot as i64 * one.step;
-                let total = totals.entry((one.look.second_axis, at)).or_insert(0.0);
-                ground.push(*total);
-                *total += top.unwrap_or(0.0);
-                *top = Some(*total);
+                let height = heights.entry((one.look.second_axis, at)).or_insert(0.0);
+                ground.push(*height);
+                match (is_piled, *top) {
+                    (true, value) => *height += value.unwrap_or(0.0),
+                    // Nothing of it is seen behind those before.
+                    (false, Some(value)) => *height = height.max(value),
+                    (false, None) => continue,
+                }
+                *top = Some(*height);
             }
             below = Some(ground);
         }

@@ -89,20 +89,23 @@ fn gaps_end_lines_unless_they_are_connected() {
 #[test]
 fn stacks_stand_on_each_other() {
     let both = [series("a", &[Some(1.0); 4]), series("b", &[Some(3.0); 4])];
-    let options = options(&[("areaMode", "stacked"), ("yMin", "0")]).unwrap();
-    let scene = line_chart(&both, (0, 180), &options, &TIMES);
-    let areas: Vec<f64> = scene
-        .shapes
-        .iter()
-        .filter_map(|shape| match shape {
-            scene::Shape::Area { points, .. } => {
-                Some(points.iter().map(|p| p.1).fold(f64::MAX, f64::min))
-            }
+    let areas = |series: &[ChartSeries], mode: &str| {
+        let options = options(&[("areaMode", mode), ("yMin", "0")]).unwrap();
+        let shapes = line_chart(series, (0, 180), &options, &TIMES).shapes.into_iter();
+        let area = |shape| match shape {
+            scene::Shape::Area { points, .. } => Some(points),
             _ => None,
-        })
-        .collect();
-    assert_eq!(areas.len(), 2);
-    assert!(areas[1] < areas[0], "the second stands higher: {areas:?}");
+        };
+        shapes.filter_map(area).collect::<Vec<_>>()
+    };
+    let stacked = areas(&both, "stacked");
+    let highest = |points: &[(f64, f64)]| points.iter().map(|p| p.1).fold(f64::MAX, f64::min);
+    assert_eq!(stacked.len(), 2);
+    assert!(highest(&stacked[1]) < highest(&stacked[0]), "the second stands higher: {stacked:?}");
+    // The function of that name has piled them up before they get here.
+    let mut piled = [series("a", &[Some(1.0); 4]), series("b", &[Some(4.0); 4])];
+    piled.iter_mut().for_each(|one| one.look.stacked = true);
+    assert_eq!(areas(&piled, "none"), stacked);
 }
 
 #[test]
