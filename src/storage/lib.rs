@@ -3,7 +3,8 @@
 //! `object_store`; knows neither queries nor protocols.
 //!
 //! Read on in this order: `engine` (the face), `committer` (the life of a write), `wal`, `head`,
-//! `maintenance` (what happens to samples later), `block`, `manifest`, `snapshot` (reads).
+//! `maintenance` (what happens to samples later), `block`, `manifest`, `snapshot` (reads), `archive`
+//! (copies), `verify` and `repair` (damage), `sim` (the tests that try to break all of it).
 
 mod error;
 mod layout;

@@ -1,5 +1,5 @@
 //! What a backup consists of: a document that names every file of the store, where its bytes are and
-//! what they must sum to.
+//! what they must sum to. `FORMAT.md` has more.
 //!
 //! ```text
 //! backups/<name>.json                       one for each backup, written last
