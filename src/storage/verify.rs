@@ -31,7 +31,10 @@ pub struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}; lost: {}", self.file.display(), self.what, self.lost)
+        let file = self.file.display().to_string();
+        // Most errors begin with the file.
+        let what = self.what.strip_prefix(&file).unwrap_or(&self.what).trim_start();
+        write!(f, "{file}: {what}; lost: {}", self.lost)
     }
 }
 

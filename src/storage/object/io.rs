@@ -59,6 +59,9 @@ impl ObjectIo {
         action: &'static str,
         future: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, StorageError> {
+        if self.opened.is_immediate {
+            return Ok(self.handle.block_on(future));
+        }
         let (sender, receiver) = mpsc::sync_channel(1);
         self.handle.spawn(async move {
             let _ = sender.send(future.await);

@@ -18,6 +18,8 @@ pub(crate) struct OpenedStore {
     pub(crate) store: Arc<dyn ObjectStore>,
     /// Objects can be mapped from here.
     pub(crate) local_root: Option<PathBuf>,
+    /// Its futures never wait, so that they can be run where they are asked for: stores in memory.
+    pub(crate) is_immediate: bool,
 }
 
 /// Opens the directory `root` as a store; every write to it is synced before it returns.
@@ -29,7 +31,7 @@ pub(crate) fn open_local(root: &Path) -> Result<OpenedStore, StorageError> {
         reason: error.to_string(),
     })?;
     let store = Arc::new(store.with_fsync(true).with_automatic_cleanup(true));
-    Ok(OpenedStore { store, local_root: Some(root.to_owned()) })
+    Ok(OpenedStore { store, local_root: Some(root.to_owned()), is_immediate: false })
 }
 
 /// Opens a place by its URL (`s3://bucket/prefix`), or by the path of a directory. What a cloud wants to
@@ -49,5 +51,5 @@ pub(crate) fn open_url(text: &str) -> Result<OpenedStore, StorageError> {
     let (store, prefix) = object_store::parse_url_opts(&url, settings)
         .map_err(|error| failed(format!("{error}; clouds are in builds with the feature cloud")))?;
     let store: Arc<dyn ObjectStore> = Arc::new(PrefixStore::new(store, prefix));
-    Ok(OpenedStore { store, local_root: None })
+    Ok(OpenedStore { store, local_root: None, is_immediate: false })
 }

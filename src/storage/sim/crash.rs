@@ -1,6 +1,6 @@
 //! Random lives of a store on a disk that fails, fills up, dies and rots.
 //!
-//! Method: one thread drives the engine, so that a seed is one life (`SEED=17 cargo test -p storage
+//! Method: one thread drives an engine, so that a seed is one life (`SEED=17 cargo test -p storage
 //! crash` shows it again); every operation on the disk may fail or be the process's last; after each
 //! death the next process must have what was acknowledged, exactly, and nothing that was refused or
 //! deleted. `SIM_SEEDS` sets the number of lives.
@@ -22,7 +22,9 @@ use crate::error::StorageError;
 use crate::options::EngineOptions;
 
 /// Lives of one run of the tests.
-const SEEDS: u64 = 120;
+const SEEDS: u64 = 100;
+/// Lives at once: each waits for its own threads most of the time.
+const AT_ONCE: usize = 4;
 /// What one life does.
 const STEPS: u64 = 40;
 /// Table of the documents.
@@ -348,18 +350,29 @@ fn seeds() -> std::ops::Range<u64> {
     }
 }
 
+/// Lives `live` for every seed, some at once; a life that fails is named by its thread.
+fn each_seed(live: impl Fn(u64) + Sync) {
+    let seeds = Mutex::new(seeds());
+    let worker = || {
+        loop {
+            let Some(seed) = seeds.lock().next() else { break };
+            let thread = std::thread::Builder::new().name(format!("seed {seed}"));
+            std::thread::scope(|scope| {
+                thread.spawn_scoped(scope, || live(seed)).unwrap();
+            });
+        }
+    };
+    std::thread::scope(|scope| (0..AT_ONCE).for_each(|_| drop(scope.spawn(worker))));
+}
+
 #[test]
 fn crash_nothing_acknowledged_is_lost() {
-    for seed in seeds() {
-        println!("seed {seed}");
-        Life::new(seed).run();
-    }
+    each_seed(|seed| Life::new(seed).run());
 }
 
 #[test]
 fn crash_rotten_bytes_are_complained_of() {
-    for seed in seeds() {
-        println!("seed {seed}");
+    each_seed(|seed| {
         let mut life = Life::new(seed);
         for _ in 0..12 {
             life.append();
@@ -368,5 +381,5 @@ fn crash_rotten_bytes_are_complained_of() {
             }
         }
         life.rot();
-    }
+    });
 }

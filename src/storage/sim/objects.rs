@@ -63,7 +63,7 @@ impl ObjectsInMemory {
 
     /// The store as the engine takes it.
     pub(crate) fn opened(&self) -> OpenedStore {
-        OpenedStore { store: Arc::new(self.clone()), local_root: None }
+        OpenedStore { store: Arc::new(self.clone()), local_root: None, is_immediate: true }
     }
 
     /// Changes one bit of an object; its name. `None` when there is no byte.
