@@ -15,6 +15,7 @@ pub mod params;
 pub mod query;
 pub mod read;
 pub mod reply;
+pub mod series;
 pub mod status;
 pub mod targets;
 pub mod tree;
@@ -81,7 +82,7 @@ pub fn router() -> Router<Arc<State>> {
         .route("/query_exemplars", asked(query::exemplars))
         .route("/format_query", asked(tree::format_query))
         .route("/parse_query", asked(tree::parse_query))
-        .route("/series", asked(labels::series))
+        .route("/series", asked(series::series))
         .route("/labels", asked(labels::names))
         // Grafana asks with POST, too, where it is set to; Prometheus refuses that.
         .route("/label/{name}/values", asked(labels::values))

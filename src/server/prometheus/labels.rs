@@ -1,21 +1,21 @@
-//! Label names, label values and series.
+//! Label names and label values, and the selectors that these and others are asked with.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::{Path, State as Extract};
 use axum::response::Response;
-use model::{Hints, Labels, Matcher, Source, SourceError, TenantId, TimeRange};
+use model::{Matcher, SourceError, TenantId};
 use wire::prometheus::query_json;
 
-use super::params::{Params, invalid, unescape_label_name};
+use super::params::{Params, unescape_label_name};
 use super::reply::{Notes, TRUNCATED, bad_data, query_failure, success};
 use crate::run_query::run_lookup;
 use crate::state::State;
 
 /// The selectors of `match[]`, each with a matcher that refuses the empty text; `refuse` makes an
 /// answer of what is wrong with one.
-fn selectors(
+pub(super) fn selectors(
     params: &Params,
     refuse: impl Fn(&str) -> Response,
 ) -> Result<Vec<Vec<Matcher>>, Response> {
@@ -102,43 +102,4 @@ pub async fn values(
     .map_err(|error| query_failure(&error))?;
     let notes = truncate(&mut values, limit);
     Ok(success(&query_json::strings(&values), &notes))
-}
-
-/// `/series`
-pub async fn series(
-    Extract(state): Extract<Arc<State>>,
-    params: Params,
-) -> Result<Response, Response> {
-    if params.all("match[]").is_empty() {
-        return Err(bad_data("no match[] parameter provided"));
-    }
-    let (limit, range) = (params.limit()?, params.range()?);
-    let selectors = selectors(&params, |cause| invalid("match[]", cause))?;
-    let mut found = run_lookup(&state, move |source| {
-        let mut all = Vec::new();
-        for matchers in &selectors {
-            all.extend(series_of(source, matchers, range, limit)?);
-        }
-        if selectors.len() > 1 {
-            all.sort();
-            all.dedup();
-        }
-        Ok(all)
-    })
-    .await
-    .map_err(|error| query_failure(&error))?;
-    let notes = truncate(&mut found, limit);
-    Ok(success(&query_json::label_sets(&found), &notes))
-}
-
-fn series_of(
-    source: &dyn Source,
-    matchers: &[Matcher],
-    range: TimeRange,
-    limit: usize,
-) -> Result<Vec<Labels>, SourceError> {
-    let hints = Hints { labels_only: true, sorted: true, ..Hints::default() };
-    let selection = source.select(matchers, range, &hints)?;
-    let count = if limit == 0 { selection.len() } else { selection.len().min(limit + 1) };
-    Ok((0..count).map(|index| selection.labels(index)).collect())
 }
