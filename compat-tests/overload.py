@@ -109,6 +109,8 @@ def main():
     parser.add_argument("--readers", type=int, default=6)
     parser.add_argument("--port", type=int, default=25300)
     args = parser.parse_args()
+    # An exception, so that the server ends with this script.
+    signal.signal(signal.SIGTERM, lambda *_: exit("ended from outside"))
     home = tempfile.mkdtemp(prefix="overload-")
     overload = Overload(args, os.path.join(home, "data"))
     try:

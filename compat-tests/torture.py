@@ -197,6 +197,8 @@ def main():
     parser.add_argument("--port", type=int, default=25100)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     args = parser.parse_args()
+    # An exception, so that the server ends with this script.
+    signal.signal(signal.SIGTERM, lambda *_: exit("ended from outside"))
     random.seed(args.seed)
     print("seed", args.seed, flush=True)
     data = os.path.join(tempfile.mkdtemp(prefix="torture-"), "data")
