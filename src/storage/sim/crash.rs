@@ -251,7 +251,12 @@ impl Life {
     fn append(&mut self) {
         let mut rows = random_rows(&mut self.rng, self.now_ms);
         rows.truncate(4);
-        rows.iter_mut().for_each(|(_, samples)| samples.truncate(40));
+        for (labels, samples) in &mut rows {
+            // Few series and few instants, so that the same one is written again and again.
+            *labels = series(self.rng.below(6));
+            samples.truncate(40);
+            samples.iter_mut().for_each(|(at_ms, ..)| *at_ms -= at_ms.rem_euclid(10_000));
+        }
         match self.store().append(&rows) {
             Ok(report) => self.expected.acknowledge(&rows, &report.rejects),
             Err(_) => {
