@@ -17,7 +17,7 @@ fi
 level=2
 features=()
 options=()
-if "$prometheus" --version 2>&1 | grep -q 'version 3'; then
+if ! "$prometheus" --version 2>&1 | grep -q 'version 2'; then
   level=3
   features=("--enable-feature=promql-experimental-functions,promql-extended-range-selectors,promql-binop-fill-modifiers")
   options=(--features)
