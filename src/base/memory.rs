@@ -111,8 +111,8 @@ mod tests {
         let check =
             |limit, want| assert_eq!(MemoryWatch::reading(limit, || Some(700)).level(), want);
         check(0, MemoryLevel::Calm);
-        check(1001, MemoryLevel::Calm);
-        check(1000, MemoryLevel::Tight);
+        check(1167, MemoryLevel::Calm);
+        check(1166, MemoryLevel::Tight);
         check(934, MemoryLevel::Tight);
         check(933, MemoryLevel::Full);
         check(1, MemoryLevel::Full);

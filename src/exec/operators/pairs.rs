@@ -30,9 +30,10 @@ pub(crate) fn paired(
         let op = op.symbol();
         (Paired::Nothing, Some(AnnotationKind::IncompatibleTypes { left, op, right }))
     };
+    let whole = |histogram| (Paired::Value(Point::Histogram(Arc::new(histogram))), None);
     let kept = |mut histogram: Histogram| {
         histogram.compact();
-        (Paired::Value(Point::Histogram(Arc::new(histogram))), None)
+        whole(histogram)
     };
     match (left, right) {
         (Point::Histogram(left), Point::Histogram(right)) => histograms(op, left, right),
@@ -41,8 +42,9 @@ pub(crate) fn paired(
             match op {
                 BinaryOp::Multiply => out.scale(*value),
                 BinaryOp::Divide => out.divide(*value),
-                BinaryOp::TrimUpper => out = trim(histogram, *value, Keep::Below),
-                BinaryOp::TrimLower => out = trim(histogram, *value, Keep::Above),
+                // Emptied buckets stay, as multiplication by infinity shows.
+                BinaryOp::TrimUpper => return whole(trim(histogram, *value, Keep::Below)),
+                BinaryOp::TrimLower => return whole(trim(histogram, *value, Keep::Above)),
                 _ => return incompatible("histogram", "float"),
             }
             kept(out)
