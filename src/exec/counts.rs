@@ -164,11 +164,13 @@ impl Windows {
         let mut read = vec![0; self.grid.len()];
         let Some(inner) = plan::check::grid(input) else { return Ok(read) };
         let counts = count(executor, input, inner)?;
+        let mut step = 0;
         for (index, count) in counts.read.iter().enumerate() {
-            let at_ms = inner.at(index);
-            let step = (0..read.len()).find(|step| at_ms <= self.at(*step).1);
-            if let Some(step) = step {
-                read[step] += count;
+            while step < read.len() && self.at(step).1 < inner.at(index) {
+                step += 1;
+            }
+            if let Some(read) = read.get_mut(step) {
+                *read += count;
             }
         }
         Ok(read)

@@ -157,18 +157,20 @@ fn parse_float(text: &str) -> Option<f64> {
     text.parse().ok()
 }
 
+/// Units of Prometheus's durations in milliseconds, the largest first.
+pub(super) const DURATION_UNITS: [(&str, i64); 7] = [
+    ("y", 365 * 86_400_000),
+    ("w", 7 * 86_400_000),
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1000),
+    ("ms", 1),
+];
+
 /// `1h30m`: units from large to small, each once.
 fn parse_units(text: &str) -> Option<i64> {
-    const UNITS: [(&str, i64); 7] = [
-        ("y", 365 * 86_400_000),
-        ("w", 7 * 86_400_000),
-        ("d", 86_400_000),
-        ("h", 3_600_000),
-        ("m", 60_000),
-        ("s", 1000),
-        ("ms", 1),
-    ];
-    let (mut rest, mut units, mut total) = (text, &UNITS[..], 0i64);
+    let (mut rest, mut units, mut total) = (text, &DURATION_UNITS[..], 0i64);
     if rest.is_empty() {
         return None;
     }

@@ -9,7 +9,7 @@ use base::error::ErrorKind;
 use model::Pattern;
 use serde_json::{Value, json};
 
-use super::params::Params;
+use super::params::{DURATION_UNITS, Params};
 use super::reply::{bad_data, failure};
 use crate::admin::PROMETHEUS_VERSION;
 use crate::state::{BlockFigures, Counts, State};
@@ -67,20 +67,11 @@ pub async fn config(Extract(state): Extract<Arc<State>>) -> Response {
 
 /// A duration as Prometheus writes flags: `5m`, `15d`, `0s`.
 fn short_duration(ms: i64) -> String {
-    const UNITS: [(&str, i64); 7] = [
-        ("y", 365 * 86_400_000),
-        ("w", 7 * 86_400_000),
-        ("d", 86_400_000),
-        ("h", 3_600_000),
-        ("m", 60_000),
-        ("s", 1000),
-        ("ms", 1),
-    ];
     if ms == 0 {
         return "0s".to_owned();
     }
     let (mut rest, mut out) = (ms, String::new());
-    for (unit, length) in UNITS {
+    for (unit, length) in DURATION_UNITS {
         // Years and weeks only where nothing is left beside them.
         let is_whole = !matches!(unit, "y" | "w") || rest % length == 0;
         if is_whole && rest >= length {
