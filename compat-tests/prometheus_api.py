@@ -195,7 +195,8 @@ def normal(path, status, headers, body):
     if kind == "application/json":
         value = json.loads(body)
         if path.startswith("/api/v1/features"):
-            value["data"] = {key: value["data"].get(key) for key in ("promql", "promql_functions", "promql_operators", "otlp_receiver")}
+            value["data"] = {key: value["data"].get(key) for key in ("promql", "promql_functions", "promql_operators", "otlp_receiver")} | {
+                "search": {key: on for key, on in value["data"]["api"].items() if "search" in key}}
         if path.startswith(("/api/v1/query?", "/api/v1/query_range")) and value.get("data"):
             value["data"].pop("stats", None)
         data = value.get("data")

@@ -1,6 +1,6 @@
 """A real Prometheus around tributary, in every role that its version has: it writes to tributary (remote write 1.0, and
 2.0 where it can), reads from it (remote read) and scrapes it (federation); promtool asks and pushes; and a 3.x is
-asked everything that otlp.py and prometheus_api.py ask. Each time the answers of both are compared.
+asked everything that otlp.py, prometheus_api.py and prometheus_search.py ask. Each time the answers of both are compared.
 
     prometheus_peers.py --tributary target/release/tributary [--prometheus BIN] [--promtool BIN] [--seconds 25]
 
@@ -21,6 +21,7 @@ import urllib.request
 
 import otlp
 import prometheus_api
+import prometheus_search
 import real_prometheus
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -200,7 +201,7 @@ def side_by_side(run, arguments):
     options = {"translation_strategy": "NoUTF8EscapingWithSuffixes", "promote_all_resource_attributes": "true",
                "keep_identifying_resource_attributes": "true", "convert_histograms_to_nhcb": "true",
                "promote_scope_metadata": "true"}
-    features = "otlp-deltatocumulative,type-and-unit-labels"
+    features = "otlp-deltatocumulative,type-and-unit-labels,search-api"
     other = run.tributary(arguments.tributary, "other", arguments.port + 6, "otlp.ignore_resource_attributes=os.type",
                           f"prometheus.enable_feature={features}", *(f"otlp.{key}={value}" for key, value in options.items()))
     section = "otlp:\n  ignore_resource_attributes: [os.type]\n" + "".join(f"  {key}: {value}\n" for key, value in options.items())
@@ -208,8 +209,8 @@ def side_by_side(run, arguments):
                                 f"--enable-feature=exemplar-storage,{features}")
     total, failures = 0, []
     for compare, ours, peer, deltas in ((prometheus_api.compare, plain, theirs, False), (otlp.compare, plain, theirs, False),
-                                        (otlp.compare, other, other_peer, True)):
-        asked = argparse.Namespace(tributary=ours, prometheus=peer, prefix="otlp", deltas=deltas)
+                                        (otlp.compare, other, other_peer, True), (prometheus_search.compare, other, other_peer, True)):
+        asked = argparse.Namespace(tributary=ours, prometheus=peer, prefix="otlp", deltas=deltas, searches=400, seed=1)
         count, found = compare(asked)
         total, failures = total + count, failures + found
     return total, failures

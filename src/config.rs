@@ -252,11 +252,18 @@ pub(crate) struct Prometheus {
     pub exemplars_max: usize,
     /// Prometheus's feature flags, separated by commas.
     pub enable_feature: String,
+    /// The greatest `limit` of a search; 0 = any.
+    pub search_limit_max: usize,
 }
 
 impl Default for Prometheus {
     fn default() -> Self {
-        Self { admin_api: false, exemplars_max: 100_000, enable_feature: String::new() }
+        Self {
+            admin_api: false,
+            exemplars_max: 100_000,
+            enable_feature: String::new(),
+            search_limit_max: 10_000,
+        }
     }
 }
 

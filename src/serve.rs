@@ -8,11 +8,12 @@ use base::memory::MemoryWatch;
 use base::metrics::Metrics;
 use server::opentsdb::RollupConfig;
 use server::opentsdb::settings::OpenTsdbSettings;
-use server::state::{BlockFigures, LabelFigures, StoreFigures, StoreStatus};
+use server::prometheus::search;
+use server::state::{BlockFigures, LabelFigures, PromqlSettings, StoreFigures, StoreStatus};
 use server::{Bound, GraphiteSettings, Listeners, Settings, Shutdown, State};
 use storage::{Engine, EngineOptions, RetentionRule, WalSync};
 
-use crate::config::{Config, SyncPolicy};
+use crate::config::{Config, Prometheus, SyncPolicy};
 
 /// Why the server does not run.
 #[derive(Debug, thiserror::Error)]
@@ -213,15 +214,22 @@ pub(crate) fn engine_options(config: &Config) -> Result<EngineOptions, ServeErro
     })
 }
 
-/// The parts of PromQL that the flags switch on; other flags of Prometheus are named in the log.
-fn promql_settings(flags: &str) -> server::state::PromqlSettings {
-    let mut settings = server::state::PromqlSettings::default();
-    for flag in flags.split(',').map(str::trim).filter(|flag| !flag.is_empty()) {
-        if !settings.enable(flag) && !server::prometheus::otlp::Settings::default().enable(flag) {
+/// The parts of PromQL and the search that the flags switch on; flags of Prometheus that mean nothing
+/// here are named in the log.
+fn feature_settings(config: &Prometheus) -> (PromqlSettings, search::Settings) {
+    let mut promql = PromqlSettings::default();
+    let mut search =
+        search::Settings { limit_max: config.search_limit_max, ..search::Settings::default() };
+    let flags = config.enable_feature.split(',').map(str::trim);
+    for flag in flags.filter(|flag| !flag.is_empty()) {
+        let is_known = promql.enable(flag)
+            || search.enable(flag)
+            || server::prometheus::otlp::Settings::default().enable(flag);
+        if !is_known {
             tracing::warn!(flag, "this feature flag switches nothing on");
         }
     }
-    settings
+    (promql, search)
 }
 
 fn opentsdb_settings(config: &crate::config::OpenTsdb) -> Result<OpenTsdbSettings, ServeError> {
@@ -258,6 +266,7 @@ fn rollups(text: &str) -> Result<Option<RollupConfig>, ServeError> {
 
 fn settings(config: &Config, graphite: GraphiteSettings, opentsdb: OpenTsdbSettings) -> Settings {
     let query = &config.query;
+    let (promql, search) = feature_settings(&config.prometheus);
     Settings {
         query_limits: server::state::QueryLimits {
             samples_max: query.samples_max,
@@ -274,7 +283,8 @@ fn settings(config: &Config, graphite: GraphiteSettings, opentsdb: OpenTsdbSetti
         graphite,
         prometheus_admin_api: config.prometheus.admin_api,
         exemplars_max: config.prometheus.exemplars_max,
-        promql: promql_settings(&config.prometheus.enable_feature),
+        promql,
+        search,
         opentsdb,
         otlp: server::prometheus::otlp::Settings::default(),
         config_text: config.to_toml(),

@@ -26,7 +26,7 @@ pub use ast::{Expr, ValueType, with_stack};
 pub use notes::annotation_text;
 pub use print::prettify;
 pub use syntax::number::parse_duration;
-pub use syntax::quote::{presentable, unquoted};
+pub use syntax::quote::{presentable, quoted, unquoted};
 
 /// Parts of the language that a stock server has switched off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Prometheus's HTTP API and its remote write.
 //!
 //! `query`: expressions. `labels`: names, values and series. `status`: what clients ask a server about
-//! itself. `admin`: deletes. `write`: remote write. `params` and `reply` are what they share.
+//! itself. `search`: names by terms. `admin`: deletes. `write`: remote write. `params` and `reply` are what they share.
 
 pub mod admin;
 pub mod cors;
@@ -15,6 +15,7 @@ pub mod params;
 pub mod query;
 pub mod read;
 pub mod reply;
+pub mod search;
 pub mod series;
 pub mod status;
 pub mod targets;
@@ -26,11 +27,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::handler::Handler;
 use axum::middleware::from_fn;
-use axum::response::Response;
 use axum::routing::{MethodRouter, any, get, post};
-use base::error::ErrorKind;
 
-use self::reply::typed_failure;
 use crate::state::State;
 
 /// GET and POST.
@@ -67,11 +65,6 @@ where
     T: 'static,
 {
     post(handler.clone()).put(handler).fallback(|| cors::method_not_allowed("OPTIONS, POST, PUT"))
-}
-
-/// What a stock Prometheus answers, where the search API is a feature to be switched on.
-async fn search_disabled() -> Response {
-    typed_failure(ErrorKind::Internal, "unavailable", "search API disabled")
 }
 
 /// Every endpoint below `/api/v1`.
@@ -115,7 +108,9 @@ pub fn router() -> Router<Arc<State>> {
         .route("/push", sent(write::remote_write))
         .route("/otlp/v1/metrics", sent(otlp::metrics));
     let api = api
-        .route("/search/{what}", asked(search_disabled))
+        .route("/search/metric_names", asked(search::metric_names))
+        .route("/search/label_names", asked(search::label_names))
+        .route("/search/label_values", asked(search::label_values))
         .route("/{*path}", any(cors::not_found))
         .layer(from_fn(cors::layer));
     let federate = get(federate::federate).post(federate::federate);

@@ -17,6 +17,7 @@ use crate::opentsdb::settings::OpenTsdbSettings;
 use crate::opentsdb::uids::Uids;
 use crate::prometheus::exemplars::Exemplars;
 use crate::prometheus::otlp::{self, OtlpState};
+use crate::prometheus::search;
 
 /// Figures about the store for status pages; implemented by whoever owns the store.
 pub trait StoreStatus: Send + Sync {
@@ -138,6 +139,8 @@ pub struct Settings {
     pub exemplars_max: usize,
     /// Switched-on parts of PromQL.
     pub promql: PromqlSettings,
+    /// Search for names.
+    pub search: search::Settings,
     /// OpenTelemetry's metrics.
     pub otlp: otlp::Settings,
     /// OpenTSDB's side.
@@ -165,6 +168,7 @@ impl Default for Settings {
             prometheus_admin_api: false,
             exemplars_max: 100_000,
             promql: PromqlSettings::default(),
+            search: search::Settings::default(),
             otlp: otlp::Settings::default(),
             opentsdb: OpenTsdbSettings::default(),
             config_text: String::new(),

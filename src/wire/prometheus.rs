@@ -9,6 +9,7 @@ pub mod protobuf;
 pub mod query_json;
 pub mod remote_read;
 pub mod remote_write;
+pub mod search_json;
 
 /// `generated.rs` is what `proto/` says: `REGENERATE=1 cargo test -p wire generated` writes it anew.
 #[cfg(test)]

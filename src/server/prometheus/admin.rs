@@ -20,6 +20,7 @@ pub async fn delete_series(
     params: Params,
 ) -> Result<StatusCode, Response> {
     check_enabled(&state)?;
+    params.well_formed()?;
     if params.all("match[]").is_empty() {
         return Err(bad_data("no match[] parameter provided"));
     }

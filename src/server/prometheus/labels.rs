@@ -46,7 +46,7 @@ fn truncate<T>(items: &mut Vec<T>, limit: usize) -> Notes {
 }
 
 /// Runs `ask` for every selector (once without) and unites the sorted answers.
-fn united(
+pub(super) fn united(
     selectors: &[Vec<Matcher>],
     ask: impl Fn(&[Matcher]) -> Result<Vec<String>, SourceError>,
 ) -> Result<Vec<String>, SourceError> {

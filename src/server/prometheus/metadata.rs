@@ -61,6 +61,13 @@ pub async fn store(state: &Arc<State>, metadata: &[Metadata]) -> Result<(), Docu
     }
 }
 
+/// Type, help and unit of a family, as the search API shows them.
+pub(super) fn of_family(state: &State, family: &str) -> Option<[String; 3]> {
+    let document = state.documents.get(TenantId::DEFAULT, TABLE, family.as_bytes())?;
+    let value: Value = serde_json::from_slice(&document).ok()?;
+    Some(["type", "help", "unit"].map(|key| value[key].as_str().unwrap_or_default().to_owned()))
+}
+
 /// `/metadata`
 pub async fn metadata(
     Extract(state): Extract<Arc<State>>,

@@ -18,7 +18,11 @@ const MAX_TIME: (&str, i64) = ("292277025-08-18T07:12:54.999999999Z", i64::MAX /
 
 /// Names and values in the order of Go's `FormValue`: those of the body first, then those of the URL.
 #[derive(Clone, Debug, Default)]
-pub struct Params(Vec<(String, String)>);
+pub struct Params {
+    pairs: Vec<(String, String)>,
+    /// What Go's parser finds wrong with the form, the first mistake alone.
+    problem: Option<String>,
+}
 
 impl FromRequest<Arc<State>> for Params {
     type Rejection = Response;
@@ -31,16 +35,18 @@ impl FromRequest<Arc<State>> for Params {
                 .get(header::CONTENT_TYPE)
                 .and_then(|value| value.to_str().ok())
                 .is_some_and(|text| text.starts_with("application/x-www-form-urlencoded"));
-        let mut all = Vec::new();
+        let mut all = Self::default();
+        let url_problem = form_problem(request.uri().query().unwrap_or_default().as_bytes());
         if is_form {
             let max = state.settings.body_bytes_max;
             let body = axum::body::to_bytes(request.into_body(), max)
                 .await
                 .map_err(|error| bad_data(&format!("cannot read the form: {error}")))?;
-            all = parse_form(&body);
+            all = Self { pairs: parse_form(&body), problem: form_problem(&body) };
         }
-        all.extend(from_url);
-        Ok(Self(all))
+        all.pairs.extend(from_url);
+        all.problem = all.problem.or(url_problem);
+        Ok(all)
     }
 }
 
@@ -49,21 +55,41 @@ pub fn parse_form(text: &[u8]) -> Vec<(String, String)> {
     form_urlencoded::parse(text).into_owned().collect()
 }
 
+/// The first thing that Go's `url.ParseQuery` finds wrong.
+fn form_problem(text: &[u8]) -> Option<String> {
+    let wrong = |pair: &[u8]| {
+        if pair.contains(&b';') {
+            return Some("invalid semicolon separator in query".to_owned());
+        }
+        let mut halves = pair.splitn(2, |byte| *byte == b'=');
+        halves.find_map(bad_escape)
+    };
+    text.split(|byte| *byte == b'&').find_map(wrong)
+}
+
+fn bad_escape(text: &[u8]) -> Option<String> {
+    let is_escape = |rest: &[u8]| rest.len() > 2 && rest[1..3].iter().all(u8::is_ascii_hexdigit);
+    let places = memchr::memchr_iter(b'%', text);
+    let rest = places.map(|at| &text[at..]).find(|rest| !is_escape(rest))?;
+    let shown = String::from_utf8_lossy(&rest[..rest.len().min(3)]);
+    Some(format!("invalid URL escape {}", lang::promql::quoted(&shown)))
+}
+
 impl Params {
     /// All names and values.
     pub fn pairs(&self) -> &[(String, String)] {
-        &self.0
+        &self.pairs
     }
 
     /// The first value of `name`; empty counts as missing.
     pub fn get(&self, name: &str) -> Option<&str> {
-        let found = self.0.iter().find(|(key, _)| key == name);
+        let found = self.pairs.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
     /// All values of `name`.
     pub fn all(&self, name: &str) -> Vec<&str> {
-        self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
+        self.pairs.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
     }
 
     /// An instant in milliseconds that must be there.
@@ -74,11 +100,21 @@ impl Params {
 
     /// An instant in milliseconds.
     pub fn time_or(&self, name: &str, default_ms: i64) -> Result<i64, Response> {
-        match self.get(name) {
-            None => Ok(default_ms),
-            Some(text) => parse_time(text).map_err(|cause| {
-                invalid(name, &format!("invalid time value for '{name}': {cause}"))
-            }),
+        let time = self.optional_time(name).map_err(|text| invalid(name, &text))?;
+        Ok(time.unwrap_or(default_ms))
+    }
+
+    /// An instant in milliseconds, where it is given; fails with a sentence.
+    pub fn optional_time(&self, name: &str) -> Result<Option<i64>, String> {
+        let time = self.get(name).map(parse_time).transpose();
+        time.map_err(|cause| format!("invalid time value for '{name}': {cause}"))
+    }
+
+    /// 400 where the form cannot be read. Most endpoints of Prometheus take what can be read of it.
+    pub fn well_formed(&self) -> Result<(), Response> {
+        match &self.problem {
+            None => Ok(()),
+            Some(problem) => Err(bad_data(&format!("error parsing form values: {problem}"))),
         }
     }
 
@@ -237,6 +273,17 @@ mod tests {
         assert!(parse_duration("30s1m").is_err());
         assert!(parse_duration("1e30").unwrap_err().contains("overflows"));
         assert!(parse_duration("").is_err());
+    }
+
+    #[test]
+    fn the_first_mistake_of_a_form_is_told() {
+        let check = |text: &str, expected: Option<&str>| {
+            assert_eq!(form_problem(text.as_bytes()).as_deref(), expected, "{text}");
+        };
+        check("a=%20&b[]=c", None);
+        check("a=1&b=%zz&c=%", Some("invalid URL escape \"%zz\""));
+        check("a=%4", Some("invalid URL escape \"%4\""));
+        check("a=1;b=%zz", Some("invalid semicolon separator in query"));
     }
 
     #[test]

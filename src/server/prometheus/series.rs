@@ -36,6 +36,7 @@ pub async fn series(
     Extract(state): Extract<Arc<State>>,
     params: Params,
 ) -> Result<Response, Response> {
+    params.well_formed()?;
     if params.all("match[]").is_empty() {
         return Err(bad_data("no match[] parameter provided"));
     }

@@ -96,6 +96,7 @@ pub async fn flags(Extract(state): Extract<Arc<State>>) -> Response {
         "web.enable-lifecycle": "false",
         "web.enable-otlp-receiver": "true",
         "web.enable-remote-write-receiver": "true",
+        "web.search.max-limit": settings.search.limit_max.to_string(),
     }))
 }
 

@@ -16,6 +16,7 @@ use crate::state::State;
 
 /// `/rules`
 pub async fn rules(params: Params) -> Result<Response, Response> {
+    params.well_formed()?;
     for selector in params.all("match[]") {
         lang::promql::parse_selector(selector).map_err(|error| bad_data(&error.to_string()))?;
     }

@@ -1,7 +1,7 @@
 //! Quoted texts: reading Go's escapes, and quoting as Go's `%q` does.
 
 /// `text` in double quotes with Go's escapes.
-pub(crate) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for character in text.chars() {
