@@ -85,6 +85,30 @@ impl DictionaryWriter {
     }
 }
 
+/// All terms of a front-coded table, by ordinal.
+pub(crate) fn terms_of_table(table: &[u8]) -> Result<Vec<Vec<u8>>, IndexError> {
+    let table = BlockedReader::new(TABLE, TERMS_PER_BLOCK, table)?;
+    let bytes = if table.len() > 0 { table.block(0)? } else { &[] };
+    let (reader, end) = (ByteReader::new(bytes), table.len());
+    let mut cursor = TermCursor { table, reader, next: 0, end, length: 0, term: Vec::new() };
+    let mut terms = Vec::new();
+    while cursor.next()?.is_some() {
+        terms.push(cursor.term.clone());
+    }
+    Ok(terms)
+}
+
+/// All terms of an FST, by ordinal; its bytes must have passed a checksum.
+pub(crate) fn terms_of_fst(fst: &[u8]) -> Result<Vec<Vec<u8>>, IndexError> {
+    let map = fst::Map::new(fst).map_err(|_| IndexError::malformed(FST, 0, "not an fst"))?;
+    let mut terms = Vec::new();
+    let mut stream = map.stream();
+    while let Some((term, _)) = stream.next() {
+        terms.push(term.to_vec());
+    }
+    Ok(terms)
+}
+
 fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }

@@ -26,4 +26,4 @@ pub use cardinality::{Cardinality, LabelCardinality};
 pub use error::IndexError;
 pub use head::{HeadIndex, HeadStatistics, SeriesId};
 pub use merge::{SeriesMerge, merge_segments};
-pub use segment::{SegmentReader, SegmentWriter, SeriesCursor};
+pub use segment::{SegmentReader, SegmentWriter, SeriesCursor, salvage_labels};

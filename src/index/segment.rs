@@ -7,10 +7,12 @@ pub(crate) mod footer;
 pub(crate) mod layout;
 mod query;
 mod reader;
+mod salvage;
 mod series;
 mod writer;
 
 pub use reader::SegmentReader;
+pub use salvage::salvage_labels;
 pub use series::SeriesCursor;
 pub use writer::SegmentWriter;
 

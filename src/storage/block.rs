@@ -4,4 +4,5 @@ mod chunks;
 pub(crate) mod meta;
 pub(crate) mod page;
 pub(crate) mod reader;
+pub(crate) mod salvage;
 pub(crate) mod writer;

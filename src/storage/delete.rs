@@ -9,7 +9,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use model::{Matcher, Pattern, PatternError, TimeRange, ValueTest};
+use model::{LabelsRef, Matcher, Pattern, PatternError, TimeRange, ValueTest};
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 
@@ -115,6 +115,15 @@ impl BlockDelete {
     /// The instants.
     pub(crate) fn range(&self) -> TimeRange {
         self.delete.range
+    }
+
+    /// True of a series with these labels.
+    pub(crate) fn hits(&self, labels: LabelsRef<'_>) -> bool {
+        let passes = |matcher: &Matcher| match labels.get(&matcher.name) {
+            Some(value) => matcher.matches(value),
+            None => matcher.matches_missing(),
+        };
+        self.delete.matchers.iter().all(passes)
     }
 
     /// The series; `select` finds them when they are first asked for.

@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use base::limits::CHUNK_SAMPLES_MAX;
 use base::rng::Rng;
-use model::{LabelsRef, Samples, TenantId, TimeRange};
+use model::{Samples, TenantId, TimeRange};
 
 use crate::block::meta::BlockMeta;
 use crate::block::reader::Block;
 use crate::block::writer::{BlockWriter, NewBlock};
 use crate::collect::{Collector, Wanted};
-use crate::error::{StorageError, index_error};
+use crate::error::StorageError;
 use crate::layout::{BlockId, BlockPart, Layout, WalName};
 use crate::lock::DirLock;
 use crate::manifest::edit::{BlockEntry, Manifest, ManifestEdit, NewOrder};
@@ -279,43 +279,43 @@ fn write_readable(
     block: &Block,
     lines: &mut Vec<String>,
 ) -> Result<Option<BlockMeta>, StorageError> {
-    let mut cursor = match block.cursor() {
-        Ok(cursor) => cursor,
+    let mut found = match block.salvage() {
+        Ok(found) => found,
         Err(error) => {
-            lines.push(format!("the series cannot be named: {error}"));
+            lines.push(format!("its series or their samples cannot be found: {error}"));
             return Ok(None);
         }
     };
+    if let Some(error) = &found.trouble {
+        lines.push(format!("all labels are put together from what is left of the index: {error}"));
+    }
     let mut writer = BlockWriter::new(io, layout, new)?;
     let mut samples = Samples::default();
     let (mut named, mut hit) = (0, 0u64);
     loop {
-        match cursor.advance() {
+        match found.advance() {
             Ok(true) => {}
             Ok(false) => break,
             Err(error) => {
-                let error = index_error("the index", error);
-                lines.push(format!(
-                    "series {} and those behind it cannot be named: {error}",
-                    cursor.id()
-                ));
+                let id = found.id();
+                lines.push(format!("series {id} and those behind it cannot be named: {error}"));
                 break;
             }
         }
         let mut first = None;
         let mut out = Collector::new(&mut samples, TimeRange::ALL, Wanted::ALL);
-        block.salvage(cursor.id(), &mut out, &mut |error| first = first.take().or(Some(error)));
+        found.samples(&mut out, &mut |error| first = first.take().or(Some(error)));
         out.finish();
         if let Some(error) = first {
             hit += 1;
             if named < SERIES_NAMED_MAX {
                 named += 1;
-                let labels = LabelsRef::from_packed(cursor.labels().as_packed()).to_labels();
+                let labels = found.labels().to_labels();
                 let left = samples.len();
                 lines.push(format!("{labels}: {left} samples are left: {error}"));
             }
         }
-        writer.add(cursor.labels(), &samples)?;
+        writer.add(found.labels(), &samples)?;
     }
     if hit > named as u64 {
         lines.push(format!("… and {} series more", hit - named as u64));

@@ -143,6 +143,31 @@ impl Footer {
     }
 }
 
+/// What a damaged footer says of the sections of version 1; nothing of it can be believed.
+pub(crate) struct Untrusted {
+    /// One for each of [`Section::ALL`], or none where the segment is too short.
+    pub(crate) extents: Vec<Extent>,
+    /// Where the sections end and the footer begins.
+    pub(crate) end: usize,
+}
+
+impl Footer {
+    /// Reads the footer without a check.
+    pub(crate) fn untrusted(bytes: &[u8]) -> Untrusted {
+        let length = FIXED_BYTES + Section::ALL.len() * ENTRY_BYTES;
+        let Some(end) = bytes.len().checked_sub(length) else {
+            return Untrusted { extents: Vec::new(), end: 0 };
+        };
+        let mut reader = ByteReader::new(bytes.get(end..).unwrap_or_default());
+        let extents = Section::ALL.map(|_| Extent {
+            offset: usize::try_from(reader.u64()).unwrap_or(usize::MAX),
+            length: usize::try_from(reader.u64()).unwrap_or(usize::MAX),
+            checksum: reader.u32(),
+        });
+        Untrusted { extents: extents.into(), end }
+    }
+}
+
 fn extents(bytes: &[u8], start: usize, count: usize) -> Result<Vec<Extent>, IndexError> {
     let mut reader = ByteReader::new(bytes.get(start..).unwrap_or_default());
     let mut extents = Vec::with_capacity(count);

@@ -50,7 +50,7 @@ impl<B: AsRef<[u8]> + Send + Sync> SegmentReader<B> {
         let text = |index: &u32| names.get(*index as usize).map(|name| name.text.as_str());
         let mut by_text: Vec<u32> = (0..names.len() as u32).collect();
         by_text.sort_by_key(text);
-        reader.metric = by_text.iter().copied().find(|index| text(index) == Some(METRIC_NAME));
+        reader.metric = metric_of(&reader.names);
         reader.by_text = by_text;
         Ok(reader)
     }
@@ -216,6 +216,12 @@ impl<B: AsRef<[u8]> + Send + Sync> SegmentReader<B> {
         }
         Ok(parts)
     }
+}
+
+/// Index of `__name__`, if any series has it.
+pub(super) fn metric_of(names: &Names) -> Option<u32> {
+    let place = names.names.iter().position(|name| name.text == METRIC_NAME)?;
+    u32::try_from(place).ok()
 }
 
 /// The ordinal of the value at a place among a name's values.

@@ -11,7 +11,7 @@ use model::matcher::{Matcher, Pattern, ValueTest};
 use std::collections::BTreeSet;
 
 use super::footer::{Footer, Section};
-use super::{SegmentReader, SegmentWriter};
+use super::{SegmentReader, SegmentWriter, salvage_labels};
 use crate::equivalence::{label_set, segment};
 use crate::error::IndexError;
 
@@ -109,4 +109,53 @@ fn series_must_come_in_label_order() {
     assert_eq!(writer.push(labels("b").view()), Err(IndexError::Order { series: 1 }));
     assert_eq!(writer.push(labels("a").view()), Err(IndexError::Order { series: 1 }));
     assert_eq!(writer.push(labels("bb").view()), Ok(1));
+}
+
+/// Whatever byte is changed, no label is lost: every section but one is whole then.
+#[test]
+fn labels_survive_the_loss_of_any_one_section() {
+    let bytes = sample(9, 80);
+    let whole = SegmentReader::open(bytes.as_slice()).unwrap();
+    let want: Vec<Labels> = (0..whole.len()).map(|id| whole.labels(id).unwrap()).collect();
+    let told = |bytes: &[u8]| salvage_labels(bytes, want.len() as u32);
+    assert_eq!(told(&bytes).unwrap(), want);
+    for at in 0..bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1 << (at % 8);
+        assert_eq!(told(&flipped).unwrap(), want, "byte {at}");
+    }
+    let extents = Footer::read(&bytes).unwrap().extents;
+    for section in Section::ALL {
+        let extent = extents[section as usize];
+        let mut emptied = bytes.clone();
+        emptied[extent.offset..extent.offset + extent.length].fill(0x5a);
+        assert_eq!(told(&emptied).unwrap(), want, "{}", section.name());
+    }
+}
+
+/// Two sections that could replace each other: that is said, and no label is made up.
+#[test]
+fn labels_that_nothing_tells_are_not_made_up() {
+    let bytes = sample(10, 60);
+    let whole = SegmentReader::open(bytes.as_slice()).unwrap();
+    let want: Vec<Labels> = (0..whole.len()).map(|id| whole.labels(id).unwrap()).collect();
+    let extents = Footer::read(&bytes).unwrap().extents;
+    let mut lost = 0;
+    for one in Section::ALL {
+        for other in Section::ALL.into_iter().filter(|other| *other != one) {
+            let mut damaged = bytes.clone();
+            damaged[extents[one as usize].offset] ^= 1;
+            damaged[extents[other as usize].offset] ^= 1;
+            match salvage_labels(&damaged, want.len() as u32) {
+                Ok(labels) => assert_eq!(labels, want),
+                Err(_) => lost += 1,
+            }
+        }
+    }
+    // fst with terms, and postings with names, sets or series, both ways round.
+    assert_eq!(lost, 8);
+    assert!(salvage_labels(&bytes, want.len() as u32 + 1).is_err(), "another number of series");
+    for cut in 0..bytes.len() {
+        let _ = salvage_labels(&bytes[..cut], want.len() as u32);
+    }
 }

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::OnceLock;
 
-use index::{SegmentReader, SeriesCursor};
+use index::{SegmentReader, SeriesCursor, salvage_labels};
 use model::{LabelsRef, Matcher, SourceError, TenantId, TimeRange, ValueNode, nodes_of_values};
 use object_store::path::Path as ObjectPath;
 use roaring::RoaringBitmap;
 
 use crate::block::chunks::{Chunks, once};
 use crate::block::meta::BlockMeta;
+use crate::block::salvage::{Salvage, SeriesLabels};
 use crate::collect::Collector;
 use crate::delete::{BlockDelete, DeleteEntry};
 use crate::error::{StorageError, index_error, select_error};
@@ -309,29 +310,24 @@ impl Block {
         Ok(())
     }
 
-    /// Hands what can be read of `series` to `out`, chunk by chunk; calls `damage` for what cannot.
-    pub(crate) fn salvage(
-        &self,
-        series: u32,
-        out: &mut Collector<'_>,
-        damage: &mut impl FnMut(StorageError),
-    ) {
-        let before = out.len();
-        match self.parts() {
-            Ok(parts) => parts.chunks.salvage(series, out, damage),
-            Err(error) => return damage(error),
-        }
-        for delete in self.deletes().unwrap_or_default() {
-            match delete.series(|matchers| self.select_stored(matchers)) {
-                Ok(gone) if gone.contains(series) => out.remove(before, delete.range()),
-                Ok(_) => {}
-                // Better gone than back: whether it was deleted cannot be told any more.
-                Err(error) => {
-                    out.remove(before, delete.range());
-                    damage(StorageError::Index { message: error.to_string() });
-                }
+    /// What can be read although something of it is damaged. Fails when its series cannot be told, or
+    /// when no chunk can be found.
+    pub(crate) fn salvage(&self) -> Result<Salvage<'_>, StorageError> {
+        let deletes = self.deletes()?;
+        let whole = self.parts().and_then(|_| self.cursor());
+        let (labels, trouble) = match whole {
+            Ok(cursor) => (SeriesLabels::Read(Box::new(cursor)), None),
+            Err(error) => {
+                let index = self.parts.place.index()?;
+                let name = index.name().to_owned();
+                let series = u32::try_from(self.meta.series).unwrap_or(u32::MAX);
+                let labels = salvage_labels(index.into_whole()?.as_ref(), series)
+                    .map_err(|error| index_error(&name, error))?;
+                (SeriesLabels::Salvaged { labels, next: 0 }, Some(error))
             }
-        }
+        };
+        let chunks = Chunks::open(self.parts.place.chunks()?)?;
+        Ok(Salvage { labels, chunks, deletes, trouble })
     }
 
     /// Compares every checksum and decodes every chunk; calls `damage` for each fault.
