@@ -177,6 +177,8 @@ pub(crate) struct Limits {
     pub document_bytes_max: Bytes,
     /// One HTTP body as sent.
     pub body_bytes_max: Bytes,
+    /// Memory for the bodies of all requests under way.
+    pub bodies_bytes_max: Bytes,
 }
 
 impl Default for Limits {
@@ -187,6 +189,7 @@ impl Default for Limits {
             queue_bytes_max: Bytes(256 << 20),
             document_bytes_max: Bytes(1 << 30),
             body_bytes_max: Bytes(base::limits::BODY_BYTES_MAX as u64),
+            bodies_bytes_max: Bytes(1 << 30),
         }
     }
 }
@@ -217,8 +220,12 @@ pub(crate) struct Query {
     pub subquery_step: Millis,
     /// Queries that run at once.
     pub concurrency: usize,
+    /// Queries of one client that run at once.
+    pub client_concurrency: usize,
     /// Queries that may wait for their turn.
     pub waiting_max: usize,
+    /// Queries of one client that may wait for their turn.
+    pub client_waiting_max: usize,
     /// Samples that a query may hold.
     pub samples_max: u64,
     /// Series that one selector may touch.
@@ -234,7 +241,9 @@ impl Default for Query {
             lookback: Millis(300_000),
             subquery_step: Millis(60_000),
             concurrency: 20,
+            client_concurrency: 15,
             waiting_max: 1000,
+            client_waiting_max: 500,
             samples_max: 50_000_000,
             series_max: 30_000_000,
             memory_bytes_max: Bytes(2 << 30),

@@ -1,7 +1,7 @@
 //! Wiring: opens the store, binds the listeners, serves, and closes in order.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base::clock::{Clock, SystemClock};
 use base::memory::MemoryWatch;
@@ -10,6 +10,7 @@ use server::opentsdb::RollupConfig;
 use server::opentsdb::settings::OpenTsdbSettings;
 use server::prometheus::search;
 use server::state::{BlockFigures, LabelFigures, PromqlSettings, StoreFigures, StoreStatus};
+use server::turns::TurnLimits;
 use server::{Bound, GraphiteSettings, Listeners, Settings, Shutdown, State};
 use storage::{Engine, EngineOptions, RetentionRule, WalSync};
 
@@ -95,7 +96,9 @@ async fn run(config: &Config) -> Result<(), ServeError> {
     let bound = Bound::bind(&listeners(config)).await?;
     let metrics = Arc::new(Metrics::default());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let memory = Arc::new(MemoryWatch::new(config.memory.limit.0));
+    let memory = MemoryWatch::new(config.memory.limit.0).giving_back(crate::give_memory_back);
+    let memory = Arc::new(memory);
+    tokio::spawn(give_back_regularly(memory.clone()));
     let started = Instant::now();
     tracing::info!(data_dir = %config.data_dir.0.display(), "opening the store");
     let engine = {
@@ -142,6 +145,21 @@ async fn run(config: &Config) -> Result<(), ServeError> {
     Ok(())
 }
 
+/// Milliseconds between two looks at memory that could be given back.
+const GIVE_BACK_MS: u64 = 100;
+
+/// Gives back what other threads have freed, while memory is not calm: nobody else does it for a thread
+/// that has nothing to do.
+async fn give_back_regularly(memory: Arc<MemoryWatch>) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(GIVE_BACK_MS));
+    while memory.limit() > 0 {
+        ticks.tick().await;
+        let memory = Arc::clone(&memory);
+        // Unmapping hundreds of megabytes takes longer than a socket should wait.
+        let _ = tokio::task::spawn_blocking(move || memory.give_back()).await;
+    }
+}
+
 async fn wait_for_signal() -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
@@ -163,10 +181,12 @@ fn listeners(config: &Config) -> Listeners {
     }
 }
 
-/// One in so many bytes of the memory limit may be the head's samples, waiting writes, one query's.
+/// One in so many bytes of the memory limit may be the head's samples, waiting writes, one query's, one
+/// body as sent (which takes up to twelve times as much while it is decoded).
 const HEAD_SHARE: u64 = 4;
 const QUEUE_SHARE: u64 = 16;
 const QUERY_SHARE: u64 = 4;
+const BODY_SHARE: u64 = 32;
 
 /// One in `one_in` bytes of the memory limit; any number without a limit.
 fn memory_share(config: &Config, one_in: u64) -> u64 {
@@ -276,10 +296,16 @@ fn settings(config: &Config, graphite: GraphiteSettings, opentsdb: OpenTsdbSetti
         query_timeout_ms: query.timeout.0.unsigned_abs(),
         lookback_ms: query.lookback.0,
         subquery_step_ms: query.subquery_step.0,
-        queries_max: query.concurrency,
-        queries_waiting_max: query.waiting_max,
+        turns: TurnLimits {
+            running_max: query.concurrency.max(1),
+            client_running_max: query.client_concurrency.max(1),
+            waiting_max: query.waiting_max,
+            client_waiting_max: query.client_waiting_max,
+        },
         memory: Arc::default(),
-        body_bytes_max: config.limits.body_bytes_max.0 as usize,
+        body_bytes_max: config.limits.body_bytes_max.0.min(memory_share(config, BODY_SHARE))
+            as usize,
+        bodies_bytes_max: config.limits.bodies_bytes_max.0,
         graphite,
         prometheus_admin_api: config.prometheus.admin_api,
         exemplars_max: config.prometheus.exemplars_max,

@@ -16,6 +16,8 @@ pub enum ErrorKind {
     Conflict,
     /// Not now; the same request may succeed later.
     Unavailable,
+    /// Not now, because the caller itself has asked for so much that is not answered yet.
+    Throttled,
     /// The caller's deadline passed before the answer was ready.
     Timeout,
     /// The caller went away or withdrew the request.

@@ -2,8 +2,12 @@
 //! or gives memory looks at.
 //!
 //! What is counted is memory that the system cannot take back: resident pages that are no file's. Pages
-//! of mapped blocks come and go as the system likes.
+//! of mapped blocks come and go as the system likes. Work that is about to take much at once, such as a
+//! body that is read or an answer that is written out, claims it first: a claim counts as held already,
+//! so two of them cannot both see the last free room. Memory that has been taken is seen by the
+//! reading, so a claim ends when the growth does.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -37,6 +41,30 @@ pub struct MemoryWatch {
     read_ms: AtomicU64,
     used: AtomicU64,
     read: fn() -> Option<u64>,
+    /// Bytes of all claims.
+    claimed: AtomicU64,
+    give_back: fn(),
+}
+
+/// Memory that somebody is about to take; the claim ends with the value.
+#[derive(Debug)]
+pub struct Claim {
+    watch: Arc<MemoryWatch>,
+    bytes: u64,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.watch.claimed.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// The process has no memory to give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the process is at its memory limit of {limit} bytes")]
+pub struct MemoryFull {
+    /// The limit in bytes.
+    pub limit: u64,
 }
 
 impl Default for MemoryWatch {
@@ -53,8 +81,46 @@ impl MemoryWatch {
 
     /// A watch whose readings come from `read`, for tests.
     pub fn reading(limit: u64, read: fn() -> Option<u64>) -> Self {
-        let (read_ms, used) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { limit, began: Instant::now(), read_ms, used, read }
+        Self {
+            limit,
+            began: Instant::now(),
+            read_ms: AtomicU64::new(0),
+            used: AtomicU64::new(0),
+            read,
+            claimed: AtomicU64::new(0),
+            give_back: || {},
+        }
+    }
+
+    /// With a function that returns what the calling thread has freed to the system; only the program
+    /// knows its allocator.
+    pub fn giving_back(self, give_back: fn()) -> Self {
+        Self { give_back, ..self }
+    }
+
+    /// Returns freed memory of this thread to the system while memory is not calm. For the end of work
+    /// that took much: an allocator keeps what a thread has freed until the thread asks for more.
+    pub fn give_back(&self) {
+        if self.level() != MemoryLevel::Calm {
+            (self.give_back)();
+        }
+    }
+
+    /// Claims `bytes` for work that is about to take them; fails where memory would be full with them.
+    pub fn claim(self: &Arc<Self>, bytes: u64) -> Result<Claim, MemoryFull> {
+        let before = self.claimed.fetch_add(bytes, Ordering::Relaxed);
+        // From here on the claim gives back what was added.
+        let claim = Claim { watch: Arc::clone(self), bytes };
+        let held = self.used().saturating_add(before).saturating_add(bytes);
+        if self.limit > 0 && self.level_of(held) == MemoryLevel::Full {
+            return Err(MemoryFull { limit: self.limit });
+        }
+        Ok(claim)
+    }
+
+    /// Bytes of all claims.
+    pub fn claimed(&self) -> u64 {
+        self.claimed.load(Ordering::Relaxed)
     }
 
     /// The limit in bytes; 0 is none.
@@ -80,12 +146,20 @@ impl MemoryWatch {
         if self.limit == 0 {
             return MemoryLevel::Calm;
         }
-        let percent = self.used().saturating_mul(100) / self.limit;
-        match percent {
+        self.level_of(self.used().saturating_add(self.claimed()))
+    }
+
+    fn level_of(&self, held: u64) -> MemoryLevel {
+        match held.saturating_mul(100) / self.limit {
             FULL_PERCENT.. => MemoryLevel::Full,
             TIGHT_PERCENT.. => MemoryLevel::Tight,
             _ => MemoryLevel::Calm,
         }
+    }
+
+    /// Fails when nothing more may be begun.
+    pub fn check(&self) -> Result<(), MemoryFull> {
+        if self.is_full() { Err(MemoryFull { limit: self.limit }) } else { Ok(()) }
     }
 
     /// True when nothing more may be begun.
@@ -117,6 +191,22 @@ mod tests {
         check(933, MemoryLevel::Full);
         check(1, MemoryLevel::Full);
         assert!(!MemoryWatch::reading(1, || None).is_full(), "nobody can tell");
+    }
+
+    #[test]
+    fn claims_count_as_held_until_they_end() {
+        let watch = Arc::new(MemoryWatch::reading(1000, || Some(500)));
+        let first = watch.claim(200).unwrap();
+        assert_eq!(watch.level(), MemoryLevel::Tight);
+        assert_eq!(watch.claim(60).unwrap_err(), MemoryFull { limit: 1000 });
+        assert_eq!(watch.claimed(), 200, "a refused claim leaves nothing behind");
+        let second = watch.claim(40).unwrap();
+        drop(first);
+        assert_eq!(watch.claimed(), 40);
+        drop(second);
+        assert_eq!(watch.level(), MemoryLevel::Calm);
+        let unlimited = Arc::new(MemoryWatch::reading(0, || Some(500)));
+        assert!(unlimited.claim(u64::MAX / 2).is_ok());
     }
 
     #[test]

@@ -37,9 +37,9 @@ impl Gauge {
         self.0.store(value, Ordering::Relaxed);
     }
 
-    /// Moves the value by `delta`.
-    pub fn add(&self, delta: i64) {
-        self.0.fetch_add(delta, Ordering::Relaxed);
+    /// Moves the value by `delta`; returns what it was before.
+    pub fn add(&self, delta: i64) -> i64 {
+        self.0.fetch_add(delta, Ordering::Relaxed)
     }
 
     /// The value now.
@@ -172,6 +172,7 @@ catalogue! {
     ingested_samples: CounterVec<7> = "tributary_ingested_samples_total", "Samples acknowledged or taken, by protocol.", protocol in ["remote_write", "otlp", "carbon", "pickle", "telnet", "http_put", "import"];
     rejected_samples: CounterVec<14> = "tributary_rejected_samples_total", "Samples refused, by reason.", reason in ["malformed", "invalid_name", "invalid_value", "invalid_timestamp", "too_long", "too_many_labels", "too_old", "too_far_in_future", "series_limit", "nan", "blacklisted", "not_whitelisted", "unmapped", "other"];
     ingest_requests: CounterVec<4> = "tributary_ingest_requests_total", "Write requests over HTTP, by outcome.", outcome in ["ok", "invalid", "unavailable", "other"];
+    body_bytes: Gauge = "tributary_request_body_bytes", "Memory set aside for the bodies of requests under way.";
     connections: Gauge = "tributary_connections", "Open connections of the line protocols.";
     // Storage
     series_active: Gauge = "tributary_head_series", "Series in the head.";
@@ -199,10 +200,11 @@ catalogue! {
     storage_writable: Gauge = "tributary_storage_writable", "1 while writes are accepted, 0 while the disk refuses them.";
     // Query
     queries: CounterVec<4> = "tributary_queries_total", "Queries answered, by language.", language in ["promql", "opentsdb", "graphite", "other"];
-    query_failures: CounterVec<5> = "tributary_query_failures_total", "Queries that failed, by kind.", kind in ["invalid", "too_large", "timeout", "canceled", "other"];
+    query_failures: CounterVec<7> = "tributary_query_failures_total", "Queries that failed, by kind; throttled is a client at its own bound, unavailable a server at one.", kind in ["invalid", "too_large", "timeout", "canceled", "throttled", "unavailable", "other"];
     query_seconds: DurationHistogram = "tributary_query_seconds", "Duration of a query from text to result.";
     queries_running: Gauge = "tributary_queries_running", "Queries executing now.";
     queries_waiting: Gauge = "tributary_queries_waiting", "Queries waiting for a permit.";
+    query_clients: Gauge = "tributary_query_clients", "Clients with a query that runs or waits.";
     query_samples: Counter = "tributary_query_samples_total", "Samples read by queries.";
     http_requests: CounterVec<5> = "tributary_http_requests_total", "HTTP responses by status class.", class in ["2xx", "3xx", "4xx", "5xx", "other"];
     panics: Counter = "tributary_panics_total", "Panics caught in handlers or background tasks.";

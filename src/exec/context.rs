@@ -63,6 +63,16 @@ pub struct Output {
     pub profile: Profile,
 }
 
+impl Output {
+    /// The rows; none of a scalar or a text.
+    pub fn rows(&self) -> &[ResultSeries] {
+        match &self.value {
+            Value::Vector(rows) => rows,
+            Value::Scalar(_) | Value::Text(_) => &[],
+        }
+    }
+}
+
 /// The rows of an answer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {

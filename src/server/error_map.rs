@@ -28,6 +28,7 @@ pub fn status(api: Api, kind: ErrorKind) -> StatusCode {
         (_, Kind::Invalid | Kind::Conflict | Kind::TooLarge) => StatusCode::BAD_REQUEST,
         (_, Kind::NotFound) => StatusCode::NOT_FOUND,
         (_, Kind::Unavailable | Kind::Timeout) => StatusCode::SERVICE_UNAVAILABLE,
+        (_, Kind::Throttled) => StatusCode::TOO_MANY_REQUESTS,
         (_, Kind::Canceled) => client_closed_request(),
         (_, Kind::Corrupt | Kind::Internal) => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -41,7 +42,7 @@ pub fn prometheus_error_type(kind: ErrorKind) -> &'static str {
         ErrorKind::NotFound => "not_found",
         ErrorKind::Timeout => "timeout",
         ErrorKind::Canceled => "canceled",
-        ErrorKind::Unavailable => "unavailable",
+        ErrorKind::Unavailable | ErrorKind::Throttled => "unavailable",
         ErrorKind::Corrupt | ErrorKind::Internal => "internal",
     }
 }

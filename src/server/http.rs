@@ -11,13 +11,11 @@ use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::state::State;
-use crate::{admin, explain, graphite, opentsdb, prometheus};
+use crate::{admin, bodies, client, explain, graphite, opentsdb, prometheus};
 
 /// Bodies below this are sent as they are; gzip's own header would eat the gain.
 const COMPRESS_BYTES_MIN: usize = 1024;
 
-/// Bodies below this are taken however full memory is.
-const BODY_WATCHED_BYTES: usize = 16 * 1024;
 /// After so many seconds a refused client may try again: a flush takes about as long.
 const RETRY_SECONDS: &str = "2";
 
@@ -40,7 +38,8 @@ pub fn opentsdb_router(state: Arc<State>) -> Router {
 fn finish(routes: Router<Arc<State>>, state: Arc<State>) -> Router {
     routes
         .layer(from_fn_with_state(Arc::clone(&state), refuse_until_ready))
-        .layer(from_fn_with_state(Arc::clone(&state), refuse_large_bodies))
+        .layer(from_fn_with_state(Arc::clone(&state), bodies::admit))
+        .layer(from_fn(client::note))
         .merge(admin::router())
         .layer(from_fn(compress))
         .layer(from_fn_with_state(Arc::clone(&state), count))
@@ -58,23 +57,6 @@ async fn refuse_until_ready(
     }
     (StatusCode::SERVICE_UNAVAILABLE, [("X-Prometheus-Stopping", "false")], "Service Unavailable")
         .into_response()
-}
-
-/// 503 for a body that is worth looking at, while memory is full: it would be held before anybody could
-/// refuse it.
-async fn refuse_large_bodies(
-    Extract(state): Extract<Arc<State>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let length = http_body_length(request.body());
-    if length.is_some_and(|length| length < BODY_WATCHED_BYTES) || !state.settings.memory.is_full()
-    {
-        return next.run(request).await;
-    }
-    let limit = state.settings.memory.limit();
-    let text = format!("cannot take more: the process is at its memory limit of {limit} bytes\n");
-    (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
 /// Says when to come back, wherever an answer says "not now".
@@ -135,7 +117,8 @@ async fn compress(request: Request, next: Next) -> Response {
     Response::from_parts(parts, Body::from(compressed))
 }
 
-fn http_body_length(body: &Body) -> Option<usize> {
+/// Bytes of a body that is known as a whole.
+pub(crate) fn http_body_length(body: &Body) -> Option<usize> {
     use axum::body::HttpBody as _;
     body.size_hint().exact().and_then(|length| usize::try_from(length).ok())
 }
@@ -147,3 +130,6 @@ fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
     encoder.write_all(bytes)?;
     encoder.finish()
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,9 @@
 #![allow(clippy::result_large_err, reason = "the error of a handler is the whole answer it sends")]
 
 pub mod admin;
+mod answers;
+mod bodies;
+pub mod client;
 pub mod error_map;
 pub mod explain;
 pub mod graphite;
@@ -13,9 +16,11 @@ pub mod http;
 pub mod import;
 pub mod listen;
 pub mod opentsdb;
+mod patience;
 pub mod prometheus;
 pub mod run_query;
 pub mod state;
+pub mod turns;
 
 pub use graphite::GraphiteSettings;
 pub use lang::graphite::StepRules;

@@ -7,16 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::body::Incoming;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::client::Remote;
 use crate::graphite::receive;
 use crate::opentsdb::telnet;
+use crate::patience::{PATIENCE, Patient};
 use crate::state::State;
 
 /// How long open connections may finish their requests after a stop was asked for.
@@ -203,14 +206,19 @@ where
 }
 
 /// Serves HTTP/1.1 on one connection; the request under way is finished on shutdown.
-pub async fn serve_http<S>(stream: S, router: Router, mut shutdown: Shutdown)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+pub async fn serve_http(stream: TcpStream, router: Router, mut shutdown: Shutdown) {
+    let remote = stream.peer_addr().ok().map(|address| Remote(address.ip()));
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().header_read_timeout(None);
+    let routes = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        if let Some(remote) = remote {
+            request.extensions_mut().insert(remote);
+        }
+        routes.call(request)
+    });
     let connection =
-        builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        builder.serve_connection(TokioIo::new(Patient::new(stream, PATIENCE)), service);
     tokio::pin!(connection);
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,

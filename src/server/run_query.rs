@@ -8,11 +8,14 @@ use std::time::{Duration, Instant};
 
 use base::cancel::{CancelOnDrop, CancelToken};
 use base::error::{Classify, ErrorKind};
+use base::memory::MemoryFull;
 use exec::{Context, ExecError, Output};
 use model::StepGrid;
 use plan::{EvalError, Plan};
 
+use crate::client::ClientId;
 use crate::state::State;
+use crate::turns::{Turn, TurnError};
 
 /// Why a query gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -20,21 +23,12 @@ pub enum QueryError {
     /// The executor failed.
     #[error(transparent)]
     Exec(#[from] ExecError),
-    /// All permits stayed taken until the deadline.
-    #[error("query timed out in query queue")]
-    QueueTimeout,
-    /// So many queries wait already that this one would not get its turn.
-    #[error("cannot take more queries: {waiting} are waiting")]
-    QueueFull {
-        /// How many.
-        waiting: usize,
-    },
+    /// It did not get its turn.
+    #[error(transparent)]
+    Turn(#[from] TurnError),
     /// The process has no memory to give.
-    #[error("cannot take more queries: the process is at its memory limit of {limit} bytes")]
-    MemoryFull {
-        /// The limit.
-        limit: u64,
-    },
+    #[error("cannot take more queries: {0}")]
+    Memory(#[from] MemoryFull),
     /// An operator panicked.
     #[error("query failed: {0}")]
     Panicked(String),
@@ -44,8 +38,9 @@ impl Classify for QueryError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Exec(error) => error.kind(),
-            Self::QueueTimeout => ErrorKind::Timeout,
-            Self::QueueFull { .. } | Self::MemoryFull { .. } => ErrorKind::Unavailable,
+            Self::Turn(TurnError::TimedOut) => ErrorKind::Timeout,
+            Self::Turn(TurnError::ClientFull { .. }) => ErrorKind::Throttled,
+            Self::Turn(TurnError::Full { .. }) | Self::Memory(_) => ErrorKind::Unavailable,
             Self::Panicked(_) => ErrorKind::Internal,
         }
     }
@@ -166,6 +161,8 @@ fn failure_label(kind: ErrorKind) -> &'static str {
         ErrorKind::TooLarge => "too_large",
         ErrorKind::Timeout => "timeout",
         ErrorKind::Canceled => "canceled",
+        ErrorKind::Throttled => "throttled",
+        ErrorKind::Unavailable => "unavailable",
         _ => "other",
     }
 }
@@ -181,20 +178,12 @@ async fn run(
     let timeout = timeout.map_or(cap, |asked| asked.min(cap));
     let cancel = CancelToken::with_deadline(started + timeout);
     let _stop_with_the_client = CancelOnDrop(cancel.clone());
-    let waiting = state.metrics.queries_waiting.get().max(0) as usize;
-    if waiting >= state.settings.queries_waiting_max {
-        return Err(QueryError::QueueFull { waiting });
-    }
-    state.metrics.queries_waiting.add(1);
-    let permit = tokio::time::timeout(timeout, state.query_permits.acquire()).await;
-    state.metrics.queries_waiting.add(-1);
-    let _permit = permit.map_err(|_| QueryError::QueueTimeout)?;
-    if state.settings.memory.is_full() {
-        return Err(QueryError::MemoryFull { limit: state.settings.memory.limit() });
-    }
+    let turn = take_turn(state, timeout).await?;
     let state_of_query = Arc::clone(state);
     state.metrics.queries_running.add(1);
     let outcome = tokio::task::spawn_blocking(move || {
+        // A query whose client has left ends some time later: until then it has its turn.
+        let _turn = turn;
         let numbers = Some(state_of_query.uids.numbers(model::TenantId::DEFAULT));
         let analyze = matches!(measuring, Measuring::Nodes);
         let count_steps = match measuring {
@@ -203,7 +192,9 @@ async fn run(
         };
         let memory = state_of_query.settings.memory.clone();
         let context = Context { cancel, analyze, count_steps, numbers, memory };
-        work(&state_of_query, &context)
+        let outcome = work(&state_of_query, &context);
+        state_of_query.settings.memory.give_back();
+        outcome
     })
     .await;
     state.metrics.queries_running.add(-1);
@@ -216,11 +207,19 @@ async fn run(
     }
 }
 
+/// The permit of a query of this task's client, once there is one and memory to run it in.
+pub async fn take_turn(state: &State, timeout: Duration) -> Result<Turn, QueryError> {
+    let turn = state.turns.take(ClientId::current(), timeout).await?;
+    state.settings.memory.check()?;
+    Ok(turn)
+}
+
 /// Runs a look-up in the index (labels, series, find) on the blocking pool.
 pub async fn run_lookup<T: Send + 'static>(
     state: &Arc<State>,
     lookup: impl FnOnce(&dyn model::Source) -> Result<T, model::SourceError> + Send + 'static,
 ) -> Result<T, QueryError> {
+    state.settings.memory.check()?;
     let state = Arc::clone(state);
     match tokio::task::spawn_blocking(move || lookup(&*state.source)).await {
         Ok(result) => Ok(result.map_err(ExecError::from)?),

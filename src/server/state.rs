@@ -9,7 +9,6 @@ use base::metrics::Metrics;
 use model::{Appender, Documents, MemoryDocuments, Source};
 use parking_lot::RwLock;
 pub use plan::QueryLimits;
-use tokio::sync::Semaphore;
 use wire::known_keys::KnownKeys;
 
 use crate::graphite::GraphiteSettings;
@@ -18,6 +17,7 @@ use crate::opentsdb::uids::Uids;
 use crate::prometheus::exemplars::Exemplars;
 use crate::prometheus::otlp::{self, OtlpState};
 use crate::prometheus::search;
+use crate::turns::{TurnLimits, Turns};
 
 /// Figures about the store for status pages; implemented by whoever owns the store.
 pub trait StoreStatus: Send + Sync {
@@ -123,14 +123,14 @@ pub struct Settings {
     pub lookback_ms: i64,
     /// Default step of sub-queries in milliseconds.
     pub subquery_step_ms: i64,
-    /// Queries that run at once; more wait.
-    pub queries_max: usize,
-    /// Queries that may wait for a permit; more are refused.
-    pub queries_waiting_max: usize,
+    /// Queries that run at once and wait.
+    pub turns: TurnLimits,
     /// The memory of the process: when it is full, bodies and queries are refused.
     pub memory: Arc<MemoryWatch>,
     /// Bytes of one request body as sent.
     pub body_bytes_max: usize,
+    /// Bytes of memory for the bodies of all requests under way.
+    pub bodies_bytes_max: u64,
     /// Graphite.
     pub graphite: GraphiteSettings,
     /// Series may be deleted through the API.
@@ -160,10 +160,15 @@ impl Default for Settings {
             query_timeout_ms: 120_000,
             lookback_ms: 300_000,
             subquery_step_ms: 60_000,
-            queries_max: 20,
-            queries_waiting_max: 1000,
+            turns: TurnLimits {
+                running_max: 20,
+                client_running_max: 15,
+                waiting_max: 1000,
+                client_waiting_max: 500,
+            },
             memory: Arc::default(),
             body_bytes_max: base::limits::BODY_BYTES_MAX,
+            bodies_bytes_max: 1 << 30,
             graphite: GraphiteSettings::default(),
             prometheus_admin_api: false,
             exemplars_max: 100_000,
@@ -210,8 +215,8 @@ pub struct State {
     pub telnet_keys: RwLock<KnownKeys>,
     /// Spellings of series in OpenTSDB's JSON.
     pub put_keys: RwLock<KnownKeys>,
-    /// One permit per running query.
-    pub query_permits: Semaphore,
+    /// Permits to run queries.
+    pub turns: Arc<Turns>,
     /// When the process started, in milliseconds.
     pub started_ms: i64,
     ready: AtomicBool,
@@ -227,7 +232,7 @@ impl State {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Self {
-        let query_permits = Semaphore::new(settings.queries_max.max(1));
+        let turns = Turns::new(settings.turns, Arc::clone(&metrics));
         let started_ms = clock.now_ms();
         let ready = AtomicBool::new(false);
         let documents: Arc<dyn Documents> = Arc::new(MemoryDocuments::default());
@@ -249,7 +254,7 @@ impl State {
             events_lock: parking_lot::Mutex::new(()),
             telnet_keys: RwLock::default(),
             put_keys: RwLock::default(),
-            query_permits,
+            turns,
             started_ms,
             ready,
         }

@@ -52,7 +52,7 @@ where
     let mut decoder = LineDecoder::default();
     let mut buffer = BytesMut::new();
     loop {
-        match fill(&mut stream, &mut buffer, &mut shutdown).await {
+        match fill(&state, &mut stream, &mut buffer, &mut shutdown).await {
             Read::More => {}
             Read::End => break,
             Read::Broken => return,
@@ -88,7 +88,7 @@ where
     let mut writer = Writer::new(&state, "pickle");
     let length_max = state.settings.graphite.pickle_bytes_max;
     let mut buffer = BytesMut::new();
-    while fill(&mut stream, &mut buffer, &mut shutdown).await == Read::More {
+    while fill(&state, &mut stream, &mut buffer, &mut shutdown).await == Read::More {
         let mut used = 0;
         let mut too_long = None;
         let taken = writer
@@ -172,11 +172,22 @@ enum Read {
     Broken,
 }
 
-/// Reads what there is.
-async fn fill<S>(stream: &mut S, buffer: &mut BytesMut, shutdown: &mut Shutdown) -> Read
+/// Reads what there is, once there is memory for it: the sender waits meanwhile.
+async fn fill<S>(
+    state: &State,
+    stream: &mut S,
+    buffer: &mut BytesMut,
+    shutdown: &mut Shutdown,
+) -> Read
 where
     S: AsyncRead + Unpin,
 {
+    while state.settings.memory.is_full() {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(RETRY_MS)) => {}
+            () = shutdown.wait() => return Read::Broken,
+        }
+    }
     buffer.reserve(READ_BYTES);
     tokio::select! {
         read = stream.read_buf(buffer) => match read {

@@ -21,6 +21,7 @@ use self::request::{Caching, Format, Request};
 use super::draw;
 use super::params::Params;
 use super::reply::{failure, invalid, json, style, typed};
+use crate::answers;
 use crate::run_query::{Asking, run_planned};
 use crate::state::State;
 
@@ -38,7 +39,12 @@ pub(super) async fn render(
     let output = output.map_err(|error| failure(&error))?;
     let response = match request.format {
         Format::Png | Format::Svg => draw::answer(&params, &request, output).await?,
-        _ => data(&params, &request, &series(output))?,
+        _ => {
+            let claim = answers::claim(&state, output.rows()).map_err(|error| failure(&error))?;
+            let response = data(&params, &request, &series(output))?;
+            drop(claim);
+            response
+        }
     };
     Ok(cached(response, request.caching, state.now_ms()))
 }

@@ -20,6 +20,7 @@ use super::query_members::Members;
 use super::query_names::resolution;
 use super::reply::{Refusal, Reply};
 use super::uids::UidKind;
+use crate::answers;
 use crate::run_query::run_query;
 use crate::state::State;
 
@@ -56,6 +57,7 @@ pub(super) async fn query(
         let started = Instant::now();
         let output = run_query(state, plan, None, "opentsdb").await?;
         let Value::Vector(rows) = &output.value else { continue };
+        let _claim = answers::claim(state, rows)?;
         let figures = echo::Figures::new(index, rows, started.elapsed());
         totals.add(&figures);
         let about = About::find(state, &query, sub, &resolution, deletes).await?;

@@ -17,6 +17,7 @@ use super::echo_exp::push_request;
 use super::params::read_body;
 use super::query_names::resolution;
 use super::reply::{Refusal, Reply};
+use crate::answers;
 use crate::run_query::run_query;
 use crate::state::State;
 
@@ -39,6 +40,7 @@ pub(super) async fn exp(state: &Arc<State>, request: Request) -> Result<Reply, R
         let plan = plan_of(state, &prepared, output, &nodes);
         let answer = run_query(state, plan, None, "opentsdb").await?;
         let Value::Vector(rows) = &answer.value else { continue };
+        let _claim = answers::claim(state, rows)?;
         let table = Table {
             id: &output.id,
             alias: output.alias.as_deref(),

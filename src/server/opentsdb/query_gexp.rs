@@ -16,6 +16,7 @@ use super::params::Params;
 use super::query::begin_item;
 use super::query_names::resolution;
 use super::reply::{Refusal, Reply};
+use crate::answers;
 use crate::run_query::run_query;
 use crate::state::State;
 
@@ -43,6 +44,7 @@ pub(super) async fn gexp(
         let plan = plan_of(state, &query, &call, &resolutions)?;
         let output = run_query(state, plan, None, "opentsdb").await?;
         let Value::Vector(rows) = &output.value else { continue };
+        let _claim = answers::claim(state, rows)?;
         let (arrays, milliseconds) = (query.flags.arrays, query.flags.milliseconds);
         let style = Style { arrays, milliseconds, nan_as_null: false };
         let annotations = call.is_combined().then_some(&b"[]"[..]);

@@ -68,6 +68,13 @@ where
     let mut buffer = BytesMut::new();
     let mut spare = None;
     loop {
+        while state.settings.memory.is_full() {
+            // The sender waits until there is memory for its lines.
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(RETRY_MS)) => {}
+                () = shutdown.wait() => return,
+            }
+        }
         buffer.reserve(READ_BYTES);
         let read = tokio::select! {
             read = stream.read_buf(&mut buffer) => read,

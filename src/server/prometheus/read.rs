@@ -4,6 +4,7 @@
 //! the socket. What goes wrong behind the first frame can only break the connection off.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State as Extract};
@@ -20,7 +21,9 @@ use wire::prometheus::remote_write::decompress;
 use super::params::read_body;
 use super::reply::plain_error;
 use crate::error_map::{Api, status};
+use crate::run_query::take_turn;
 use crate::state::State;
+use crate::turns::Turn;
 
 /// Samples of one answer that is not a stream: Prometheus's own bound.
 const SAMPLES_MAX: usize = 50_000_000;
@@ -48,25 +51,13 @@ async fn answer(state: &Arc<State>, request: Request) -> Result<Response, Refusa
     decompress(&body, &mut message).map_err(|error| bad(error.to_string()))?;
     let request = decode(&message).map_err(|error| bad(error.to_string()))?;
     // Reads wait with the queries: they cost as much.
-    let permit =
-        state.query_permits.acquire().await.map_err(|_| {
-            (StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down".to_owned())
-        })?;
-    // A stream goes on behind this function, so it gives the permit back itself.
-    permit.forget();
-    let permit = Permit(Arc::clone(state));
+    let timeout = Duration::from_millis(state.settings.query_timeout_ms);
+    let turn = take_turn(state, timeout)
+        .await
+        .map_err(|error| (status(Api::PrometheusQuery, error.kind()), error.to_string()))?;
     match request.response {
-        Kind::Samples => whole(state, request, permit).await,
-        Kind::Chunks => Ok(stream(state, request, permit)),
-    }
-}
-
-/// One permit to query, given back when the value goes.
-struct Permit(Arc<State>);
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.query_permits.add_permits(1);
+        Kind::Samples => whole(state, request, turn).await,
+        Kind::Chunks => Ok(stream(state, request, turn)),
     }
 }
 
@@ -84,14 +75,10 @@ fn select(source: &dyn Source, query: &Query) -> Result<Box<dyn Selection>, Sour
     source.select(&query.matchers, query.range, &hints)
 }
 
-async fn whole(
-    state: &Arc<State>,
-    request: ReadRequest,
-    permit: Permit,
-) -> Result<Response, Refusal> {
+async fn whole(state: &Arc<State>, request: ReadRequest, turn: Turn) -> Result<Response, Refusal> {
     let state = Arc::clone(state);
     let read = move || {
-        let _permit = permit;
+        let _turn = turn;
         whole_message(&*state.source, &request)
     };
     let compressed = tokio::task::spawn_blocking(read)
@@ -131,11 +118,11 @@ fn whole_message(source: &dyn Source, request: &ReadRequest) -> Result<Vec<u8>, 
     compress(&out).map_err(|error| bad(error.to_string()))
 }
 
-fn stream(state: &Arc<State>, request: ReadRequest, permit: Permit) -> Response {
+fn stream(state: &Arc<State>, request: ReadRequest, turn: Turn) -> Response {
     let (sender, receiver) = mpsc::channel(FRAMES_WAITING);
     let state = Arc::clone(state);
     tokio::task::spawn_blocking(move || {
-        let _permit = permit;
+        let _turn = turn;
         send_frames(&*state.source, &request, &sender);
     });
     let frames = futures::stream::unfold(receiver, async |mut receiver| {

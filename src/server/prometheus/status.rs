@@ -88,7 +88,7 @@ pub async fn flags(Extract(state): Extract<Arc<State>>) -> Response {
     data(&json!({
         "enable-feature": settings.enabled_features,
         "query.lookback-delta": short_duration(settings.lookback_ms),
-        "query.max-concurrency": settings.queries_max.to_string(),
+        "query.max-concurrency": settings.turns.running_max.to_string(),
         "query.max-samples": settings.query_limits.samples_max.to_string(),
         "query.timeout": short_duration(i64::try_from(settings.query_timeout_ms).unwrap_or(0)),
         "storage.tsdb.retention.time": short_duration(settings.retention_ms.unwrap_or(0)),

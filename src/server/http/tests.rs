@@ -1,0 +1,247 @@
+//! Goal: what a server cannot take now is refused early, says when to come back, and is taken later.
+//! Method: real routes over a store whose reads wait until the test lets them go.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use base::clock::SystemClock;
+use base::memory::MemoryWatch;
+use base::metrics::Metrics;
+use futures::future::BoxFuture;
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
+use model::{
+    AppendError, AppendReport, Appender, DeleteError, Hints, Labels, Matcher, Samples, Selection,
+    SeriesHasher, SnapshotError, Source, SourceError, TenantId, TimeRange, WriteBatch,
+};
+use parking_lot::{Condvar, Mutex};
+
+use super::*;
+use crate::state::{Settings, StoreFigures, StoreStatus};
+use crate::turns::TurnLimits;
+
+/// A store without series, whose reads wait.
+#[derive(Default)]
+struct Gate {
+    is_open: Mutex<bool>,
+    opened: Condvar,
+    /// Reads that came so far.
+    entered: AtomicUsize,
+}
+
+impl Gate {
+    fn open(&self) {
+        *self.is_open.lock() = true;
+        self.opened.notify_all();
+    }
+
+    /// Waits until `count` reads have come.
+    async fn wait_for(&self, count: usize) {
+        while self.entered.load(Ordering::SeqCst) < count {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+struct Nothing;
+
+impl Selection for Nothing {
+    fn len(&self) -> usize {
+        0
+    }
+
+    fn labels(&self, _: usize) -> Labels {
+        Labels::empty()
+    }
+
+    fn read(&self, _: usize, _: &mut Samples) -> Result<(), SourceError> {
+        Ok(())
+    }
+}
+
+impl Source for Gate {
+    fn select(
+        &self,
+        _: &[Matcher],
+        _: TimeRange,
+        _: &Hints,
+    ) -> Result<Box<dyn Selection>, SourceError> {
+        self.entered.fetch_add(1, Ordering::SeqCst);
+        let mut is_open = self.is_open.lock();
+        while !*is_open {
+            self.opened.wait(&mut is_open);
+        }
+        Ok(Box::new(Nothing))
+    }
+
+    fn label_names(
+        &self,
+        _: TenantId,
+        _: &[Matcher],
+        _: TimeRange,
+    ) -> Result<Vec<String>, SourceError> {
+        Ok(Vec::new())
+    }
+
+    fn label_values(
+        &self,
+        _: TenantId,
+        _: &str,
+        _: &[Matcher],
+        _: TimeRange,
+        _: &str,
+        _: usize,
+    ) -> Result<Vec<String>, SourceError> {
+        Ok(Vec::new())
+    }
+}
+
+impl Appender for Gate {
+    fn batch(&self, tenant: TenantId) -> WriteBatch {
+        WriteBatch::new(tenant, SeriesHasher::from_entropy())
+    }
+
+    fn append(&self, batch: WriteBatch) -> BoxFuture<'_, Result<AppendReport, AppendError>> {
+        let written = batch.sample_count() as u64;
+        Box::pin(async move { Ok(AppendReport { batch, written, rejects: Vec::new() }) })
+    }
+
+    fn delete(&self, _: TenantId, _: &[Matcher], _: TimeRange) -> Result<(), DeleteError> {
+        Ok(())
+    }
+
+    fn purge(&self) -> Result<(), DeleteError> {
+        Ok(())
+    }
+
+    fn snapshot(&self, _: bool) -> Result<String, SnapshotError> {
+        Ok(String::new())
+    }
+}
+
+impl StoreStatus for Gate {
+    fn status(&self) -> StoreFigures {
+        StoreFigures::default()
+    }
+}
+
+type Routes = TowerToHyperService<Router>;
+
+fn served(settings: Settings) -> (Arc<Gate>, Arc<State>, Routes) {
+    let (gate, metrics) = (Arc::new(Gate::default()), Arc::new(Metrics::default()));
+    let clock = Arc::new(SystemClock);
+    let state = State::new(gate.clone(), gate.clone(), gate.clone(), metrics, clock, settings);
+    let state = Arc::new(state);
+    state.set_ready(true);
+    (gate, state.clone(), TowerToHyperService::new(router(state)))
+}
+
+fn with_runtime(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_multi_thread().enable_time().build().unwrap().block_on(test);
+}
+
+/// Status, and whether it says when to come back.
+async fn answer(routes: &Routes, request: Request) -> (u16, bool) {
+    let response = routes.call(request).await.unwrap();
+    (response.status().as_u16(), response.headers().contains_key(header::RETRY_AFTER))
+}
+
+fn query(client: &str) -> Request {
+    let request = axum::http::Request::get("/api/v1/query?query=up");
+    request.header("X-Scope-OrgID", client).body(Body::empty()).unwrap()
+}
+
+fn write(body: Body) -> Request {
+    axum::http::Request::post("/api/v1/write").body(body).unwrap()
+}
+
+#[test]
+fn a_client_is_refused_its_own_share_and_all_are_refused_when_all_is_full() {
+    with_runtime(async {
+        let turns = TurnLimits {
+            running_max: 2,
+            client_running_max: 1,
+            waiting_max: 2,
+            client_waiting_max: 1,
+        };
+        let (gate, state, routes) = served(Settings { turns, ..Settings::default() });
+        let ask = |client: &'static str| {
+            let routes = routes.clone();
+            tokio::spawn(async move { answer(&routes, query(client)).await })
+        };
+        let waiting = |count: i64| {
+            let state = state.clone();
+            async move {
+                while state.metrics.queries_waiting.get() < count {
+                    tokio::task::yield_now().await;
+                }
+            }
+        };
+        let mut asked = vec![ask("a")];
+        gate.wait_for(1).await;
+        asked.push(ask("a"));
+        waiting(1).await;
+        assert_eq!(answer(&routes, query("a")).await, (429, true));
+        // Another client neither waits behind them nor is refused.
+        asked.push(ask("b"));
+        gate.wait_for(2).await;
+        asked.push(ask("c"));
+        waiting(2).await;
+        assert_eq!(answer(&routes, query("d")).await, (503, true));
+        gate.open();
+        for one in asked {
+            assert_eq!(one.await.unwrap(), (200, false));
+        }
+        assert_eq!(answer(&routes, query("a")).await, (200, false));
+        assert_eq!(state.metrics.query_failures.with("throttled").get(), 1);
+        assert_eq!(state.metrics.query_failures.with("unavailable").get(), 1);
+    });
+}
+
+#[test]
+fn bodies_under_way_are_bounded() {
+    with_runtime(async {
+        let settings = Settings { bodies_bytes_max: 1 << 20, ..Settings::default() };
+        let (_, state, routes) = served(settings);
+        // Two bodies of which nothing comes; their lengths are not known.
+        let never = || Body::from_stream(futures::stream::pending::<std::io::Result<Vec<u8>>>());
+        let first = {
+            let (routes, request) = (routes.clone(), write(never()));
+            tokio::spawn(async move { answer(&routes, request).await })
+        };
+        while state.metrics.body_bytes.get() == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(answer(&routes, write(never())).await, (503, true));
+        assert_eq!(answer(&routes, write(Body::from(vec![0xff; 100_000]))).await, (503, true));
+        let small = write(Body::from(vec![0xff; 1000]));
+        assert_eq!(answer(&routes, small).await, (400, false), "small ones are free");
+        first.abort();
+        let _ = first.await;
+        assert_eq!(state.metrics.body_bytes.get(), 0);
+        // It is taken now, and found to be no remote write.
+        assert_eq!(answer(&routes, write(Body::from(vec![0xff; 100_000]))).await, (400, false));
+        assert_eq!(state.metrics.body_bytes.get(), 0);
+    });
+}
+
+#[test]
+fn full_memory_refuses_and_recovers() {
+    static HELD: AtomicU64 = AtomicU64::new(900 << 20);
+    let read = || Some(HELD.load(Ordering::SeqCst));
+    with_runtime(async {
+        let memory = Arc::new(MemoryWatch::reading(1000 << 20, read));
+        let (gate, _, routes) = served(Settings { memory, ..Settings::default() });
+        gate.open();
+        let body = || write(Body::from(vec![0xff; 100_000]));
+        let labels = || axum::http::Request::get("/api/v1/labels").body(Body::empty()).unwrap();
+        assert_eq!(answer(&routes, query("a")).await, (503, true));
+        assert_eq!(answer(&routes, body()).await, (503, true));
+        assert_eq!(answer(&routes, labels()).await, (503, true));
+        assert_eq!(gate.entered.load(Ordering::SeqCst), 0, "nothing was begun");
+        HELD.store(100 << 20, Ordering::SeqCst);
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        assert_eq!(answer(&routes, query("a")).await, (200, false));
+        assert_eq!(answer(&routes, body()).await, (400, false));
+        assert_eq!(answer(&routes, labels()).await, (200, false));
+    });
+}
