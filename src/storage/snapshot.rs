@@ -74,19 +74,17 @@ impl Scope {
         }
     }
 
-    /// The series of the head that match and have samples in one of the partitions.
-    fn head_series(&self, matchers: &[Matcher]) -> Result<RoaringBitmap, SourceError> {
+    /// The series of the head that match and have samples in one of the partitions, ascending. A list:
+    /// most selects want one, and a bitmap of a million series takes far longer to make.
+    fn head_series(&self, matchers: &[Matcher]) -> Result<Vec<u32>, SourceError> {
         if self.partitions.is_empty() {
-            return Ok(RoaringBitmap::new());
+            return Ok(Vec::new());
         }
         let found = self.index.select(matchers).map_err(|error| select_error(HEAD_INDEX, error))?;
         let parts: Vec<_> = self.partitions.iter().map(|partition| partition.read()).collect();
         let has_samples = |id: &u32| parts.iter().any(|part| part.contains(SeriesId(*id)));
-        // Ascending, so each id is appended at the end.
-        let mut kept = RoaringBitmap::new();
-        for id in found.iter().filter(has_samples) {
-            let _ = kept.try_push(id);
-        }
+        let mut kept = Vec::with_capacity(found.len() as usize);
+        kept.extend(found.iter().filter(has_samples));
         Ok(kept)
     }
 
@@ -105,12 +103,12 @@ impl Scope {
                 found.push((number as u32, series));
             }
         }
-        let mut series = match (&found[..], head.is_empty()) {
-            ([], _) => SeriesTable::of_head(&head),
-            ([(block, ids)], true) => SeriesTable::of_block(*block, ids),
-            _ => SeriesTable::merge(&self, &head, &found, hasher)?,
-        };
         let is_one_block = head.is_empty() && found.len() < 2;
+        let mut series = match (&found[..], head.is_empty()) {
+            ([], _) => SeriesTable { heads: head, ..SeriesTable::default() },
+            ([(block, ids)], true) => SeriesTable::of_block(*block, ids),
+            _ => SeriesTable::merge(&self, head, &found, hasher)?,
+        };
         if hints.sorted && !is_one_block {
             series.sort(&self)?;
         }
@@ -217,10 +215,6 @@ struct SeriesTable {
 }
 
 impl SeriesTable {
-    fn of_head(head: &RoaringBitmap) -> Self {
-        Self { heads: head.iter().collect(), ..Self::default() }
-    }
-
     fn of_block(block: u32, series: &RoaringBitmap) -> Self {
         Self { refs: series.iter().map(|series| (block, series)).collect(), ..Self::default() }
     }
@@ -245,24 +239,23 @@ impl SeriesTable {
         Place { head, blocks }
     }
 
-    /// Finds series that are in several places by the hash of their labels.
+    /// Finds series that are in several places by the hash of their labels; `heads` ascend.
     fn merge(
         scope: &Scope,
-        head: &RoaringBitmap,
+        mut heads: Vec<u32>,
         found: &[(u32, RoaringBitmap)],
         hasher: SeriesHasher,
     ) -> Result<Self, SourceError> {
-        let mut heads: Vec<u32> = head.iter().collect();
+        let head_count = heads.len();
         // (series, block, series in the block), in the order of the blocks.
         let mut refs: Vec<(u32, u32, u32)> = Vec::new();
         let mut others: HashMap<u128, u32> = HashMap::new();
         for (block, series) in found {
             scope.blocks[*block as usize].each_series(series, |series, key| {
                 let hash = hasher.hash(key);
-                let id = scope.index.lookup(hash).filter(|id| head.contains(id.0));
-                let number = match id {
-                    // Heads are ascending, so the rank is the place.
-                    Some(id) => head.rank(id.0) as u32 - 1,
+                let place = |id: SeriesId| heads[..head_count].binary_search(&id.0).ok();
+                let number = match scope.index.lookup(hash).and_then(place) {
+                    Some(place) => place as u32,
                     None => *others.entry(hash).or_insert_with(|| {
                         heads.push(NOT_IN_HEAD);
                         heads.len() as u32 - 1
