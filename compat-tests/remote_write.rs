@@ -99,7 +99,11 @@ impl Request {
         self
     }
 
-    fn body(mut self) -> Vec<u8> {
+    fn body(self) -> Vec<u8> {
+        compress(&self.message()).unwrap()
+    }
+
+    fn message(mut self) -> Vec<u8> {
         self.symbol("");
         let mut out = Message::default();
         for symbol in &self.symbols {
@@ -108,7 +112,7 @@ impl Request {
         for series in &self.series {
             out = out.message(5, series);
         }
-        compress(&out.0).unwrap()
+        out.0
     }
 }
 
@@ -323,4 +327,54 @@ fn negotiation() {
     }
     assert_eq!(post(address, V2, "snappy", &one).status, 400, "another message");
     assert_eq!(http(address, "GET", "/api/v1/write?", "", &[]).status, 405);
+}
+
+/// vmagent sends zstd, which Prometheus answers with 415; here it is taken, in both versions.
+#[test]
+fn zstd() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let server = Server::start(&runtime, server::Settings::default());
+    let (address, now) = (server.shared(), now_ms());
+    let pack = |bytes: &[u8]| zstd::encode_all(bytes, 3).unwrap();
+    let label = Message::default().bytes(1, b"__name__").bytes(2, b"zstd_one");
+    let series = Message::default().message(1, &label).message(2, &sample(now, 1.5));
+    let one = Message::default().message(1, &series).0;
+    let answer = post(address, V1, "zstd", &pack(&one));
+    assert_eq!((answer.status, answer.written), (204, [0; 3]), "{}", answer.body);
+    let request = |value| {
+        Request::default()
+            .series(&[("__name__", "zstd_two")], |_, series| series.message(2, &sample(now, value)))
+            .series(&[("__name__", "zstd_three")], |_, series| {
+                series.message(3, &histogram(now, 1, 3, &[1, 2]))
+            })
+    };
+    let two = request(2.5).message();
+    // A body may be several frames, one behind the other.
+    let (front, back) = two.split_at(two.len() / 2);
+    for body in [pack(&two), [pack(front), pack(back)].concat()] {
+        let answer = post(address, V2, "zstd", &body);
+        assert_eq!((answer.status, answer.written), (204, [1, 1, 0]), "{}", answer.body);
+    }
+    for (name, value) in [("zstd_one", "1.5"), ("zstd_two", "2.5")] {
+        let answer = get(address, &format!("/api/v1/query?query=last_over_time({name}[1m])"));
+        assert_eq!(answer["data"]["result"][0]["value"][1], value, "{name}");
+    }
+
+    let refused = |what: &str, body: &[u8]| {
+        let answer = post(address, V2, "zstd", body);
+        assert_eq!((answer.status, answer.written), (400, [0; 3]), "{what}: {}", answer.body);
+        assert!(!answer.body.is_empty(), "{what}");
+    };
+    let whole = pack(&request(9.5).message());
+    refused("a torn frame", &whole[..whole.len() - 1]);
+    refused("a frame and then something else", &[&whole[..], b"x"].concat());
+    refused("snappy", &request(9.5).body());
+    refused("nothing in a frame of another message", &pack(b"\xff\xff"));
+    // A few bytes that would become more than any request may have.
+    let zeros = vec![0; base::limits::REMOTE_WRITE_BYTES_MAX + 1];
+    refused("a bomb", &pack(&zeros));
+    // A frame of unknown length that wants to look back 128 MiB: magic, header, window, an empty last block.
+    refused("a large window", &[0x28, 0xb5, 0x2f, 0xfd, 0x00, 17 << 3, 0x01, 0x00, 0x00]);
+    let answer = get(address, "/api/v1/query?query=last_over_time(zstd_two[1m])");
+    assert_eq!(answer["data"]["result"][0]["value"][1], "2.5", "refused bodies leave nothing");
 }

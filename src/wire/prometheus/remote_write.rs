@@ -160,7 +160,9 @@ pub fn decompress(body: &[u8], out: &mut Vec<u8>) -> Result<(), RemoteWriteError
 /// Decompresses a zstd frame into `out`, refusing what is too large while it inflates.
 pub fn decompress_zstd(body: &[u8], out: &mut Vec<u8>) -> Result<(), RemoteWriteError> {
     let zstd = |error: std::io::Error| RemoteWriteError::Zstd(error.to_string());
-    let decoder = zstd::stream::read::Decoder::new(body).map_err(zstd)?;
+    let mut decoder = zstd::stream::read::Decoder::new(body).map_err(zstd)?;
+    // A frame may ask for more memory to look back into than its content can have.
+    decoder.window_log_max(REMOTE_WRITE_BYTES_MAX.ilog2()).map_err(zstd)?;
     let read = decoder.take(REMOTE_WRITE_BYTES_MAX as u64 + 1).read_to_end(out).map_err(zstd)?;
     if read > REMOTE_WRITE_BYTES_MAX {
         return Err(RemoteWriteError::TooLarge { got: read, max: REMOTE_WRITE_BYTES_MAX });
