@@ -9,6 +9,7 @@ mod encode;
 mod ingest;
 mod process;
 mod query;
+mod symbols;
 
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -32,6 +33,9 @@ enum BenchCommand {
 pub(crate) enum Protocol {
     /// Prometheus remote write 1.0; the target is the URL of the endpoint
     RemoteWrite,
+    /// Prometheus remote write 2.0 with types and help texts; the target is the URL of the endpoint
+    #[value(name = "remote-write-2")]
+    RemoteWrite2,
     /// Graphite plaintext; the target is HOST:PORT
     Carbon,
     /// Graphite plaintext with tags; the target is HOST:PORT

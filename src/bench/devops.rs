@@ -83,6 +83,11 @@ impl Series {
         Self { labels, shape, value }
     }
 
+    /// True for those that only grow.
+    pub(super) fn is_counter(&self) -> bool {
+        matches!(self.shape, Shape::Counter(_))
+    }
+
     /// The next value.
     pub(super) fn step(&mut self, rng: &mut Rng) -> f64 {
         let walk = |size: f64, rng: &mut Rng| size * (rng.unit_f64() * 2.0 - 1.0);

@@ -8,8 +8,9 @@ use base::clock::{Clock, SystemClock};
 use base::rng::Rng;
 
 use super::devops::Series;
+use super::encode::Encoder;
 use super::process::{Usage, usage};
-use super::{BenchError, IngestArguments, Protocol, encode};
+use super::{BenchError, IngestArguments, Protocol};
 
 /// Sends everything and prints what it cost the server.
 pub(super) fn run(arguments: &IngestArguments) -> Result<(), BenchError> {
@@ -74,9 +75,10 @@ fn send_share(
     let mut rng = Rng::new(arguments.seed.wrapping_add(index as u64));
     let share = arguments.series.div_ceil(connections);
     let numbers = index * share..((index + 1) * share).min(arguments.series);
+    let mut encoder = Encoder::new(arguments.protocol);
     let mut all: Vec<(Vec<u8>, Series)> = numbers
         .map(|number| Series::new(number, &mut rng))
-        .map(|series| (encode::prefix(arguments.protocol, &series), series))
+        .map(|series| (encoder.prefix(&series), series))
         .collect();
     let mut sender = Sender::connect(arguments)?;
     let mut body = Vec::new();
@@ -84,15 +86,17 @@ fn send_share(
     for step in 0..arguments.steps {
         let at_s = start_s + arguments.interval * step as i64;
         for (prefix, series) in &mut all {
-            encode::sample(arguments.protocol, prefix, at_s, series.step(&mut rng), &mut body);
+            encoder.sample(prefix, at_s, series.step(&mut rng), &mut body);
             pending += 1;
             if pending == arguments.batch {
+                encoder.finish(&mut body);
                 sender.send(&mut body)?;
                 pending = 0;
             }
         }
     }
     if pending > 0 {
+        encoder.finish(&mut body);
         sender.send(&mut body)?;
     }
     Ok(())
@@ -101,25 +105,21 @@ fn send_share(
 /// A connection that sends bodies.
 enum Sender<'a> {
     Http { agent: ureq::Agent, target: &'a str, protocol: Protocol },
-    Line { stream: TcpStream, target: &'a str },
-    Frames { stream: TcpStream, target: &'a str },
+    Stream { stream: TcpStream, target: &'a str },
 }
 
 impl<'a> Sender<'a> {
     fn connect(arguments: &'a IngestArguments) -> Result<Self, BenchError> {
         let target = arguments.target.as_str();
         match arguments.protocol {
-            Protocol::RemoteWrite | Protocol::HttpPut => {
+            Protocol::RemoteWrite | Protocol::RemoteWrite2 | Protocol::HttpPut => {
                 let config = ureq::Agent::config_builder().http_status_as_error(false).build();
                 Ok(Self::Http { agent: config.into(), target, protocol: arguments.protocol })
             }
             _ => {
                 let stream =
                     TcpStream::connect(target).map_err(|error| send_error(target, &error))?;
-                Ok(match arguments.protocol {
-                    Protocol::Pickle => Self::Frames { stream, target },
-                    _ => Self::Line { stream, target },
-                })
+                Ok(Self::Stream { stream, target })
             }
         }
     }
@@ -127,12 +127,8 @@ impl<'a> Sender<'a> {
     /// Sends `body` and empties it.
     fn send(&mut self, body: &mut Vec<u8>) -> Result<(), BenchError> {
         match self {
-            Self::Line { stream, target } => {
+            Self::Stream { stream, target } => {
                 stream.write_all(body).map_err(|error| send_error(target, &error))?;
-            }
-            Self::Frames { stream, target } => {
-                let frame = encode::frame(body);
-                stream.write_all(&frame).map_err(|error| send_error(target, &error))?;
             }
             Self::Http { agent, target, protocol } => post(agent, target, *protocol, body)?,
         }
@@ -145,21 +141,27 @@ fn post(
     agent: &ureq::Agent,
     target: &str,
     protocol: Protocol,
-    body: &mut Vec<u8>,
+    body: &[u8],
 ) -> Result<(), BenchError> {
     let request = agent.post(target);
-    let response = if protocol == Protocol::RemoteWrite {
+    let remote_write = match protocol {
+        Protocol::RemoteWrite => Some(("application/x-protobuf", "0.1.0")),
+        Protocol::RemoteWrite2 => {
+            Some(("application/x-protobuf;proto=io.prometheus.write.v2.Request", "2.0.0"))
+        }
+        _ => None,
+    };
+    let response = if let Some((content_type, version)) = remote_write {
         let compressed = snap::raw::Encoder::new()
             .compress_vec(body)
             .map_err(|error| send_error(target, &error))?;
         request
-            .header("Content-Type", "application/x-protobuf")
+            .header("Content-Type", content_type)
             .header("Content-Encoding", "snappy")
-            .header("X-Prometheus-Remote-Write-Version", "0.1.0")
+            .header("X-Prometheus-Remote-Write-Version", version)
             .send(&compressed[..])
     } else {
-        body.push(b']');
-        request.header("Content-Type", "application/json").send(&body[..])
+        request.header("Content-Type", "application/json").send(body)
     };
     let mut response = response.map_err(|error| send_error(target, &error))?;
     let status = response.status().as_u16();
