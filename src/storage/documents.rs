@@ -183,6 +183,10 @@ impl Writer {
             }
         }
         let newest = numbers.iter().max().copied();
+        // The process that gave a file its name may have died before the name was durable: what is
+        // written to the file from now on, and what is removed because of it, must not go with it.
+        let synced = self.files.sync_names(&dir);
+        synced.map_err(|error| StorageError::io("sync", &dir, &error))?;
         let older = numbers.iter().filter(|number| Some(**number) != newest);
         leftovers.extend(older.map(|number| self.layout.documents_file(*number)));
         for path in leftovers {
@@ -314,9 +318,12 @@ impl Writer {
         let mut out = self.files.create(&staged).map_err(written)?;
         let length = file::write_all(&mut *out, number, tables).map_err(written)?;
         out.sync().map_err(written)?;
-        self.files
-            .rename(&staged, &path)
-            .map_err(|error| StorageError::io("rename", &path, &error))?;
+        if let Err(error) = self.files.rename(&staged, &path) {
+            // It may have been done all the same: then a restart believes the new file, and nothing may
+            // be written to the old one any more.
+            (self.open, self.is_doubtful) = (None, true);
+            return Err(StorageError::io("rename", &path, &error));
+        }
         let old = std::mem::replace(&mut self.number, number);
         (self.length, self.open) = (length, Some(out));
         (self.is_torn, self.is_doubtful) = (false, false);

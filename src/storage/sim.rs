@@ -9,7 +9,7 @@ mod archive;
 mod crash;
 mod damage;
 mod deletes;
-mod disk;
+pub(crate) mod disk;
 mod durability;
 mod expected;
 mod faults;

@@ -8,11 +8,13 @@ use std::sync::atomic::Ordering;
 use base::metrics::Metrics;
 use base::rng::Rng;
 use model::{DocumentChange, DocumentError, Documents, TenantId};
+use parking_lot::Mutex;
 
 use super::DocumentStore;
 use crate::error::StorageError;
 use crate::layout::Layout;
 use crate::lock::DirLock;
+use crate::sim::disk::{Disk, DiskInMemory};
 use crate::sim::support::{FaultyFiles, TestDir};
 use crate::wal::file::{DiskFiles, LogFiles};
 
@@ -189,4 +191,43 @@ fn a_second_holder_of_the_directory_is_refused() {
     let _store = open(&dir);
     let second = open_with(&dir, Arc::new(DiskFiles), &Metrics::default(), 1);
     assert!(matches!(second, Err(StorageError::Locked { .. })));
+}
+
+/// Files follow each other here while operations fail, so that names are made and not made durable.
+#[test]
+fn a_process_that_dies_and_then_a_machine_that_does_lose_nothing() {
+    for seed in 0..400 {
+        let (dir, mut rng) = (TestDir::new(), Rng::new(seed));
+        let disk = Arc::new(Mutex::new(Disk::new(rng.next_u64())));
+        let open = || {
+            let files = Arc::new(DiskInMemory(disk.clone()));
+            open_with(&dir, files, &Metrics::default(), 1 << 30).unwrap()
+        };
+        let get = |store: &DocumentStore| store.get(T, "t", b"k").map(|value| value[0]);
+        // So large that a few of them make the file stale.
+        let change = |value: u8| [DocumentChange::put("t", "k", vec![value; 30_000])];
+        let store = open();
+        store.write(T, &change(1)).unwrap();
+        let (mut stored, mut refused) = (1, Vec::new());
+        disk.lock().fails_one_in = 2 + rng.below(8);
+        disk.lock().dies_in = rng.one_in(2).then(|| 1 + rng.below(60));
+        for value in 2..20 {
+            match store.write(T, &change(value)) {
+                Ok(()) => (stored, refused) = (value, Vec::new()),
+                Err(_) => refused.push(value),
+            }
+        }
+        disk.lock().is_dead = true;
+        drop(store);
+        disk.lock().revive();
+        let store = open();
+        let found = get(&store).unwrap();
+        assert!(found == stored || refused.contains(&found), "seed {seed}: {found}, not {stored}");
+        store.write(T, &change(99)).unwrap();
+        disk.lock().is_dead = true;
+        drop(store);
+        disk.lock().lose_power();
+        disk.lock().revive();
+        assert_eq!(get(&open()), Some(99), "seed {seed}");
+    }
 }

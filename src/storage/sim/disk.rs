@@ -309,6 +309,13 @@ impl LogFiles for DiskInMemory {
         })
     }
 
+    fn sync_names(&self, dir: &Path) -> io::Result<()> {
+        self.change(|disk| {
+            disk.sync_names(dir);
+            Ok(())
+        })
+    }
+
     fn create_dir(&self, _: &Path) -> io::Result<()> {
         self.change(|_| Ok(()))
     }

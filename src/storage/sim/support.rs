@@ -330,6 +330,10 @@ impl LogFiles for FaultyFiles {
         DiskFiles.list(dir)
     }
 
+    fn sync_names(&self, dir: &Path) -> io::Result<()> {
+        DiskFiles.sync_names(dir)
+    }
+
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         DiskFiles.create_dir(dir)
     }

@@ -29,6 +29,9 @@ pub trait LogFiles: Debug + Send + Sync {
     /// Makes the directory `dir`, with those above it, durably; that there is one is fine.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
 
+    /// Makes the names in the directory `dir` durable, whoever made them.
+    fn sync_names(&self, dir: &Path) -> io::Result<()>;
+
     /// Gives the file at `from`, which is synced, the name `to` in the same directory, in the place
     /// of what has it; durable on return.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
@@ -133,6 +136,10 @@ impl LogFiles for DiskFiles {
             names.extend(entry?.file_name().into_string());
         }
         Ok(names)
+    }
+
+    fn sync_names(&self, dir: &Path) -> io::Result<()> {
+        sync_dir(dir)
     }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
