@@ -1,15 +1,24 @@
 #!/usr/bin/env python3
-"""Torture: writers on all protocols while the server is killed, stopped and starved of disk.
+"""Torture: writers on all protocols while the server is killed, stopped, starved of disk and told wrong times.
 
 A server is started on a directory of its own. Writers send samples and remember which were acknowledged. Round
-by round something bad happens: `kill -9`, SIGSTOP for a while, a disk that takes nothing more (RLIMIT_FSIZE of the
-running process), an orderly stop. After every restart, and at the end, each acknowledged sample is asked for and
-compared. Protocols without an answer (carbon, telnet put) are compared as well: what is there must be what was sent.
+by round something bad happens: `kill -9`; SIGSTOP for a while; a disk that is full, or files that grow no more
+(RLIMIT_FSIZE of the running process); a clock that jumps by seconds or a year, forwards or backwards; an orderly stop.
+After every restart, and at the end, each acknowledged sample is asked for and compared. Protocols without an answer
+(carbon, telnet put) are compared as well: what is there must be what was sent.
+
+The full disk is a small tmpfs, for which one has to be root; the clock is libfaketime's (Debian's package `faketime`).
+What cannot be had is left out, and the first line says so.
 
     compat-tests/torture.py --binary target/release/tributary --rounds 200
 """
-import argparse, http.client, json, os, random, resource, shutil, signal, socket, struct, subprocess
-import sys, tempfile, threading, time, urllib.parse
+import argparse, glob, http.client, json, os, random, resource, shutil, signal, socket, struct, subprocess
+import tempfile, threading, time, urllib.parse
+
+DISK_MIB = 512
+FAKETIME = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1") + glob.glob("/usr/lib*/faketime/libfaketimeMT.so.1")
+# Seconds by which the clock is wrong.
+CLOCKS = [0, 0, 3, -3, 90, -90, 7200, -7200, 400 * 86400, -400 * 86400]
 
 
 def varint(n):
@@ -37,9 +46,48 @@ def remote_write_body(labels, samples):
     return bytes(out)
 
 
+class Disk:
+    """The directory of the server: a small file system of its own where that can be had."""
+
+    def __init__(self):
+        self.home = tempfile.mkdtemp(prefix="torture-")
+        self.root = os.path.join(self.home, "disk")
+        os.mkdir(self.root)
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tributary-torture", self.root]
+        self.is_own = os.geteuid() == 0 and subprocess.run(mount, capture_output=True).returncode == 0
+        self.filler = os.path.join(self.root, "filler")
+
+    def fill(self, left):
+        """Takes all room but `left` bytes."""
+        with open(self.filler, "ab", buffering=0) as filler:
+            try:
+                while True:
+                    filler.write(bytes(1 << 20))
+            except OSError:
+                pass
+            filler.truncate(max(0, filler.tell() - left))
+
+    def free(self):
+        if os.path.exists(self.filler):
+            os.remove(self.filler)
+
+    def remove(self):
+        if self.is_own:
+            subprocess.run(["umount", "-l", self.root])
+        shutil.rmtree(self.home, ignore_errors=True)
+
+
 class Server:
-    def __init__(self, args, data):
-        self.args, self.data, self.process = args, data, None
+    def __init__(self, args, disk):
+        self.args, self.disk, self.process = args, disk, None
+        self.data, self.log = os.path.join(disk.root, "data"), os.path.join(disk.home, "server.log")
+        self.clock = os.path.join(disk.home, "clock")
+        self.environment = dict(os.environ)
+        if FAKETIME:
+            # The file is read again before every answer; durations are not touched, as with a real clock that is set.
+            self.environment |= {"LD_PRELOAD": FAKETIME[0], "FAKETIME_TIMESTAMP_FILE": self.clock,
+                                 "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+            self.set_clock(0)
         self.http, self.carbon, self.telnet = args.port, args.port + 1, args.port + 2
 
     def start(self):
@@ -53,12 +101,12 @@ class Server:
             command += ["--set", f"{key}={value}"]
         # A process at its file size limit gets a signal that it would die of; the error is what matters.
         before = lambda: signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        log = open(self.data + ".log", "ab")
-        self.process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=before)
+        log = open(self.log, "ab")
+        self.process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=before, env=self.environment)
         end = time.time() + 60
         while time.time() < end:
             if self.process.poll() is not None:
-                raise SystemExit(f"the server ended with {self.process.returncode}; see {self.data}.log")
+                raise SystemExit(f"the server ended with {self.process.returncode}; see {self.log}")
             try:
                 if self.request("GET", "/-/ready")[0] == 200:
                     return
@@ -79,6 +127,11 @@ class Server:
     def limit_files(self, bytes_max):
         _, hard = resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (bytes_max, hard))
+
+    def set_clock(self, offset):
+        with open(self.clock + ".new", "w") as file:
+            file.write(f"{offset:+d}")
+        os.replace(self.clock + ".new", self.clock)
 
     def end(self, how):
         self.process.send_signal(how)
@@ -172,20 +225,34 @@ def check(server, writers, since):
     return compared
 
 
-def disaster(server, args):
-    kind = random.choice(["kill", "kill", "kill", "stop", "full", "full then kill", "orderly"])
+def kinds(disk):
+    """What may happen, the more often the more it is named."""
+    known = ["kill", "kill", "kill", "stop", "no growth", "no growth then kill", "orderly"]
+    known += ["full", "full then kill"] if disk.is_own else []
+    return known + (["clock", "clock then kill"] if FAKETIME else [])
+
+
+def disaster(server, disk):
+    kind = random.choice(kinds(disk))
     if kind == "stop":
         server.process.send_signal(signal.SIGSTOP)
         time.sleep(random.uniform(0.2, 2))
         server.process.send_signal(signal.SIGCONT)
-        return kind
-    if kind.startswith("full"):
+    elif kind.startswith("no growth"):
         server.limit_files(random.choice([0, 4096, 60_000]))
         time.sleep(random.uniform(0.5, 2))
-        if kind == "full":
-            server.limit_files(resource.RLIM_INFINITY)
-            return kind
+    elif kind.startswith("full"):
+        disk.fill(random.choice([0, 4096, 60_000]))
+        time.sleep(random.uniform(0.5, 2))
+    elif kind.startswith("clock"):
+        server.set_clock(random.choice(CLOCKS))
+        time.sleep(random.uniform(0.5, 2))
+    if kind in ("stop", "no growth", "full", "clock"):
+        server.limit_files(resource.RLIM_INFINITY)
+        disk.free()
+        return kind
     server.end(signal.SIGTERM if kind == "orderly" else signal.SIGKILL)
+    disk.free()
     server.start()
     return kind
 
@@ -195,22 +262,27 @@ def main():
     parser.add_argument("--binary", required=True)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--port", type=int, default=25100)
+    parser.add_argument("--keep", action="store_true", help="leave the store of a failed run where it is")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     args = parser.parse_args()
     # An exception, so that the server ends with this script.
     signal.signal(signal.SIGTERM, lambda *_: exit("ended from outside"))
     random.seed(args.seed)
-    print("seed", args.seed, flush=True)
-    data = os.path.join(tempfile.mkdtemp(prefix="torture-"), "data")
-    server, stop, since = Server(args, data), threading.Event(), time.time()
-    server.start()
+    disk = Disk()
+    left_out = [] if disk.is_own else ["the full disk (not root, or no mount)"]
+    left_out += [] if FAKETIME else ["clock steps (no libfaketime)"]
+    print(f"seed {args.seed}; left out: {', '.join(left_out) or 'nothing'}", flush=True)
+    succeeded = False
+    server, stop, since, counts = Server(args, disk), threading.Event(), time.time(), {}
     writers = [Writer(server, kind, stop) for kind in ("remote_write", "import", "put", "carbon", "telnet")]
     try:
+        server.start()
         for writer in writers:
             writer.start()
         for number in range(1, args.rounds + 1):
             time.sleep(random.uniform(0.3, 2))
-            what = disaster(server, args)
+            what = disaster(server, disk)
+            counts[what] = counts.get(what, 0) + 1
             if number % 5 == 0 or number == args.rounds:
                 print(f"round {number} ({what}): {check(server, writers, since)} acknowledged samples are there", flush=True)
         stop.set()
@@ -223,15 +295,21 @@ def main():
             sent = sum(len(points) for points in writer.sent.values())
             print(f"{writer.kind}: {sent} instants sent, {writer.errors} requests without an acknowledgement")
         server.end(signal.SIGTERM)
-        verified = subprocess.run([args.binary, "verify", "--data-dir", data], capture_output=True, text=True)
+        verified = subprocess.run([args.binary, "verify", "--data-dir", server.data], capture_output=True, text=True)
         print(verified.stdout.strip())
         if verified.returncode != 0:
             raise SystemExit("verify found damage")
+        print("rounds:", ", ".join(f"{what} {times}" for what, times in sorted(counts.items())))
         print(f"OK: {count} acknowledged samples, 0 lost, 0 changed, {args.rounds} rounds")
-        shutil.rmtree(os.path.dirname(data))
+        succeeded = True
     finally:
         if server.process and server.process.poll() is None:
             server.process.kill()
+            server.process.wait()
+        if succeeded or not args.keep:
+            disk.remove()
+        else:
+            print("kept:", disk.home)
 
 
 if __name__ == "__main__":
