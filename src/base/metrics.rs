@@ -195,6 +195,9 @@ catalogue! {
     compaction_failures: Counter = "tributary_compaction_failures_total", "Compactions that failed and will be tried again.";
     blocks: Gauge = "tributary_blocks", "Blocks named by the newest manifest.";
     deletes: Gauge = "tributary_deletes", "Deletes that blocks still wait to be rewritten for.";
+    delete_blocks: Gauge = "tributary_delete_blocks", "Blocks with deleted samples, which are invisible, to be rewritten without them.";
+    delete_bytes: Gauge = "tributary_delete_bytes", "Bytes of those blocks that are still to be rewritten.";
+    delete_rewritten_bytes: Counter = "tributary_delete_rewritten_bytes_total", "Bytes of blocks that were rewritten, or merged with others, without their deleted samples.";
     block_bytes: Gauge = "tributary_block_bytes", "Bytes of those blocks.";
     retention_deleted_blocks: Counter = "tributary_retention_deleted_blocks_total", "Blocks dropped by retention.";
     storage_writable: Gauge = "tributary_storage_writable", "1 while writes are accepted, 0 while the disk refuses them.";

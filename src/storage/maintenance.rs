@@ -6,6 +6,7 @@
 
 mod delete;
 mod expire;
+mod progress;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::Ordering;
@@ -92,6 +93,8 @@ pub(crate) struct Maintenance {
     unmergeable: Vec<BlockId>,
     /// Which classes of the retention have series in a block; a block never changes.
     classes: HashMap<BlockId, Classes>,
+    /// Bytes of blocks that were rewritten without deleted samples since none was waiting for it.
+    rewritten_bytes: u64,
     /// Tenants whose head is to forget series however few they are: some were deleted.
     forgetful: HashSet<TenantId>,
 }
@@ -118,6 +121,7 @@ impl Maintenance {
             retired: Vec::new(),
             unmergeable: Vec::new(),
             classes: HashMap::new(),
+            rewritten_bytes: 0,
             forgetful: HashSet::new(),
         }
     }
@@ -372,6 +376,7 @@ impl Maintenance {
             }
             Err(error) => {
                 self.shared.metrics.compaction_failures.inc();
+                self.note_deletes();
                 self.sweep_all()?;
                 if error.kind() == ErrorKind::Corrupt {
                     tracing::error!(%error, "cannot merge blocks; they are left as they are");
@@ -394,7 +399,9 @@ impl Maintenance {
         new.sources.clone_from(&choice.blocks);
         let layout = &self.shared.layout;
         let retention = Retention::at(&self.shared.options, self.shared.clock.now_ms());
-        let merged = merge_blocks(&self.io, layout, new, &inputs, &retention)?;
+        let mut rewrite = self.begin_rewrite(&choice.blocks);
+        let step = &mut |series| rewrite.step(series);
+        let merged = merge_blocks(&self.io, layout, new, &inputs, &retention, step)?;
         replace_blocks(
             &self.io,
             layout,
@@ -406,6 +413,7 @@ impl Maintenance {
         )?;
         self.retire(&inputs);
         self.note_blocks();
+        self.finish_rewrite(&rewrite);
         Ok(())
     }
 

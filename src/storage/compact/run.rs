@@ -15,13 +15,15 @@ use crate::object::io::ObjectIo;
 use crate::retention::Retention;
 
 /// Merges `blocks`, those with older writes first; samples that are older than
-/// `retention` keeps those of their series are dropped. `None` when nothing is left.
+/// `retention` keeps those of their series are dropped. `None` when nothing is left. `step` hears how many
+/// series of the inputs were merged, again and again.
 pub(crate) fn merge_blocks(
     io: &Arc<ObjectIo>,
     layout: &Layout,
     new: NewBlock,
     blocks: &[Arc<Block>],
     retention: &Retention<'_>,
+    step: &mut dyn FnMut(usize),
 ) -> Result<Option<BlockMeta>, StorageError> {
     let failed = |error| index_error("the blocks to merge", error);
     let mut cursors = Vec::with_capacity(blocks.len());
@@ -39,6 +41,7 @@ pub(crate) fn merge_blocks(
         }
         out.finish();
         writer.add(labels, &samples)?;
+        step(sources.len());
     }
     writer.finish()
 }

@@ -113,18 +113,13 @@ impl Maintenance {
         });
         // Whoever reads them still does so without the delete.
         self.retire(hit);
-        self.shared.metrics.deletes.set(manifest.deletes.len() as i64);
+        self.note_deletes();
         Ok(())
     }
 
     /// Rewrites every block with deletes on it.
     pub(crate) fn purge(&mut self) -> Result<(), StorageError> {
-        let total = self.manifest.current().blocks.iter().filter(|b| !b.deletes.is_empty()).count();
-        let mut done = 0;
-        while self.rewrite_one(i64::MAX)? {
-            done += 1;
-            tracing::info!(done, total, "rewrote a block without its deleted samples");
-        }
+        while self.rewrite_one(i64::MAX)? {}
         self.sweep_retired()
     }
 
@@ -135,7 +130,7 @@ impl Maintenance {
         match rewrite(&manifest, &self.unmergeable, until_ms) {
             Some(choice) => self.merge_chosen(&choice),
             None => {
-                self.shared.metrics.deletes.set(manifest.deletes.len() as i64);
+                self.note_deletes();
                 Ok(false)
             }
         }

@@ -93,6 +93,7 @@ impl Maintenance {
         self.retire(&retired);
         self.shared.metrics.retention_deleted_blocks.add(gone.len() as u64);
         self.note_blocks();
+        self.note_deletes();
         Ok(())
     }
 }

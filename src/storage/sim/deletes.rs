@@ -67,12 +67,20 @@ fn deleted_bytes_leave_the_disk() {
     store.engine.flush_now().unwrap();
     let before = store.engine.status();
     store.engine.delete(TenantId::DEFAULT, &[host(1)], TimeRange::ALL).unwrap();
+    let waiting = || {
+        let metrics = &store.metrics;
+        (metrics.deletes.get(), metrics.delete_blocks.get(), metrics.delete_bytes.get())
+    };
+    assert_eq!(waiting(), (1, 1, before.block_bytes as i64));
+    assert_eq!(store.metrics.delete_rewritten_bytes.get(), 0);
     // Nobody has to ask: some time later the block is written anew.
     store.clock.set(START + HOUR);
     store.engine.maintain_now().unwrap();
     let after = store.engine.status();
     assert!(after.block_bytes < before.block_bytes, "{after:?}");
     assert_eq!(after.block_samples, 1);
+    assert_eq!(waiting(), (0, 0, 0));
+    assert_eq!(store.metrics.delete_rewritten_bytes.get(), before.block_bytes);
     store.engine.delete(TenantId::DEFAULT, &[host(2)], TimeRange::ALL).unwrap();
     store.engine.purge().unwrap();
     assert_eq!(store.engine.status().blocks, 0);
