@@ -115,6 +115,9 @@ def questions(now):
                   [("lookback_delta", "x")], [("lookback_delta", "1"), ("time", end - 30)], [("lookback_delta", "0"), ("time", end)],
                   [("time", "-292273086-05-16T16:47:06Z")], [("time", " 1")]):
         yield get(q, ("query", "up"), *pairs)
+    # As typed for curl -g: nothing is escaped.
+    for query in ('up{job="web"}', 'up>0', 'count(up<2)by(job)', '{"http.status:sum"}', 'up{job=~"w.b"}', 'label_replace(up,"x","`","","")'):
+        yield "GET", f"{q}?query={query}&time={end}", []
     r = "/api/v1/query_range"
     for expression in ("up", "1", "rate(http_requests_total[2m])", "size", "latency", "up[1m]", "\"x\"", "gone", "time()", "x{"):
         yield get(r, ("query", expression), ("start", start), ("end", end), ("step", "60"))

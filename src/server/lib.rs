@@ -18,6 +18,7 @@ pub mod listen;
 pub mod opentsdb;
 mod patience;
 pub mod prometheus;
+mod request_line;
 pub mod run_query;
 pub mod state;
 pub mod turns;

@@ -20,6 +20,7 @@ use crate::client::Remote;
 use crate::graphite::receive;
 use crate::opentsdb::telnet;
 use crate::patience::{PATIENCE, Patient};
+use crate::request_line::EscapedLines;
 use crate::state::State;
 
 /// How long open connections may finish their requests after a stop was asked for.
@@ -217,8 +218,8 @@ pub async fn serve_http(stream: TcpStream, router: Router, mut shutdown: Shutdow
         }
         routes.call(request)
     });
-    let connection =
-        builder.serve_connection(TokioIo::new(Patient::new(stream, PATIENCE)), service);
+    let connection = builder
+        .serve_connection(TokioIo::new(EscapedLines::new(Patient::new(stream, PATIENCE))), service);
     tokio::pin!(connection);
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
