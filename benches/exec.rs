@@ -57,6 +57,7 @@ fn scan(metric: &str) -> Node {
         histograms: false,
         starts: false,
         title: None,
+        cut_ms: None,
     }))
 }
 

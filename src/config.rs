@@ -135,6 +135,8 @@ pub(crate) struct Storage {
     pub flush_on_close: bool,
     /// How long the samples of some series are kept instead; the first rule that matches counts.
     pub retention_rule: Vec<RetentionRule>,
+    /// Which series are rolled up; the first rule that matches counts.
+    pub rollup_rule: Vec<RollupRule>,
 }
 
 /// `[[storage.retention_rule]]`
@@ -148,6 +150,21 @@ pub(crate) struct RetentionRule {
     pub keep: Millis,
 }
 
+/// `[[storage.rollup_rule]]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RollupRule {
+    /// Which series, as a selector of PromQL.
+    #[serde(rename = "match")]
+    pub selector: String,
+    /// Lengths of time that are summarized, whole minutes of which a day is a multiple; none: these
+    /// series are not rolled up.
+    pub resolutions: Vec<Millis>,
+    /// How long summaries are kept; `0` = for ever.
+    #[serde(default)]
+    pub keep: Millis,
+}
+
 impl Default for Storage {
     fn default() -> Self {
         Self {
@@ -158,6 +175,7 @@ impl Default for Storage {
             retention: Millis(0),
             retention_bytes: Bytes(0),
             retention_rule: Vec::new(),
+            rollup_rule: Vec::new(),
             flush_on_close: false,
         }
     }
@@ -232,6 +250,8 @@ pub(crate) struct Query {
     pub series_max: u64,
     /// Memory that a query may use.
     pub memory_bytes_max: Bytes,
+    /// Queries may read summaries instead of samples, where rules make some.
+    pub rollups: bool,
 }
 
 impl Default for Query {
@@ -247,6 +267,7 @@ impl Default for Query {
             samples_max: 50_000_000,
             series_max: 30_000_000,
             memory_bytes_max: Bytes(2 << 30),
+            rollups: true,
         }
     }
 }

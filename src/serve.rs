@@ -12,7 +12,7 @@ use server::prometheus::search;
 use server::state::{BlockFigures, LabelFigures, PromqlSettings, StoreFigures, StoreStatus};
 use server::turns::TurnLimits;
 use server::{Bound, GraphiteSettings, Listeners, Settings, Shutdown, State};
-use storage::{Engine, EngineOptions, RetentionRule, WalSync};
+use storage::{Engine, EngineOptions, RetentionRule, RollupRule, WalSync};
 
 use crate::config::{Config, Prometheus, SyncPolicy};
 
@@ -206,6 +206,24 @@ fn retention_rules(config: &Config) -> Result<Vec<RetentionRule>, ServeError> {
     config.storage.retention_rule.iter().map(rule).collect()
 }
 
+/// The shortest resolution of a rollup: edges are told from their neighbours by whole minutes.
+const RESOLUTION_UNIT_MS: i64 = 60_000;
+
+fn rollup_rules(config: &Config) -> Result<Vec<RollupRule>, ServeError> {
+    let rule = |rule: &crate::config::RollupRule| {
+        let failed = |reason: String| ServeError::Setting { key: "storage.rollup_rule", reason };
+        let matchers = server::parse_selector(&rule.selector)
+            .map_err(|error| failed(format!("{}: {error}", rule.selector)))?;
+        let widths_ms: Vec<i64> = rule.resolutions.iter().map(|width| width.0).collect();
+        if widths_ms.iter().any(|width| *width <= 0 || width % RESOLUTION_UNIT_MS != 0) {
+            return Err(failed(format!("{}: resolutions are whole minutes", rule.selector)));
+        }
+        let keep_ms = (rule.keep.0 > 0).then_some(rule.keep.0);
+        Ok(RollupRule { matchers, widths_ms, keep_ms })
+    };
+    config.storage.rollup_rule.iter().map(rule).collect()
+}
+
 /// The store's part of the configuration; `check-config` asks for it as well.
 pub(crate) fn engine_options(config: &Config) -> Result<EngineOptions, ServeError> {
     let (wal, storage, limits) = (&config.wal, &config.storage, &config.limits);
@@ -213,6 +231,7 @@ pub(crate) fn engine_options(config: &Config) -> Result<EngineOptions, ServeErro
     let retention_bytes = storage.retention_bytes.0;
     Ok(EngineOptions {
         retention_rules: retention_rules(config)?,
+        rollup_rules: rollup_rules(config)?,
         retention_bytes: (retention_bytes > 0).then_some(retention_bytes),
         wal_sync: match wal.sync {
             SyncPolicy::Always => WalSync::Always,
@@ -292,6 +311,8 @@ fn settings(config: &Config, graphite: GraphiteSettings, opentsdb: OpenTsdbSetti
             samples_max: query.samples_max,
             series_max: query.series_max,
             memory_bytes_max: query.memory_bytes_max.0.min(memory_share(config, QUERY_SHARE)),
+            // Without rules queries are planned as if there were no such thing.
+            rollups: query.rollups && !config.storage.rollup_rule.is_empty(),
         },
         query_timeout_ms: query.timeout.0.unsigned_abs(),
         lookback_ms: query.lookback.0,

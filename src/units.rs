@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A length of time: `"15m"`, `"2h"`, `"90d"`, `"500ms"`, or a number of milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Millis(pub i64);
 
 /// Units of time, longest first, in milliseconds.

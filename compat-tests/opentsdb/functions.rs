@@ -205,6 +205,7 @@ fn merged(name: &str, series: Vec<Vec<(i64, Sample)>>) -> Result<Vec<Value>, Str
         histograms: false,
         starts: false,
         title: None,
+        cut_ms: None,
     }));
     let root = Node::new(Op::Aggregate(Aggregate {
         input: Box::new(scan),

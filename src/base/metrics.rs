@@ -192,6 +192,9 @@ catalogue! {
     flush_failures: Counter = "tributary_flush_failures_total", "Flushes that failed and will be tried again.";
     compactions: Counter = "tributary_compactions_total", "Compactions finished.";
     compaction_seconds: DurationHistogram = "tributary_compaction_seconds", "Duration of a compaction.";
+    rollups: Counter = "tributary_rollups_total", "Blocks of summaries written.";
+    rollup_seconds: DurationHistogram = "tributary_rollup_seconds", "Duration of writing a block of summaries.";
+    rollup_failures: Counter = "tributary_rollup_failures_total", "Blocks of summaries that could not be written and will be tried again.";
     compaction_failures: Counter = "tributary_compaction_failures_total", "Compactions that failed and will be tried again.";
     blocks: Gauge = "tributary_blocks", "Blocks named by the newest manifest.";
     deletes: Gauge = "tributary_deletes", "Deletes that blocks still wait to be rewritten for.";

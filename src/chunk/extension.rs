@@ -12,6 +12,8 @@ use crate::header::{EXTENDED, put_header, read_header};
 pub(crate) const HISTOGRAMS: u8 = 1;
 /// Start timestamps in front of any other blob of values.
 pub(crate) const STARTS: u8 = 2;
+/// A column of summaries.
+pub(crate) const SUMMARIES: u8 = 3;
 
 /// What a blob of values is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub enum ValuesBlob<'a> {
     Numbers(&'a [u8]),
     /// Native histograms: for [`crate::decode_histograms`].
     Histograms(&'a [u8]),
+    /// Summaries: for [`crate::decode_summaries`].
+    Summaries(&'a [u8]),
 }
 
 /// A blob of values with what stands in front of it.
@@ -45,6 +49,7 @@ fn open_extended(blob: &[u8]) -> Result<OpenedValues<'_>, ChunkError> {
     let (_, count) = read_header(&mut reader)?;
     match reader.u8() {
         HISTOGRAMS => Ok(OpenedValues { starts: None, values: ValuesBlob::Histograms(blob) }),
+        SUMMARIES => Ok(OpenedValues { starts: None, values: ValuesBlob::Summaries(blob) }),
         STARTS => {
             let starts = reader.bytes();
             let inner = reader.take(reader.remaining());

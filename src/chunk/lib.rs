@@ -15,6 +15,7 @@ mod header;
 mod histograms;
 mod kernel;
 mod stream;
+mod summaries;
 mod timestamps;
 mod values;
 
@@ -22,6 +23,7 @@ pub use error::ChunkError;
 pub use extension::{OpenedValues, ValuesBlob, open_values, put_starts};
 pub use histograms::{HistogramsEncoder, decode_histograms};
 pub use stream::Effort;
+pub use summaries::{SummariesEncoder, decode_summaries};
 pub use timestamps::{TimestampsEncoder, decode_timestamps, encode_timestamps};
 pub use values::{
     Values, ValuesEncoder, decode_floats, decode_values, encode_values, sample_count,

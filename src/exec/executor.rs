@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
-use model::{ResultSeries, Source};
+use model::{ResultSeries, Selection, Source};
 use parking_lot::Mutex;
 use plan::semantics::{Alignment, Buckets, Naming};
 use plan::{
-    Annotation, AnnotationKind, EvalError, Fold, Node, Op, Plan, RowStyle, Span, ValueType,
+    Annotation, AnnotationKind, EvalError, Fold, Node, Op, Plan, RowStyle, Scan, Span, ValueType,
 };
 
 use crate::budget::Budget;
@@ -74,7 +74,7 @@ fn run(plan: &Plan, source: &dyn Source, context: &Context) -> Result<Output, Ex
         samples_read,
         peak_samples,
         steps,
-        profile: profile(&plan.root, &measures),
+        profile: profile(&plan.root, &measures, &executor.widths.into_inner()),
     })
 }
 
@@ -86,8 +86,13 @@ struct Measure {
     elapsed: Duration,
 }
 
-fn profile(node: &Node, measures: &HashMap<usize, Measure>) -> Profile {
+fn profile(node: &Node, measures: &HashMap<usize, Measure>, widths: &Widths) -> Profile {
     let mut out = Profile { node: plan::display::title(node), ..Profile::default() };
+    if let Op::Scan(scan) = &node.op
+        && let Some(widths) = widths.get(&address(scan))
+    {
+        out.node.push_str(&format!(", read of {widths:?} ms"));
+    }
     if let Some(measure) = measures.get(&address(node)) {
         out.rows = measure.rows;
         out.points = measure.points;
@@ -95,14 +100,18 @@ fn profile(node: &Node, measures: &HashMap<usize, Measure>) -> Profile {
         out.elapsed = measure.elapsed;
     }
     if !measures.is_empty() {
-        out.children = node.children().into_iter().map(|c| profile(c, measures)).collect();
+        out.children = node.children().into_iter().map(|c| profile(c, measures, widths)).collect();
     }
     out
 }
 
-fn address(node: &Node) -> usize {
-    std::ptr::from_ref(node) as usize
+/// Where something of the plan is: as good as a name while the plan is borrowed.
+fn address<T>(part: &T) -> usize {
+    std::ptr::from_ref(part) as usize
 }
+
+/// Widths of the summaries that scans may have read, by the address of the scan.
+type Widths = HashMap<usize, Vec<i64>>;
 
 /// One running query.
 pub(crate) struct Executor<'e> {
@@ -117,6 +126,7 @@ pub(crate) struct Executor<'e> {
     /// The current group of every running [`Op::Each`].
     groups: Mutex<HashMap<usize, Arc<Group>>>,
     measures: Mutex<HashMap<usize, Measure>>,
+    widths: Mutex<Widths>,
 }
 
 /// What became of a node that is used more than once.
@@ -140,12 +150,21 @@ impl<'e> Executor<'e> {
             shared: Mutex::default(),
             groups: Mutex::default(),
             measures: Mutex::default(),
+            widths: Mutex::default(),
         }
     }
 
     /// `Err` once the query should stop.
     pub(crate) fn check(&self) -> Result<(), ExecError> {
         Ok(self.context.cancel.check()?)
+    }
+
+    /// Notes what summaries a scan may read, for the profile.
+    pub(crate) fn note_widths(&self, scan: &Scan, selection: &dyn Selection) {
+        let widths = if self.context.analyze { selection.summary_widths() } else { Vec::new() };
+        if !widths.is_empty() {
+            self.widths.lock().insert(address(scan), widths);
+        }
     }
 
     /// Sets the current group of an [`Op::Each`], or takes it away.

@@ -18,6 +18,8 @@ mod operators;
 mod oracle;
 #[cfg(test)]
 mod property;
+#[cfg(test)]
+mod rollups;
 mod row;
 
 #[cfg(any(test, feature = "testing"))]

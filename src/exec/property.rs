@@ -148,6 +148,7 @@ impl Maker<'_> {
             histograms: false,
             starts: false,
             title: None,
+            cut_ms: None,
         }))
     }
 

@@ -195,6 +195,8 @@ impl Row {
         self.samples.integers.clone_from(&other.samples.integers);
         self.samples.histograms.clone_from(&other.samples.histograms);
         self.samples.starts.clone_from(&other.samples.starts);
+        self.samples.summaries.clone_from(&other.samples.summaries);
+        self.samples.reach_ms = other.samples.reach_ms;
     }
 
     /// The present points.

@@ -14,6 +14,7 @@ pub mod matcher;
 pub mod result;
 pub mod sample;
 pub mod source;
+pub mod summary;
 pub mod time;
 
 pub use append::{
@@ -29,4 +30,5 @@ pub use matcher::{Matcher, Pattern, PatternError, ValueTest};
 pub use result::{Points, ResultSeries};
 pub use sample::{STALE_NAN_BITS, SampleKind, Samples, is_stale};
 pub use source::{Hints, Selection, Source, SourceError, ValueNode, nodes_of_values};
+pub use summary::{Compensated, Summary, run_of, summarize};
 pub use time::{StepGrid, TenantId, TimeRange};

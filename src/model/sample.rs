@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use crate::histogram::Histogram;
+use crate::summary::Summary;
 
 /// The NaN with which Prometheus says "this series ended here".
 pub const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
@@ -66,9 +67,23 @@ pub struct Samples {
     /// Milliseconds at which the counting of each sample began, 0 where that is unknown: empty when
     /// no sample has one (or they were not asked for), else as long as `values`.
     pub starts: Vec<i64>,
+    /// What each sample stands for: empty when they stand for themselves alone (or a reader did not say
+    /// where it cuts, [`crate::Hints::cut_ms`]), else as long as `values`, where each sample is the
+    /// last of its run. Rows with summaries hold nothing but floats.
+    pub summaries: Vec<Summary>,
+    /// How far behind an instant the run around it may end: the widest bucket of those that are not cut
+    /// where the reader cuts; 0 where all are.
+    pub reach_ms: i64,
 }
 
 impl Samples {
+    /// Appends a summary as a sample; it must end later than the last one.
+    pub fn push_summary(&mut self, summary: Summary) {
+        self.timestamps.push(summary.last_ms);
+        self.values.push(summary.last);
+        self.summaries.push(summary);
+    }
+
     /// Forgets the samples, keeps the memory.
     pub fn clear(&mut self) {
         self.timestamps.clear();
@@ -76,6 +91,8 @@ impl Samples {
         self.integers.clear();
         self.histograms.clear();
         self.starts.clear();
+        self.summaries.clear();
+        self.reach_ms = 0;
     }
 
     /// Number of samples.
@@ -141,6 +158,9 @@ impl Samples {
         }
         if !self.starts.is_empty() {
             self.starts[to] = self.starts[from];
+        }
+        if !self.summaries.is_empty() {
+            self.summaries[to] = self.summaries[from];
         }
     }
 

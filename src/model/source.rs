@@ -20,6 +20,11 @@ pub struct Hints {
     pub histograms: bool,
     /// Fill [`Samples::starts`].
     pub starts: bool,
+    /// The reader looks at runs of samples that begin and end at multiples of so many milliseconds (or
+    /// one before, for runs without their end), by what a [`crate::Summary`] has: a source may give
+    /// summaries instead of samples, where they say the same and where the samples are gone. `None`:
+    /// samples only.
+    pub cut_ms: Option<i64>,
     /// Only labels are wanted: the samples will not be read.
     pub labels_only: bool,
 }
@@ -125,6 +130,11 @@ pub trait Selection: Send + Sync {
     /// Replaces `out` by the samples of the series at `index` inside the selected range, ascending
     /// and unique; stale markers included. The series may turn out to have none.
     fn read(&self, index: usize, out: &mut Samples) -> Result<(), SourceError>;
+
+    /// The widths of the summaries that reads may give instead of samples, ascending.
+    fn summary_widths(&self) -> Vec<i64> {
+        Vec::new()
+    }
 }
 
 /// Why a read failed.

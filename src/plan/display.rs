@@ -156,6 +156,9 @@ fn scan_text(scan: &Scan) -> String {
     if scan.integers {
         text.push_str(", integers");
     }
+    if let Some(cut_ms) = scan.cut_ms {
+        text.push_str(&format!(", or summaries cut at {cut_ms} ms"));
+    }
     text
 }
 

@@ -32,12 +32,19 @@ pub struct QueryLimits {
     pub series_max: u64,
     /// Estimated bytes of all intermediate rows.
     pub memory_bytes_max: u64,
+    /// Summaries may be read instead of samples (`rules/rollups.rs`).
+    pub rollups: bool,
 }
 
 impl Default for QueryLimits {
     fn default() -> Self {
         // Prometheus allows 50 M samples; the memory bound is what protects a small machine.
-        Self { samples_max: 50_000_000, series_max: 30_000_000, memory_bytes_max: 2 << 30 }
+        Self {
+            samples_max: 50_000_000,
+            series_max: 30_000_000,
+            memory_bytes_max: 2 << 30,
+            rollups: false,
+        }
     }
 }
 
@@ -302,6 +309,8 @@ pub struct Scan {
     pub starts: bool,
     /// What each row is called (see [`RelabelRule::Title`]); `None` leaves rows untitled.
     pub title: Option<crate::semantics::TitleRule>,
+    /// Where what is above cuts time, if summaries of samples will do: see [`model::Hints::cut_ms`].
+    pub cut_ms: Option<i64>,
 }
 
 /// Windows of time reduced to single values.

@@ -1,4 +1,4 @@
-//! Rewrites that do not change results.
+//! Rewrites that do not change results (but for what `rollups` says of sums and of samples that are gone).
 //!
 //! Each rule is a function over nodes; [`optimise`] runs them bottom-up in one fixed order, and once
 //! is enough: running it again changes nothing. Windows and groups need no rule to be fused, since
@@ -8,17 +8,22 @@ mod constants;
 mod invariants;
 mod matchers;
 mod order;
+mod rollups;
 mod sharing;
 
 use crate::node::{Node, Op, Plan};
 
 /// The plan after all rules.
 pub fn optimise(mut plan: Plan) -> Plan {
+    let with_rollups = plan.limits.rollups;
     bottom_up(&mut plan.root, &mut |node| {
         matchers::sort(node);
         constants::fold(node);
         invariants::lift(node);
         order::relax(node);
+        if with_rollups {
+            rollups::allow(node);
+        }
     });
     sharing::share(&mut plan.root);
     plan

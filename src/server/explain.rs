@@ -62,7 +62,9 @@ async fn any_plan_of(state: &Arc<State>, params: &Params) -> Result<Plan, Respon
             let start_ms = params.time_or("start", end_ms)?;
             let step_ms = params.duration_ms("step")?.unwrap_or(60_000);
             let grid = StepGrid::new(start_ms, end_ms, step_ms);
-            lower(&parse(state, query)?, &lower_options(state, grid, state.settings.lookback_ms))
+            let limits = state.limits_with(params.get("rollups"));
+            let options = lower_options(state, grid, state.settings.lookback_ms, limits);
+            lower(&parse(state, query)?, &options)
         }
         "graphite" => crate::graphite::explain_plan(state, params.pairs().to_vec(), query).await,
         "opentsdb" => {

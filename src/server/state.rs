@@ -223,6 +223,13 @@ pub struct State {
 }
 
 impl State {
+    /// Bounds of a query whose parameter `rollups` is this: `false` or `0` reads samples alone.
+    pub fn limits_with(&self, rollups: Option<&str>) -> QueryLimits {
+        let is_refused = matches!(rollups, Some("false" | "0"));
+        let limits = self.settings.query_limits;
+        QueryLimits { rollups: limits.rollups && !is_refused, ..limits }
+    }
+
     /// State over a store, its documents in memory; not ready until [`State::set_ready`].
     pub fn new(
         appender: Arc<dyn Appender>,

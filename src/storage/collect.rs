@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use chunk::{
     ChunkError, HistogramsEncoder, OpenedValues, Values, ValuesBlob, decode_floats,
-    decode_histograms, decode_timestamps, decode_values, open_values,
+    decode_histograms, decode_summaries, decode_timestamps, decode_values, open_values,
 };
 use model::{
     Hints, Histogram, ResetHint, STALE_NAN_BITS, SampleKind, Samples, TimeRange, histogram,
@@ -120,6 +120,7 @@ impl<'a> Collector<'a> {
             ValuesBlob::Numbers(blob) if self.wanted.integers => self.decode_exact(blob)?,
             ValuesBlob::Numbers(blob) => decode_floats(blob, &mut self.out.values)?,
             ValuesBlob::Histograms(blob) => self.decode_histograms(blob, start, begin..end)?,
+            ValuesBlob::Summaries(blob) => self.decode_summaries(blob, start)?,
         }
         if self.out.values.len() != self.out.timestamps.len() {
             return Err(ChunkError::Malformed { what: "number of values" });
@@ -175,6 +176,18 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
+    /// Decodes the summaries of a chunk. They stand in blocks of their own, so all samples before
+    /// have one, too.
+    fn decode_summaries(&mut self, blob: &[u8], start: usize) -> Result<(), ChunkError> {
+        let Samples { timestamps, values, summaries, .. } = &mut *self.out;
+        decode_summaries(blob, &timestamps[start..], summaries)?;
+        if summaries.len() != timestamps.len() {
+            return Err(ChunkError::Malformed { what: "summaries among samples" });
+        }
+        values.extend(summaries[start..].iter().map(|summary| summary.last));
+        Ok(())
+    }
+
     fn decode_starts(&mut self, starts: Option<&[u8]>, start: usize) -> Result<(), ChunkError> {
         if !self.wanted.starts || (starts.is_none() && self.out.starts.is_empty()) {
             return Ok(());
@@ -197,12 +210,14 @@ impl<'a> Collector<'a> {
         self.truncate(inside.end);
         if inside.start > start {
             let cut = start..inside.start;
-            let Samples { timestamps, values, integers, histograms, starts } = &mut *self.out;
+            let Samples { timestamps, values, integers, histograms, starts, summaries, .. } =
+                &mut *self.out;
             timestamps.drain(cut.clone());
             values.drain(cut.clone());
             drain(integers, cut.clone());
             drain(histograms, cut.clone());
-            drain(starts, cut);
+            drain(starts, cut.clone());
+            drain(summaries, cut);
         }
     }
 
@@ -233,7 +248,9 @@ impl<'a> Collector<'a> {
     }
 
     fn truncate(&mut self, length: usize) {
-        let Samples { timestamps, values, integers, histograms, starts } = &mut *self.out;
+        let Samples { timestamps, values, integers, histograms, starts, summaries, .. } =
+            &mut *self.out;
+        summaries.truncate(length);
         timestamps.truncate(length);
         values.truncate(length);
         integers.truncate(length);
@@ -257,12 +274,13 @@ impl<'a> Collector<'a> {
                 _ => kept.push(index),
             }
         }
-        let Samples { timestamps, values, integers, histograms, starts } = self.out;
+        let Samples { timestamps, values, integers, histograms, starts, summaries, .. } = self.out;
         pick(timestamps, &kept);
         pick(values, &kept);
         pick(integers, &kept);
         pick(histograms, &kept);
         pick(starts, &kept);
+        pick(summaries, &kept);
         for histogram in histograms.iter_mut().flatten() {
             forget_resets(histogram);
         }

@@ -37,8 +37,9 @@ use crate::object::open::{OpenedStore, open_local};
 use crate::options::EngineOptions;
 use crate::queue::{Message, Queue};
 use crate::recover::recover;
+use crate::retention::Retention;
 use crate::shared::Shared;
-use crate::snapshot::{NoSeries, Scope};
+use crate::snapshot::{Asked, NoSeries, Scope};
 use crate::view::ViewCell;
 use crate::wal::file::{DiskFiles, LogFiles};
 
@@ -240,7 +241,7 @@ impl Engine {
             data.time_range().into_iter().for_each(&mut cover);
         }
         let (mut blocks, mut block_samples, mut block_bytes) = (0, 0, 0);
-        for block in view.blocks() {
+        for block in view.blocks().chain(view.rollups()) {
             blocks += 1;
             block_samples += block.meta.samples;
             block_bytes += block.bytes();
@@ -273,7 +274,7 @@ impl Engine {
     pub fn block_list(&self) -> Vec<BlockStatus> {
         let view = self.shared.view.load();
         let mut blocks: Vec<BlockStatus> =
-            view.blocks().map(|block| BlockStatus::of(&block.meta)).collect();
+            view.blocks().chain(view.rollups()).map(|block| BlockStatus::of(&block.meta)).collect();
         blocks.sort_by_key(|block| block.min_time_ms);
         blocks
     }
@@ -333,8 +334,11 @@ impl Engine {
         Some(AppendError::Unavailable { reason })
     }
 
-    fn scope(&self, tenant: TenantId, range: TimeRange) -> Option<Scope> {
-        Scope::new(&self.shared.view.load(), tenant, range, &self.shared.metrics)
+    fn scope(&self, tenant: TenantId, range: TimeRange, asked: Asked) -> Option<Scope> {
+        let now_ms = self.shared.clock.now_ms();
+        let kept_since_ms = Retention::at(&self.shared.options, now_ms).latest_of_all();
+        let view = self.shared.view.load();
+        Scope::new(&view, tenant, range, asked, kept_since_ms, &self.shared.metrics)
     }
 }
 
@@ -401,7 +405,7 @@ impl Source for Engine {
         range: TimeRange,
         hints: &Hints,
     ) -> Result<Box<dyn Selection>, SourceError> {
-        match self.scope(hints.tenant, range) {
+        match self.scope(hints.tenant, range, Asked::by(hints)) {
             Some(scope) => Ok(Box::new(scope.select(matchers, hints, self.shared.hasher)?)),
             None => Ok(Box::new(NoSeries)),
         }
@@ -413,7 +417,8 @@ impl Source for Engine {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Vec<String>, SourceError> {
-        self.scope(tenant, range).map_or(Ok(Vec::new()), |scope| scope.label_names(matchers))
+        self.scope(tenant, range, Asked::Labels)
+            .map_or(Ok(Vec::new()), |scope| scope.label_names(matchers))
     }
 
     fn label_values(
@@ -425,7 +430,7 @@ impl Source for Engine {
         prefix: &str,
         limit: usize,
     ) -> Result<Vec<String>, SourceError> {
-        self.scope(tenant, range)
+        self.scope(tenant, range, Asked::Labels)
             .map_or(Ok(Vec::new()), |scope| scope.label_values(name, matchers, prefix, limit))
     }
 
@@ -437,7 +442,7 @@ impl Source for Engine {
         prefix: &str,
         limit: usize,
     ) -> Result<Vec<ValueNode>, SourceError> {
-        self.scope(tenant, range)
+        self.scope(tenant, range, Asked::Labels)
             .map_or(Ok(Vec::new()), |scope| scope.value_nodes(name, prefix, limit))
     }
 }
@@ -458,6 +463,7 @@ fn open_blocks(shared: &Shared, io: &Arc<ObjectIo>, manifest: &Manifest) {
     let open = |entry: &crate::manifest::edit::BlockEntry| {
         let block = Block::open(io, &shared.layout, entry.meta.clone(), entry.order);
         let block = block.with_deletes(manifest.deletes_of(entry));
+        let block = block.with_dirty(entry.dirty_ranges());
         if block.index().is_err_and(|error| error.kind() == ErrorKind::Corrupt) {
             shared.metrics.corrupt_sections.inc();
         }
@@ -468,9 +474,7 @@ fn open_blocks(shared: &Shared, io: &Arc<ObjectIo>, manifest: &Manifest) {
     shared.metrics.blocks.set(blocks.len() as i64);
     shared.metrics.block_bytes.set(bytes as i64);
     shared.view.update(|view| {
-        for block in blocks {
-            view.tenants.entry(block.tenant()).or_default().blocks.push(block);
-        }
+        blocks.into_iter().for_each(|block| view.add(block));
     });
 }
 

@@ -171,15 +171,17 @@ impl Inspection<'_> {
             let meta = &entry.meta;
             writeln!(
                 self.out,
-                "  block {} order {} level {} tenant {}: {} series, {} samples, {}..{} ms",
+                "  block {} order {} level {} tenant {}: {} series, {} {}, {}..{} ms, {} dirty ranges",
                 meta.id,
                 entry.order,
                 meta.level,
                 meta.tenant,
                 meta.series,
                 meta.samples,
+                meta.content(),
                 meta.min_time_ms,
-                meta.max_time_ms
+                meta.max_time_ms,
+                entry.dirty.len()
             )?;
         }
         for mark in &manifest.flushed {
@@ -209,13 +211,14 @@ impl Inspection<'_> {
         };
         let samples = meta.samples.max(1) as f64;
         let line = format!(
-            "{}: block {} level {}, {} series, {} samples in {} chunks, {}..{} ms, \
-             index {} B ({:.1} B a series), chunks {} B ({:.3} B a sample)",
+            "{}: block {} level {}, {} series, {} {} in {} chunks, {}..{} ms, \
+             index {} B ({:.1} B a series), chunks {} B ({:.3} B each)",
             dir.display(),
             meta.id,
             meta.level,
             meta.series,
             meta.samples,
+            meta.content(),
             meta.chunks,
             meta.min_time_ms,
             meta.max_time_ms,

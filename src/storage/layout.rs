@@ -39,6 +39,11 @@ impl BlockId {
         Self((time << 80) | (random & ((1 << 80) - 1)))
     }
 
+    /// When the block was begun, in milliseconds.
+    pub(crate) fn time_ms(self) -> i64 {
+        (self.0 >> 80) as i64
+    }
+
     /// Reads what `Display` writes.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         if text.len() != 26 {

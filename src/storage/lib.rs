@@ -3,7 +3,7 @@
 //! `object_store`; knows neither queries nor protocols.
 //!
 //! Read on in this order: `engine` (the face), `committer` (the life of a write), `wal`, `head`,
-//! `maintenance` (what happens to samples later), `block`, `manifest`, `snapshot` (reads), `archive`
+//! `maintenance` (what happens to samples later), `rollup` (their summaries), `block`, `manifest`, `snapshot` (reads), `archive`
 //! (copies), `verify` and `repair` (damage), `sim` (the tests that try to break all of it).
 
 mod error;
@@ -27,6 +27,7 @@ mod maintenance;
 mod manifest;
 mod object;
 mod retention;
+mod rollup;
 mod sweep;
 
 mod archive;
@@ -48,6 +49,7 @@ pub use inspect::{InspectReport, inspect};
 pub use options::{EngineOptions, WalSync};
 pub use repair::{RepairReport, repair};
 pub use retention::RetentionRule;
+pub use rollup::rules::RollupRule;
 pub use verify::{Finding, VerifyReport, verify};
 pub use wal::file::{DiskFiles, FileBytes, LogFile, LogFiles};
 

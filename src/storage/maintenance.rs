@@ -7,6 +7,7 @@
 mod delete;
 mod expire;
 mod progress;
+mod rollup;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::Ordering;
@@ -37,6 +38,7 @@ use crate::manifest::store::ManifestStore;
 use crate::object::io::ObjectIo;
 use crate::queue::Message;
 use crate::retention::{Classes, Retention};
+use crate::rollup::policy::Barren;
 use crate::shared::Shared;
 use crate::sweep::sweep;
 use crate::view::TenantView;
@@ -95,6 +97,8 @@ pub(crate) struct Maintenance {
     classes: HashMap<BlockId, Classes>,
     /// Bytes of blocks that were rewritten without deleted samples since none was waiting for it.
     rewritten_bytes: u64,
+    /// Ranges in which there was nothing to roll up.
+    barren: Barren,
     /// Tenants whose head is to forget series however few they are: some were deleted.
     forgetful: HashSet<TenantId>,
 }
@@ -122,6 +126,7 @@ impl Maintenance {
             unmergeable: Vec::new(),
             classes: HashMap::new(),
             rewritten_bytes: 0,
+            barren: Barren::new(),
             forgetful: HashSet::new(),
         }
     }
@@ -130,6 +135,7 @@ impl Maintenance {
     pub(crate) fn run_due(&mut self) -> Result<(), StorageError> {
         self.flush(FlushWhich::Due)?;
         while self.compact_one()? {}
+        self.roll_up()?;
         self.expire_blocks()?;
         self.maintain_index();
         self.forget_series();
@@ -224,7 +230,7 @@ impl Maintenance {
     fn new_block(&mut self, tenant: TenantId, level: u32, chunk_samples_max: usize) -> NewBlock {
         let random = (u128::from(self.rng.next_u64()) << 64) | u128::from(self.rng.next_u64());
         let id = BlockId::new(self.shared.clock.now_ms(), random);
-        NewBlock { id, tenant, level, chunk_samples_max, sources: Vec::new() }
+        NewBlock { id, tenant, level, chunk_samples_max, sources: Vec::new(), rollup: None }
     }
 
     /// Writes every frozen window as one block, publishes what could be written, and reports the
@@ -291,10 +297,11 @@ impl Maintenance {
     ) -> Result<(), StorageError> {
         let manifest = self.manifest.publish(edit)?;
         let added = edit.add.iter().map(|meta| meta.id).collect::<HashSet<_>>();
-        let entries = manifest.blocks.into_iter().filter(|entry| added.contains(&entry.meta.id));
+        let entries = manifest.blocks.iter().filter(|entry| added.contains(&entry.meta.id));
         let layout = &self.shared.layout;
         let blocks: Vec<Arc<Block>> = entries
-            .map(|entry| Arc::new(Block::open(&self.io, layout, entry.meta, entry.order)))
+            .map(|entry| Block::open(&self.io, layout, entry.meta.clone(), entry.order))
+            .map(Arc::new)
             .collect();
         let is_done = |partition: &Arc<Partition>| done.iter().any(|d| Arc::ptr_eq(d, partition));
         let older_views = &mut self.older_views;
@@ -306,6 +313,7 @@ impl Maintenance {
                 let older = std::mem::replace(&mut tenant_view.generation, Arc::new(()));
                 older_views.entry(*tenant).or_default().push(Arc::downgrade(&older));
             }
+            view.soil(&manifest);
         });
         self.frozen.retain(|frozen| !is_done(&frozen.partition));
         for partition in done {
@@ -319,8 +327,10 @@ impl Maintenance {
 
     fn note_blocks(&self) {
         let view = self.shared.view.load();
-        let (count, bytes) =
-            view.blocks().fold((0, 0), |(count, bytes), block| (count + 1, bytes + block.bytes()));
+        let (count, bytes) = view
+            .blocks()
+            .chain(view.rollups())
+            .fold((0, 0), |(count, bytes), block| (count + 1, bytes + block.bytes()));
         self.shared.metrics.blocks.set(count);
         self.shared.metrics.block_bytes.set(bytes as i64);
     }
@@ -347,12 +357,14 @@ impl Maintenance {
     /// Merges until nothing more is to be merged.
     pub(crate) fn compact(&mut self) -> Result<(), StorageError> {
         while self.compact_one()? {}
+        self.roll_up()?;
         self.sweep_retired()
     }
 
     fn compact_one(&mut self) -> Result<bool, StorageError> {
         let options = &self.shared.options;
-        let blocks = self.manifest.current().blocks;
+        let mut blocks = self.manifest.current().blocks;
+        blocks.retain(|entry| entry.meta.rollup.is_none());
         let situation = Situation {
             blocks: &blocks,
             skip: &self.unmergeable,

@@ -8,6 +8,7 @@ use base::memory::MemoryWatch;
 use crate::error::StorageError;
 use crate::head::series::OFFSET_BELOW;
 use crate::retention::RetentionRule;
+use crate::rollup::rules::{RollupRule, WIDTHS_DIVIDE_MS, WIDTHS_MAX, widths};
 
 /// When the write-ahead log is synced to disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,11 @@ pub struct EngineOptions {
     /// How long those of some series are kept instead; the first rule that matches counts. Default:
     /// no rules.
     pub retention_rules: Vec<RetentionRule>,
+    /// Which series are rolled up; the first rule that matches counts. Default: none.
+    pub rollup_rules: Vec<RollupRule>,
+    /// Length of the ranges that are rolled up at once, a whole number of every width of the rules.
+    /// Default 24 h.
+    pub rollup_range_ms: i64,
     /// Bytes of log and blocks beyond which the oldest blocks go. Default: any number.
     pub retention_bytes: Option<u64>,
     /// How far in the future a sample may lie. Default: anywhere.
@@ -86,6 +92,8 @@ impl EngineOptions {
             partitions_max: 64,
             retention_ms: None,
             retention_rules: Vec::new(),
+            rollup_rules: Vec::new(),
+            rollup_range_ms: WIDTHS_DIVIDE_MS,
             retention_bytes: None,
             future_ms_max: None,
             series_max: None,
@@ -122,6 +130,21 @@ impl EngineOptions {
         }
         if is_nothing(self.retention_ms) {
             return refuse("retention_ms", "must be positive");
+        }
+        if self.rollup_rules.iter().any(|rule| is_nothing(rule.keep_ms)) {
+            return refuse("rollup_rules", "must keep for a positive time");
+        }
+        let widths = widths(&self.rollup_rules);
+        if widths.iter().any(|width| *width <= 0 || self.rollup_range_ms % width != 0) {
+            return refuse("rollup_rules", "resolutions must divide a day");
+        }
+        let too_short = |keep_ms: i64| keep_ms < self.rollup_range_ms.saturating_mul(2);
+        if !widths.is_empty() && self.retention_ms.is_some_and(too_short) {
+            // What is let go before its range is over is never rolled up.
+            return refuse("retention_ms", "must be two days at least where there are rollups");
+        }
+        if widths.len() > WIDTHS_MAX {
+            return refuse("rollup_rules", "must not have more than eight resolutions");
         }
         Ok(())
     }

@@ -227,6 +227,7 @@ impl Repair<'_> {
             level: entry.meta.level,
             chunk_samples_max: CHUNK_SAMPLES_MAX,
             sources: vec![entry.meta.id],
+            rollup: entry.meta.rollup,
         };
         let mut lines = Vec::new();
         let saved = write_readable(io, layout, new, &block, &mut lines)?;
@@ -234,6 +235,8 @@ impl Repair<'_> {
         edit.order = NewOrder::Replace(entry.order);
         edit.remove = vec![entry.meta.id];
         edit.add.extend(saved.clone());
+        // Summaries that could not be read do not mean that there were no samples.
+        edit.dirty.extend(entry.meta.rollup.map(|rollup| rollup.range()));
         manifest.publish(&edit)?;
         let what = describe(&entry.meta);
         self.actions.push(match &saved {

@@ -60,6 +60,11 @@ impl<'a> Retention<'a> {
         self.keeps().map(|keep_ms| self.earliest(keep_ms)).min().unwrap_or(i64::MIN)
     }
 
+    /// The earliest instant of which everything is kept.
+    pub(crate) fn latest_of_all(&self) -> i64 {
+        self.keeps().map(|keep_ms| self.earliest(keep_ms)).max().unwrap_or(i64::MIN)
+    }
+
     /// The earliest instant that is kept of the series with these labels.
     pub(crate) fn earliest_of(&self, labels: LabelsRef<'_>) -> i64 {
         let value = |name: &str| labels.get(name).unwrap_or_default();

@@ -16,4 +16,5 @@ mod faults;
 mod limits;
 mod objects;
 mod oracle;
+mod rollups;
 pub(crate) mod support;

@@ -20,6 +20,8 @@ use crate::block::reader::Block;
 use crate::collect::{Collector, Wanted};
 use crate::error::{StorageError, select_error};
 use crate::head::partition::Partition;
+use crate::rollup;
+use crate::rollup::read::Rolled;
 use crate::view::{TenantView, View};
 
 /// A series that is not in the head.
@@ -29,30 +31,62 @@ const NOT_IN_HEAD: u32 = u32::MAX;
 pub(crate) struct Scope {
     index: Arc<HeadIndex>,
     partitions: Vec<Arc<Partition>>,
+    /// Blocks of samples, then those of summaries.
     blocks: Vec<Arc<Block>>,
+    /// How the blocks of summaries serve.
+    rolled: Vec<Rolled>,
     range: TimeRange,
     metrics: Arc<Metrics>,
     /// Keeps the head from forgetting series that this scope names.
     _generation: Arc<()>,
 }
 
+/// What a question asks of the places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Samples as they were written.
+    Samples,
+    /// Which series there are.
+    Labels,
+    /// Samples, or summaries: see [`Hints::cut_ms`].
+    Summaries {
+        /// The reader cuts at multiples of this.
+        cut_ms: i64,
+    },
+}
+
+impl Asked {
+    /// What a reader with these hints asks.
+    pub(crate) fn by(hints: &Hints) -> Self {
+        match hints.cut_ms {
+            _ if hints.labels_only => Self::Labels,
+            Some(cut_ms) => Self::Summaries { cut_ms },
+            None => Self::Samples,
+        }
+    }
+}
+
 /// How errors name the index of the head.
 const HEAD_INDEX: &str = "the head";
 
 impl Scope {
-    /// The places of `tenant` that overlap `range`; `None` for a tenant without data.
+    /// The places of `tenant` that overlap `range`; `None` for a tenant without data. Samples before
+    /// `kept_since_ms` may have been let go.
     pub(crate) fn new(
         view: &View,
         tenant: TenantId,
         range: TimeRange,
+        asked: Asked,
+        kept_since_ms: i64,
         metrics: &Arc<Metrics>,
     ) -> Option<Self> {
-        let TenantView { index, partitions, blocks, generation } = view.tenants.get(&tenant)?;
+        let tenant_view = view.tenants.get(&tenant)?;
+        let TenantView { index, partitions, blocks, generation, .. } = tenant_view;
         let overlaps = |partition: &&Arc<Partition>| {
             partition.window().overlaps(&range)
                 && partition.read().time_range().is_some_and(|inner| inner.overlaps(&range))
         };
-        Some(Self {
+        let mut scope = Self {
             index: index.clone(),
             partitions: partitions.iter().filter(overlaps).cloned().collect(),
             blocks: blocks
@@ -60,10 +94,42 @@ impl Scope {
                 .filter(|block| block.time_range().overlaps(&range))
                 .cloned()
                 .collect(),
+            rolled: Vec::new(),
             range,
             metrics: metrics.clone(),
             _generation: generation.clone(),
-        })
+        };
+        if asked != Asked::Samples && !tenant_view.rollups.is_empty() {
+            scope.add_rollups(tenant_view, asked, kept_since_ms);
+        }
+        Some(scope)
+    }
+
+    /// Adds the blocks of summaries that serve.
+    fn add_rollups(&mut self, view: &TenantView, asked: Asked, kept_since_ms: i64) {
+        let ranges = |part: &Arc<Partition>| part.read().time_range();
+        let earliest = view.blocks.iter().map(|block| block.meta.min_time_ms);
+        let earliest =
+            earliest.chain(view.partitions.iter().filter_map(ranges).map(|r| r.start_ms));
+        let since_ms = earliest.min().unwrap_or(i64::MAX).max(kept_since_ms);
+        let changed: Vec<TimeRange> = self.partitions.iter().filter_map(ranges).collect();
+        // Who asks for labels only needs those of series whose samples are gone: no width fits zero
+        // buckets, so only stand-ins are left.
+        let cut_ms = match asked {
+            Asked::Summaries { cut_ms } => cut_ms,
+            _ => 1,
+        };
+        for block in view.rollups.iter().filter(|block| block.covers().overlaps(&self.range)) {
+            if let Some(rolled) = Rolled::new(block, cut_ms, &changed, since_ms) {
+                self.blocks.push(block.clone());
+                self.rolled.push(rolled);
+            }
+        }
+    }
+
+    /// How many blocks of samples there are.
+    fn samples_end(&self) -> usize {
+        self.blocks.len() - self.rolled.len()
     }
 
     /// Counts and logs damage, which otherwise only one client would hear of.
@@ -184,6 +250,32 @@ impl Scope {
         let node = |(text, (leaf, branch))| ValueNode { text, leaf, branch };
         let limit = if limit == 0 { usize::MAX } else { limit };
         Ok(nodes.into_iter().map(node).take(limit).collect())
+    }
+
+    /// Replaces `out` by the samples of a series in `range`.
+    fn samples(
+        &self,
+        place: &Place<'_>,
+        range: TimeRange,
+        wanted: Wanted,
+        out: &mut Samples,
+    ) -> Result<(), SourceError> {
+        let mut collector = Collector::new(out, range, wanted);
+        for (block, series) in place.blocks {
+            let block = &self.blocks[*block as usize];
+            block.collect(*series, range, &mut collector).map_err(|error| {
+                let error = SourceError::from(error);
+                self.note(&error);
+                error
+            })?;
+        }
+        if place.head != NOT_IN_HEAD {
+            for partition in &self.partitions {
+                partition.read().collect(SeriesId(place.head), range, &mut collector)?;
+            }
+        }
+        collector.finish();
+        Ok(())
     }
 
     fn labels_packed(&self, place: &Place<'_>, out: &mut Vec<u8>) -> Result<(), StorageError> {
@@ -327,23 +419,32 @@ impl Selection for SeriesSelection {
     }
 
     fn read(&self, index: usize, out: &mut Samples) -> Result<(), SourceError> {
-        let Scope { partitions, blocks, range, .. } = &self.scope;
         let place = self.series.place(index);
-        let mut collector = Collector::new(out, *range, self.wanted);
-        for (block, series) in place.blocks {
-            blocks[*block as usize].collect(*series, *range, &mut collector).map_err(|error| {
-                let error = SourceError::from(error);
-                self.scope.note(&error);
-                error
-            })?;
+        let end = self.scope.samples_end();
+        let split = place.blocks.partition_point(|(block, _)| (*block as usize) < end);
+        let (samples, rolled) = place.blocks.split_at(split);
+        let place = Place { blocks: samples, ..place };
+        if rolled.is_empty() {
+            return self.scope.samples(&place, self.scope.range, self.wanted, out);
         }
-        if place.head != NOT_IN_HEAD {
-            for partition in partitions {
-                partition.read().collect(SeriesId(place.head), *range, &mut collector)?;
-            }
-        }
-        collector.finish();
-        Ok(())
+        let mut rolled: Vec<rollup::read::Place<'_>> = rolled
+            .iter()
+            .map(|(block, series)| {
+                let number = *block as usize;
+                (&self.scope.rolled[number - end], &*self.scope.blocks[number], *series)
+            })
+            .collect();
+        let mut read =
+            |range, out: &mut Samples| self.scope.samples(&place, range, self.wanted, out);
+        rollup::read::read(&mut rolled, self.scope.range, &mut read, out)
+            .inspect_err(|error| self.scope.note(error))
+    }
+
+    fn summary_widths(&self) -> Vec<i64> {
+        let mut widths: Vec<i64> = self.scope.rolled.iter().map(Rolled::width_ms).collect();
+        widths.sort_unstable();
+        widths.dedup();
+        widths
     }
 }
 

@@ -98,7 +98,8 @@ pub(crate) fn names(dir: &Path) -> Result<Vec<String>, StorageError> {
 /// What a block holds, for people.
 pub(crate) fn describe(meta: &BlockMeta) -> String {
     let BlockMeta { id, series, samples, min_time_ms, max_time_ms, .. } = meta;
-    format!("block {id}: {samples} samples of {series} series, {min_time_ms}..{max_time_ms} ms")
+    let what = meta.content();
+    format!("block {id}: {samples} {what} of {series} series, {min_time_ms}..{max_time_ms} ms")
 }
 
 struct Verification {

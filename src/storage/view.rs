@@ -13,6 +13,8 @@ use parking_lot::RwLock;
 
 use crate::block::reader::Block;
 use crate::head::partition::Partition;
+use crate::layout::BlockId;
+use crate::manifest::edit::{BlockEntry, Manifest};
 
 /// Everything of one tenant.
 #[derive(Clone, Debug)]
@@ -23,9 +25,18 @@ pub(crate) struct TenantView {
     pub(crate) partitions: Vec<Arc<Partition>>,
     /// Blocks, those with older writes first.
     pub(crate) blocks: Vec<Arc<Block>>,
+    /// Blocks of summaries.
+    pub(crate) rollups: Vec<Arc<Block>>,
     /// Held by every selection: while an older one than the current is alive, series that the
     /// head has dropped must still be found in its index.
     pub(crate) generation: Arc<()>,
+}
+
+impl TenantView {
+    /// Blocks of samples and of summaries, to be replaced.
+    pub(crate) fn all_blocks_mut(&mut self) -> impl Iterator<Item = &mut Arc<Block>> {
+        self.blocks.iter_mut().chain(&mut self.rollups)
+    }
 }
 
 impl Default for TenantView {
@@ -34,6 +45,7 @@ impl Default for TenantView {
             index: Arc::new(HeadIndex::new()),
             partitions: Vec::new(),
             blocks: Vec::new(),
+            rollups: Vec::new(),
             generation: Arc::new(()),
         }
     }
@@ -54,9 +66,46 @@ impl View {
             .flat_map(|(tenant, view)| view.partitions.iter().map(move |part| (*tenant, part)))
     }
 
-    /// All blocks.
+    /// All blocks of samples.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = &Arc<Block>> {
         self.tenants.values().flat_map(|view| view.blocks.iter())
+    }
+
+    /// All blocks of summaries.
+    pub(crate) fn rollups(&self) -> impl Iterator<Item = &Arc<Block>> {
+        self.tenants.values().flat_map(|view| view.rollups.iter())
+    }
+
+    /// Adds a block where it belongs.
+    pub(crate) fn add(&mut self, block: Arc<Block>) {
+        let tenant = self.tenants.entry(block.tenant()).or_default();
+        match block.meta.rollup {
+            Some(_) => tenant.rollups.push(block),
+            None => {
+                tenant.blocks.push(block);
+                tenant.blocks.sort_by_key(|block| block.order);
+            }
+        }
+    }
+
+    /// Takes blocks away.
+    pub(crate) fn remove(&mut self, gone: &[BlockId]) {
+        for tenant in self.tenants.values_mut() {
+            let stays = |block: &Arc<Block>| !gone.contains(&block.meta.id);
+            tenant.blocks.retain(stays);
+            tenant.rollups.retain(stays);
+        }
+    }
+
+    /// Lets the blocks of summaries know which of their ranges `manifest` calls dirty.
+    pub(crate) fn soil(&mut self, manifest: &Manifest) {
+        for block in self.tenants.values_mut().flat_map(|tenant| &mut tenant.rollups) {
+            let entry = manifest.blocks.iter().find(|entry| entry.meta.id == block.meta.id);
+            let dirty = entry.map(BlockEntry::dirty_ranges).unwrap_or_default();
+            if dirty != block.dirty() {
+                *block = Arc::new(block.with_dirty(dirty));
+            }
+        }
     }
 }
 

@@ -1,43 +1,9 @@
 //! Sums with compensation, and the binary operators.
 
+pub(crate) use model::Compensated;
 use plan::semantics::BinaryOp;
 
 use crate::row::ABSENT;
-
-/// A Kahan-Neumaier sum (Neumaier 1974). Once the sum is infinite the compensation stays zero.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Compensated {
-    /// The running sum.
-    pub(crate) sum: f64,
-    /// What rounding took off it.
-    pub(crate) rest: f64,
-}
-
-impl Compensated {
-    /// A sum that starts at `first`, so that a lone -0 stays one.
-    pub(crate) fn starting_at(first: f64) -> Self {
-        Self { sum: first, rest: 0.0 }
-    }
-
-    /// Adds `value`.
-    #[inline(always)]
-    pub(crate) fn add(&mut self, value: f64) {
-        let total = self.sum + value;
-        let lost = if self.sum.abs() >= value.abs() {
-            (self.sum - total) + value
-        } else {
-            (value - total) + self.sum
-        };
-        self.rest = if total.is_infinite() { 0.0 } else { self.rest + lost };
-        self.sum = total;
-    }
-
-    /// The compensated sum.
-    #[inline(always)]
-    pub(crate) fn value(self) -> f64 {
-        self.sum + self.rest
-    }
-}
 
 /// A mean that sums until the sum would overflow and is kept incrementally from there on.
 #[derive(Clone, Copy, Debug, Default)]

@@ -45,23 +45,22 @@ pub(crate) fn fill(
                 let count = window.len() as f64;
                 sum.sum / count + sum.rest / count
             };
-            run(times, values, grid, edges, out, join, Compensated::starting_at, mean);
+            run(times, values, grid, edges, out, Compensated::join, Compensated::starting_at, mean);
         }
         _ => {
             let total = |sum: Compensated, _: &[f64]| sum.value();
-            run(times, values, grid, edges, out, join, Compensated::starting_at, total);
+            run(
+                times,
+                values,
+                grid,
+                edges,
+                out,
+                Compensated::join,
+                Compensated::starting_at,
+                total,
+            );
         }
     }
-}
-
-/// The sum of two compensated sums.
-fn join(left: Compensated, right: Compensated) -> Compensated {
-    let mut sum = left;
-    sum.add(right.sum);
-    if !sum.sum.is_infinite() {
-        sum.rest += right.rest;
-    }
-    sum
 }
 
 #[expect(clippy::too_many_arguments, reason = "one generic loop behind five one-line callers")]

@@ -54,6 +54,7 @@ fn clip(row: &mut Row, range: TimeRange) {
     cut(&mut row.samples.integers, low, high);
     cut(&mut row.samples.histograms, low, high);
     cut(&mut row.samples.starts, low, high);
+    cut(&mut row.samples.summaries, low, high);
 }
 
 fn cut<T>(items: &mut Vec<T>, low: usize, high: usize) {

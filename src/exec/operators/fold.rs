@@ -2,14 +2,16 @@
 //!
 //! The windows of one row only move forward, so finding their samples is linear in the row.
 
+mod counters;
 mod native;
 mod occupied;
 mod own;
+mod summaries;
 
 use std::sync::Arc;
 
-use model::{METRIC_NAME, StepGrid, TimeRange, ValueTest, is_stale};
-use plan::semantics::{Buckets, Counted, Fill, FoldFunction, Reducer, Staleness};
+use model::{StepGrid, Summary, TimeRange, is_stale};
+use plan::semantics::{Buckets, Fill, FoldFunction, Reducer, Staleness};
 use plan::slots::SlotRules;
 use plan::{AnnotationKind, Fold, Node, Op, Span};
 
@@ -19,6 +21,7 @@ use crate::executor::{Argument, Executor, Sink, pair_at};
 use crate::kernels::sliding;
 use crate::kernels::window::{self, Window, WindowState};
 use crate::operators::distinct;
+use crate::operators::fold::counters::CounterCheck;
 use crate::operators::fold::native::NativeFolder;
 use crate::row::{ABSENT, Identity, Row, is_absent};
 use base::number_text::general;
@@ -55,6 +58,7 @@ fn folded(
         fold,
         arguments: &arguments,
         state: WindowState::default(),
+        summaries: Vec::new(),
         native: NativeFolder::new(fold, &arguments),
     };
     let mut counter_check = CounterCheck::new(executor, fold);
@@ -107,79 +111,6 @@ pub(crate) fn warn_of_quantiles(executor: &Executor<'_>, argument: &Argument, sp
     }
 }
 
-/// Notes metrics that are treated as counters and do not look like ones.
-struct CounterCheck {
-    enabled: bool,
-    typed: bool,
-    /// The name that all rows have, if the plan says so.
-    common: Option<String>,
-    noted: bool,
-}
-
-impl CounterCheck {
-    fn new(executor: &Executor<'_>, fold: &Fold) -> Self {
-        let counted = match fold.function {
-            FoldFunction::AtEdges { counted, .. } => Some(counted),
-            FoldFunction::Increase { counter, per_second } => {
-                Some(Counted::Growth { counter, per_second })
-            }
-            _ => None,
-        };
-        let enabled = matches!(counted, Some(Counted::Growth { counter: true, .. }));
-        let typed = executor.naming.typed;
-        let common = if typed { None } else { common_name(&fold.input) };
-        Self { enabled, typed, common, noted: false }
-    }
-
-    fn look(
-        &mut self,
-        executor: &Executor<'_>,
-        identity: &mut Identity<'_>,
-        row: &Row,
-        span: Option<Span>,
-    ) {
-        let sounds_right = |name: &str| {
-            name.is_empty()
-                || ["_total", "_sum", "_count", "_bucket"].iter().any(|end| name.ends_with(end))
-        };
-        if !self.enabled || self.noted && self.common.is_some() {
-            return;
-        }
-        if self.common.as_deref().is_some_and(sounds_right)
-            || row.values().iter().all(|value| is_absent(*value))
-        {
-            return;
-        }
-        let name = match &self.common {
-            Some(name) => name.as_str(),
-            None => identity.labels().metric_name().unwrap_or_default(),
-        };
-        let name = name.to_owned();
-        if self.typed {
-            let kind = identity.labels().get("__type__").unwrap_or_default().to_owned();
-            if !name.is_empty() && kind != "counter" && kind != "histogram" {
-                let note = AnnotationKind::NotTypedCounter { metric: name, got: kind };
-                executor.annotate(note, span);
-            }
-        } else if !sounds_right(&name) {
-            executor.annotate(AnnotationKind::PossiblyNotCounter(name), span);
-            self.noted = true;
-        }
-    }
-}
-
-fn common_name(node: &Node) -> Option<String> {
-    let scan = match &node.op {
-        Op::Scan(scan) => scan,
-        Op::Statistics(input) => return common_name(input),
-        _ => return None,
-    };
-    scan.matchers.iter().find_map(|matcher| match &matcher.test {
-        ValueTest::Equal(name) if matcher.name == METRIC_NAME => Some(name.clone()),
-        _ => None,
-    })
-}
-
 /// The windows at the instants of a grid.
 #[derive(Clone, Copy)]
 struct Windows {
@@ -215,6 +146,8 @@ struct Folder<'f> {
     fold: &'f Fold,
     arguments: &'f [Argument],
     state: WindowState,
+    /// What the samples of the current row stand for, if they do not stand for themselves.
+    summaries: Vec<Summary>,
     native: NativeFolder<'f>,
 }
 
@@ -258,6 +191,8 @@ impl Folder<'_> {
         out: &mut Row,
     ) -> Result<(), ExecError> {
         row.list();
+        let single = self.is_single().then_some(self.fold.staleness);
+        summaries::take(row, single, &mut self.summaries);
         if self.skips_markers() {
             remove_markers(row);
         }
@@ -266,10 +201,12 @@ impl Folder<'_> {
         }
         match &self.fold.buckets {
             Buckets::Steps { grid, after_ms, until_ms } => {
-                self.steps(row, *grid, *after_ms, *until_ms, out)
+                let after_ms = after_ms.saturating_sub(self.reach(row));
+                self.steps(row, *grid, after_ms, *until_ms, out)
             }
             Buckets::Fixed { grid, after_ms, until_ms } => {
-                self.fixed(row, Windows::fixed(*grid, *after_ms, *until_ms), out)
+                let after_ms = after_ms.saturating_sub(self.reach(row));
+                self.fixed(row, Windows::fixed(*grid, after_ms, *until_ms), out)
             }
             Buckets::Edges(edges) => self.edges(row, edges, out),
             Buckets::Phased(lists) => match phase_of(row, lists) {
@@ -304,6 +241,12 @@ impl Folder<'_> {
             return Ok(());
         };
         match slots.rule(&title) {
+            _ if !self.summaries.is_empty() => {
+                let merges = slots.rule(&title).is_some_and(|rule| rule.steps_ms.len() > 1);
+                let reducer = slots.merge(&title).reducer;
+                summaries::merge_runs(&self.summaries, grid, (&reducer, merges), out);
+                Ok(())
+            }
             Some(rule) if rule.steps_ms.len() > 1 => {
                 own::merge_up(row, grid, &rule.steps_ms, &slots.merge(&title), out)
             }
@@ -312,14 +255,23 @@ impl Folder<'_> {
     }
 
     fn skips_markers(&self) -> bool {
-        let single = matches!(
+        self.fold.staleness == Staleness::Skipped || !self.is_single()
+    }
+
+    /// True for functions of the newest sample alone.
+    fn is_single(&self) -> bool {
+        matches!(
             self.fold.function,
             FoldFunction::Newest
                 | FoldFunction::NewestTime
                 | FoldFunction::NewestFloatTime
                 | FoldFunction::NewestStart
-        );
-        self.fold.staleness == Staleness::Skipped || !single
+        )
+    }
+
+    /// How much further than its window a newest sample is looked for, where it stands for others.
+    fn reach(&self, row: &Row) -> i64 {
+        if self.is_single() { row.samples.reach_ms } else { 0 }
     }
 
     fn empty(&self) -> f64 {
@@ -341,7 +293,9 @@ impl Folder<'_> {
         let times = row.samples.timestamps.as_slice();
         let values = row.values();
         let width = usize::try_from((until_ms - after_ms) / grid.step_ms.max(1)).unwrap_or(0);
-        if let FoldFunction::Reduce(reducer) = &self.fold.function
+        if !self.summaries.is_empty() {
+            self.each_step(row, grid, after_ms, until_ms, out)?;
+        } else if let FoldFunction::Reduce(reducer) = &self.fold.function
             && sliding::pays(reducer, width, times.len(), out.values().len())
         {
             sliding::fill(reducer, times, values, grid, (after_ms, until_ms), out);
@@ -352,25 +306,35 @@ impl Folder<'_> {
         } else if self.fold.function == FoldFunction::Newest {
             newest((times, values), grid, (after_ms, until_ms), out);
         } else {
-            let (mut low, mut high) = (0, 0);
-            for index in 0..out.samples.values.len() {
-                let at_ms = grid.at(index);
-                let window = Window {
-                    at_ms,
-                    after_ms: at_ms.saturating_add(after_ms),
-                    until_ms: at_ms.saturating_add(until_ms),
-                };
-                (low, high) = advance(times, low, high, window);
-                if low < high {
-                    out.samples.values[index] =
-                        self.value(times, values, (low, high), window, index)?;
-                }
-            }
+            self.each_step(row, grid, after_ms, until_ms, out)?;
         }
         if let Fill::Value(_) = self.fold.fill {
             let empty = self.empty();
             for value in out.samples.values.iter_mut().filter(|value| is_absent(**value)) {
                 *value = empty;
+            }
+        }
+        Ok(())
+    }
+
+    /// The windows around the instants of a grid, one after the other.
+    fn each_step(
+        &mut self,
+        row: &Row,
+        grid: StepGrid,
+        after_ms: i64,
+        until_ms: i64,
+        out: &mut Row,
+    ) -> Result<(), ExecError> {
+        let (times, values) = (row.samples.timestamps.as_slice(), row.values());
+        let windows = Windows::moving(grid, after_ms, until_ms);
+        let (mut low, mut high) = (0, 0);
+        for index in 0..out.samples.values.len() {
+            let window = windows.at(index);
+            (low, high) = advance(times, low, high, window);
+            if low < high {
+                out.samples.values[index] =
+                    self.value(times, values, (low, high), window, index)?;
             }
         }
         Ok(())
@@ -424,6 +388,7 @@ impl Folder<'_> {
         let times = row.samples.timestamps.as_slice();
         let mut low = times.partition_point(|at_ms| *at_ms < range.start_ms);
         if let FoldFunction::Reduce(reducer) = &self.fold.function
+            && self.summaries.is_empty()
             && occupied::pays(reducer)
         {
             let samples = (&times[low..], &row.values()[low..]);
@@ -458,6 +423,9 @@ impl Folder<'_> {
         index: usize,
     ) -> Result<f64, ExecError> {
         match &self.fold.function {
+            function if !self.summaries.is_empty() => {
+                Ok(summaries::value(function, &self.summaries[low..high], window))
+            }
             FoldFunction::Newest => Ok(values[high - 1]),
             FoldFunction::NewestTime | FoldFunction::NewestFloatTime
                 if is_stale(values[high - 1]) =>

@@ -30,6 +30,7 @@ fn hints(scan: &Scan) -> Hints {
         integers: scan.integers,
         histograms: scan.histograms,
         starts: scan.starts,
+        cut_ms: scan.cut_ms,
         labels_only: false,
     }
 }
@@ -55,6 +56,7 @@ fn in_order(
     executor.check()?;
     let selection = executor.source.select(&scan.matchers, scan.range, hints)?;
     executor.budget.series(selection.len())?;
+    executor.note_widths(scan, &*selection);
     let mut order: Vec<usize> = (0..selection.len()).collect();
     if let Some(numbers) = numbers {
         order.sort_by_cached_key(|index| numbers.key(&selection.labels(*index)));

@@ -254,6 +254,7 @@ impl Lowering<'_> {
             histograms: false,
             starts: false,
             title: Some(TitleRule::SeriesName),
+            cut_ms: None,
         };
         let buckets = Buckets::PerSeries { range, slots: steps.slots };
         let mut slots = Node::new(Op::Fold(Fold {

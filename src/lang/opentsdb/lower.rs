@@ -142,6 +142,7 @@ pub(super) fn scan(
         histograms: false,
         starts: false,
         title: None,
+        cut_ms: None,
     }
 }
 

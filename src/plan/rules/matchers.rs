@@ -39,6 +39,7 @@ mod tests {
             histograms: false,
             starts: false,
             title: None,
+            cut_ms: None,
         }));
         sort(&mut node);
         let Op::Scan(scan) = node.op else { unreachable!("a scan stays one") };

@@ -58,6 +58,7 @@ mod tests {
             histograms: false,
             starts: false,
             title: None,
+            cut_ms: None,
         };
         let mut node = Node::new(Op::Aggregate(Aggregate {
             input: Box::new(Node::new(Op::Scan(scan))),

@@ -100,6 +100,7 @@ mod tests {
             histograms: false,
             starts: false,
             title: None,
+            cut_ms: None,
         };
         Node::new(Op::Fold(Fold {
             input: Box::new(Node::new(Op::Scan(scan))),

@@ -47,7 +47,7 @@ pub(super) async fn query(
     let mut planned = Vec::with_capacity(query.queries.len());
     for sub in &query.queries {
         let resolution = resolution(state, sub).await?;
-        let limits = state.settings.query_limits;
+        let limits = state.limits_with(params.get("rollups"));
         let plan = lower(&query, sub, &resolution, TenantId::DEFAULT, limits)?;
         planned.push((sub, resolution, plan));
     }

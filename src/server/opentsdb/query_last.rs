@@ -217,6 +217,7 @@ async fn newest_since(
         histograms: false,
         starts: false,
         title: None,
+        cut_ms: None,
     }));
     let root = Node::new(Op::Rows(Rows { inputs: vec![scan], function: RowsFunction::Newest }));
     let plan = Plan { root, limits: state.settings.query_limits };

@@ -15,7 +15,7 @@ use wire::prometheus::query_json;
 use super::params::{Params, invalid};
 use super::reply::{Notes, TRUNCATED, bad_data, failure, query_failure, success};
 use crate::run_query::{Measuring, run_counted};
-use crate::state::State;
+use crate::state::{QueryLimits, State};
 
 /// Most steps of a range query: one more than the steps between them.
 const STEPS_BETWEEN_MAX: i64 = base::limits::QUERY_STEPS_MAX as i64;
@@ -28,6 +28,7 @@ struct Asked {
     limit: usize,
     timeout: Option<Duration>,
     lookback_ms: i64,
+    limits: QueryLimits,
     stats: Option<PerStep>,
     started: Instant,
 }
@@ -57,6 +58,7 @@ impl Asked {
             limit: 0,
             timeout: params.timeout()?,
             lookback_ms,
+            limits: state.limits_with(params.get("rollups")),
             stats: params.get("stats").filter(|asked| !asked.is_empty()).map(|asked| {
                 let shown = asked == "all" && state.settings.promql.per_step_stats;
                 if shown { PerStep::Shown } else { PerStep::Left }
@@ -127,11 +129,16 @@ pub fn lower(expr: &Expr, options: &LowerOptions) -> Result<Plan, Response> {
 }
 
 /// How this server reads PromQL over `grid`.
-pub fn lower_options(state: &State, grid: StepGrid, lookback_ms: i64) -> LowerOptions {
+pub fn lower_options(
+    state: &State,
+    grid: StepGrid,
+    lookback_ms: i64,
+    limits: QueryLimits,
+) -> LowerOptions {
     LowerOptions {
         lookback_ms,
         subquery_step_ms: state.settings.subquery_step_ms,
-        limits: state.settings.query_limits,
+        limits,
         features: state.settings.promql.features,
         ..LowerOptions::new(grid)
     }
@@ -147,7 +154,7 @@ pub async fn instant(
     let asked = Asked { limit, ..Asked::read(&state, &params)? };
     let expr = asked.parse(&state)?;
     let grid = StepGrid::instant(at_ms);
-    let options = lower_options(&state, grid, asked.lookback_ms);
+    let options = lower_options(&state, grid, asked.lookback_ms, asked.limits);
     let is_matrix = expr.value_type() == ValueType::Matrix;
     let plan = lower(&expr, &options)?;
     let (output, cost) = asked.run(&state, plan, grid).await?;
@@ -206,7 +213,7 @@ pub async fn range(
         ));
     }
     let grid = StepGrid::new(start_ms, end_ms, step_ms);
-    let mut options = lower_options(&state, grid, asked.lookback_ms);
+    let mut options = lower_options(&state, grid, asked.lookback_ms, asked.limits);
     options.step_ms = step_ms;
     let plan = lower(&expr, &options)?;
     let (output, cost) = asked.run(&state, plan, grid).await?;

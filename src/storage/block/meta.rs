@@ -1,5 +1,6 @@
 //! What a block is: the content of `meta.json`, repeated in the manifest.
 
+use model::TimeRange;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StorageError;
@@ -7,6 +8,35 @@ use crate::layout::BlockId;
 
 /// Version that this program writes.
 pub(crate) const BLOCK_VERSION: u32 = 1;
+/// Version of blocks of summaries.
+pub(crate) const ROLLUP_VERSION: u32 = 2;
+
+/// What a block of summaries covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RollupMeta {
+    /// Length of the buckets in milliseconds; they begin at its multiples.
+    pub(crate) width_ms: i64,
+    /// First instant covered, the start of a bucket.
+    pub(crate) start_ms: i64,
+    /// Last instant covered, the end of a bucket.
+    pub(crate) end_ms: i64,
+    /// Which rules chose the series: `rollup/rules.rs` makes the number.
+    pub(crate) rules: u64,
+}
+
+impl RollupMeta {
+    /// All that is covered.
+    pub(crate) fn range(&self) -> TimeRange {
+        TimeRange::new(self.start_ms, self.end_ms)
+    }
+
+    /// `range` widened to whole buckets.
+    pub(crate) fn widen(&self, range: TimeRange) -> TimeRange {
+        let start = |at_ms: i64| at_ms.div_euclid(self.width_ms).saturating_mul(self.width_ms);
+        let end_ms = start(range.end_ms).saturating_add(self.width_ms - 1);
+        TimeRange::new(start(range.start_ms), end_ms)
+    }
+}
 
 /// A block's description.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +67,9 @@ pub(crate) struct BlockMeta {
     pub(crate) chunks_bytes: u64,
     /// The blocks that it was merged from.
     pub(crate) sources: Vec<BlockId>,
+    /// What it covers, if it holds summaries instead of samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rollup: Option<RollupMeta>,
 }
 
 impl Serialize for BlockId {
@@ -54,6 +87,16 @@ impl<'de> Deserialize<'de> for BlockId {
 }
 
 impl BlockMeta {
+    /// From the earliest to the latest sample.
+    pub(crate) fn time_range(&self) -> TimeRange {
+        TimeRange::new(self.min_time_ms, self.max_time_ms)
+    }
+
+    /// What it holds, in a word.
+    pub(crate) fn content(&self) -> &'static str {
+        if self.rollup.is_some() { "summaries" } else { "samples" }
+    }
+
     /// The bytes of `meta.json`.
     pub(crate) fn document(&self) -> Result<Vec<u8>, StorageError> {
         serde_json::to_vec_pretty(self).map_err(|error| StorageError::Invariant {

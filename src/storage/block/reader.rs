@@ -39,6 +39,8 @@ pub(crate) struct Block {
     parts: Arc<LazyParts>,
     /// What is gone from it; the reason, where that cannot be told.
     deletes: Result<Vec<BlockDelete>, StorageError>,
+    /// Of a block of summaries: where the samples are newer.
+    dirty: Vec<TimeRange>,
 }
 
 /// The parts of a block, opened when they are first needed.
@@ -96,7 +98,8 @@ impl Block {
         let part = |part| layout.block_part(TenantId(meta.tenant), meta.id, part);
         let (index, chunks) = (part(BlockPart::Index), part(BlockPart::Chunks));
         let place = Place::Store { io: io.clone(), index, chunks };
-        let block = Self { parts: LazyParts::new(place), meta, order, deletes: Ok(Vec::new()) };
+        let parts = LazyParts::new(place);
+        let block = Self { parts, meta, order, deletes: Ok(Vec::new()), dirty: Vec::new() };
         if let Err(error) = block.parts() {
             let id = block.meta.id;
             tracing::error!(block = %id, %error, "cannot open a block; its samples are missing");
@@ -114,13 +117,29 @@ impl Block {
             let detail = error.to_string();
             StorageError::Invariant { invariant: "deletes compile", detail }
         });
-        Self { meta: self.meta.clone(), order: self.order, parts: self.parts.clone(), deletes }
+        Self { deletes, ..self.reopened() }
+    }
+
+    /// The same block of summaries, dirty in these ranges.
+    pub(crate) fn with_dirty(&self, dirty: Vec<TimeRange>) -> Self {
+        Self { dirty, ..self.reopened() }
+    }
+
+    fn reopened(&self) -> Self {
+        let (meta, parts) = (self.meta.clone(), self.parts.clone());
+        let (deletes, dirty) = (self.deletes.clone(), self.dirty.clone());
+        Self { meta, order: self.order, parts, deletes, dirty }
+    }
+
+    /// Of a block of summaries: where the samples are newer.
+    pub(crate) fn dirty(&self) -> &[TimeRange] {
+        &self.dirty
     }
 
     /// Opens the block whose objects are files in `dir`, to look at it.
     pub(crate) fn open_dir(dir: &Path, meta: BlockMeta) -> Self {
         let parts = LazyParts::new(Place::Dir(dir.to_owned()));
-        Self { meta, order: 0, parts, deletes: Ok(Vec::new()) }
+        Self { meta, order: 0, parts, deletes: Ok(Vec::new()), dirty: Vec::new() }
     }
 
     fn parts(&self) -> Result<&Parts, StorageError> {
@@ -139,7 +158,17 @@ impl Block {
 
     /// From its earliest to its latest sample.
     pub(crate) fn time_range(&self) -> TimeRange {
-        TimeRange::new(self.meta.min_time_ms, self.meta.max_time_ms)
+        self.meta.time_range()
+    }
+
+    /// What a change must lie in to concern it: of summaries all of the buckets.
+    pub(crate) fn covers(&self) -> TimeRange {
+        self.meta.rollup.map_or(self.time_range(), |rollup| rollup.range())
+    }
+
+    /// What `delete` takes of this block: of summaries every bucket that it touches.
+    fn gone(&self, delete: &BlockDelete) -> TimeRange {
+        self.meta.rollup.map_or(delete.range(), |rollup| rollup.widen(delete.range()))
     }
 
     /// Bytes of its objects without `meta.json`.
@@ -178,7 +207,7 @@ impl Block {
         self.deletes()
             .unwrap_or_default()
             .iter()
-            .filter(move |delete| delete.range().intersect(&range) == range)
+            .filter(move |delete| self.gone(delete).intersect(&range) == range)
     }
 
     /// Calls `visit` with the labels of each series that passes `matchers` and is not gone: what the
@@ -304,7 +333,7 @@ impl Block {
             let gone = delete.series(|matchers| self.select_stored(matchers));
             let gone = gone.map_err(|error| StorageError::Index { message: error.to_string() })?;
             if gone.contains(series) {
-                out.remove(before, delete.range());
+                out.remove(before, self.gone(delete));
             }
         }
         Ok(())
@@ -327,7 +356,7 @@ impl Block {
             }
         };
         let chunks = Chunks::open(self.parts.place.chunks()?)?;
-        Ok(Salvage { labels, chunks, deletes, trouble })
+        Ok(Salvage { labels, chunks, deletes, trouble, rollup: self.meta.rollup })
     }
 
     /// Compares every checksum and decodes every chunk; calls `damage` for each fault.

@@ -7,6 +7,7 @@ use index::SeriesCursor;
 use model::{Labels, LabelsRef};
 
 use super::chunks::Chunks;
+use super::meta::RollupMeta;
 use crate::collect::Collector;
 use crate::delete::BlockDelete;
 use crate::error::{StorageError, index_error};
@@ -17,6 +18,7 @@ pub(crate) struct Salvage<'b> {
     pub(super) labels: SeriesLabels<'b>,
     pub(super) chunks: Chunks,
     pub(super) deletes: &'b [BlockDelete],
+    pub(super) rollup: Option<RollupMeta>,
     /// What is wrong with the index, where labels had to be put together from what is left of it.
     pub(crate) trouble: Option<StorageError>,
 }
@@ -68,7 +70,8 @@ impl Salvage<'_> {
         self.chunks.salvage(self.id(), out, damage);
         for delete in self.deletes {
             if delete.hits(self.labels()) {
-                out.remove(before, delete.range());
+                let gone = self.rollup.map_or(delete.range(), |all| all.widen(delete.range()));
+                out.remove(before, gone);
             }
         }
     }

@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use base::frame::checksum;
 use bytes::Bytes;
-use chunk::{Effort, HistogramsEncoder, TimestampsEncoder, ValuesEncoder, put_starts};
+use chunk::{
+    Effort, HistogramsEncoder, SummariesEncoder, TimestampsEncoder, ValuesEncoder, put_starts,
+};
 use hashbrown::HashMap;
 use index::SegmentWriter;
 use model::{Histogram, LabelsRef, SampleKind, Samples, SeriesHasher, TenantId};
 
-use crate::block::meta::{BLOCK_VERSION, BlockMeta};
+use crate::block::meta::{BLOCK_VERSION, BlockMeta, ROLLUP_VERSION, RollupMeta};
 use crate::block::page::{CHUNKS_MAGIC, ColumnEntry, Footer, PageBuilder, PageEntry, Section};
 use crate::collect::{for_each_run, run_bits, run_starts};
 use crate::error::{StorageError, index_error};
@@ -33,6 +35,8 @@ pub(crate) struct NewBlock {
     pub(crate) chunk_samples_max: usize,
     /// The blocks that it is merged from.
     pub(crate) sources: Vec<BlockId>,
+    /// What it covers, if it takes summaries instead of samples.
+    pub(crate) rollup: Option<RollupMeta>,
 }
 
 /// A block that is being written.
@@ -54,6 +58,7 @@ struct Scratch {
     timestamps_encoder: TimestampsEncoder,
     values_encoder: ValuesEncoder,
     histograms_encoder: HistogramsEncoder,
+    summaries_encoder: SummariesEncoder,
     histograms: Vec<Arc<Histogram>>,
     bits: Vec<u64>,
     blob: Vec<u8>,
@@ -69,6 +74,7 @@ impl Scratch {
             timestamps_encoder: TimestampsEncoder::new(Effort::Best),
             values_encoder: ValuesEncoder::new(Effort::Best),
             histograms_encoder: HistogramsEncoder::new(Effort::Best),
+            summaries_encoder: SummariesEncoder::new(Effort::Best),
             histograms: Vec::new(),
             bits: Vec::new(),
             blob: Vec::new(),
@@ -90,7 +96,9 @@ impl Scratch {
         range: std::ops::Range<usize>,
     ) -> u32 {
         let (before, count) = (self.values.len(), range.len());
-        if kind == SampleKind::Histogram {
+        if let Some(summaries) = samples.summaries.get(range.clone()) {
+            self.summaries_encoder.encode(summaries, &mut self.values);
+        } else if kind == SampleKind::Histogram {
             self.histograms.clear();
             self.histograms.extend(samples.histograms[range.clone()].iter().flatten().cloned());
             self.histograms_encoder.encode(&self.histograms, &mut self.values);
@@ -154,7 +162,7 @@ impl<'a> BlockWriter<'a> {
         let mut upload = io.upload(&layout.block_part(new.tenant, new.id, BlockPart::Chunks))?;
         upload.write(&CHUNKS_MAGIC)?;
         let meta = BlockMeta {
-            block_version: BLOCK_VERSION,
+            block_version: new.rollup.map_or(BLOCK_VERSION, |_| ROLLUP_VERSION),
             id: new.id,
             tenant: new.tenant.0,
             shard: layout.shard(),
@@ -167,6 +175,7 @@ impl<'a> BlockWriter<'a> {
             index_bytes: 0,
             chunks_bytes: 0,
             sources: new.sources.clone(),
+            rollup: new.rollup,
         };
         let columns = Columns {
             hasher: SeriesHasher::from_entropy(),

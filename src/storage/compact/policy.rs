@@ -33,7 +33,7 @@ pub(crate) struct Choice {
 /// What the policy looks at.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Situation<'a> {
-    /// The live blocks, by order.
+    /// The live blocks of samples, by order.
     pub(crate) blocks: &'a [BlockEntry],
     /// Blocks to leave alone.
     pub(crate) skip: &'a [BlockId],
@@ -55,6 +55,8 @@ fn range(entry: &BlockEntry) -> TimeRange {
 pub(crate) fn rewrite(manifest: &Manifest, skip: &[BlockId], until_ms: i64) -> Option<Choice> {
     let is_due = |entry: &&BlockEntry| {
         !entry.deletes.is_empty()
+            // Summaries are made anew from samples.
+            && entry.meta.rollup.is_none()
             && !skip.contains(&entry.meta.id)
             && manifest.deletes_of(entry).all(|delete| delete.at_ms <= until_ms)
     };
@@ -141,6 +143,7 @@ mod tests {
             .map(|&(order, min_time_ms, max_time_ms, level, chunks_bytes)| BlockEntry {
                 order,
                 deletes: Vec::new(),
+                dirty: Vec::new(),
                 meta: BlockMeta {
                     block_version: 1,
                     id: BlockId(u128::from(order)),
@@ -155,6 +158,7 @@ mod tests {
                     index_bytes: 0,
                     chunks_bytes,
                     sources: Vec::new(),
+                    rollup: None,
                 },
             })
             .collect();

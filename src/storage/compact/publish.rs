@@ -31,14 +31,8 @@ pub(crate) fn replace_blocks(
     manifest.publish(&edit)?;
     let opened = merged.map(|meta| Arc::new(Block::open(io, layout, meta, last)));
     view.update(|view| {
-        for tenant in view.tenants.values_mut() {
-            tenant.blocks.retain(|block| !edit.remove.contains(&block.meta.id));
-        }
-        if let Some(block) = opened {
-            let tenant = view.tenants.entry(block.tenant()).or_default();
-            tenant.blocks.push(block);
-            tenant.blocks.sort_by_key(|block| block.order);
-        }
+        view.remove(&edit.remove);
+        opened.into_iter().for_each(|block| view.add(block));
     });
     Ok(())
 }

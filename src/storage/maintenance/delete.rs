@@ -12,6 +12,7 @@ use crate::compact::policy::rewrite;
 use crate::delete::{DELETES_MAX, DeleteEntry};
 use crate::error::StorageError;
 use crate::manifest::edit::ManifestEdit;
+use crate::view::TenantView;
 
 impl Maintenance {
     /// Makes the samples in `range` of the series that pass `matchers` invisible for good.
@@ -29,9 +30,10 @@ impl Maintenance {
             self.flush(FlushWhich::These(windows))?;
         }
         let view = self.shared.view.load();
-        let blocks = view.tenants.get(&tenant).map(|view| &view.blocks[..]).unwrap_or_default();
+        let blocks = view.tenants.get(&tenant);
+        let blocks = blocks.into_iter().flat_map(|view| view.blocks.iter().chain(&view.rollups));
         let mut hit: Vec<Arc<Block>> = Vec::new();
-        for block in blocks.iter().filter(|block| block.time_range().overlaps(&range)) {
+        for block in blocks.filter(|block| block.covers().overlaps(&range)) {
             if !block.select(matchers).map_err(as_storage)?.is_empty() {
                 hit.push(block.clone());
             }
@@ -103,13 +105,14 @@ impl Maintenance {
             Some(Arc::new(block.with_deletes(manifest.deletes_of(entry))))
         };
         self.shared.view.update(|view| {
-            for block in view.tenants.values_mut().flat_map(|tenant| &mut tenant.blocks) {
+            for block in view.tenants.values_mut().flat_map(TenantView::all_blocks_mut) {
                 if hit.iter().any(|hit| Arc::ptr_eq(hit, block))
                     && let Some(reopened) = reopen(block)
                 {
                     *block = reopened;
                 }
             }
+            view.soil(&manifest);
         });
         // Whoever reads them still does so without the delete.
         self.retire(hit);
@@ -120,6 +123,8 @@ impl Maintenance {
     /// Rewrites every block with deletes on it.
     pub(crate) fn purge(&mut self) -> Result<(), StorageError> {
         while self.rewrite_one(i64::MAX)? {}
+        while self.roll_up_one(true)? {}
+        self.note_deletes();
         self.sweep_retired()
     }
 

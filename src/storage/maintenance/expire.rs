@@ -10,6 +10,7 @@ use crate::error::StorageError;
 use crate::layout::BlockId;
 use crate::manifest::edit::ManifestEdit;
 use crate::retention::{Expired, Retention};
+use crate::rollup::rules::keep;
 
 impl Maintenance {
     /// Drops and rewrites blocks as the retention says.
@@ -24,8 +25,14 @@ impl Maintenance {
                 Expired::All => gone.push(block.meta.id),
             }
         }
-        self.beyond_size(&blocks, &mut gone);
-        drop(blocks);
+        let view = self.shared.view.load();
+        let rollups: Vec<Arc<Block>> = view.rollups().cloned().collect();
+        drop(view);
+        gone.extend(
+            rollups.iter().filter(|one| self.is_old_rollup(one, now_ms)).map(|one| one.meta.id),
+        );
+        self.beyond_size(blocks.iter().chain(&rollups), &mut gone);
+        drop((blocks, rollups));
         self.drop_blocks(&gone)?;
         for block in mixed.iter().filter(|block| !gone.contains(&block.meta.id)) {
             let meta = &block.meta;
@@ -55,13 +62,29 @@ impl Maintenance {
         retention.expired(classes, max_time_ms)
     }
 
+    /// True for a block of summaries that is too old for all rules with its width; where there are none
+    /// any more, for the retention of samples.
+    fn is_old_rollup(&self, block: &Block, now_ms: i64) -> bool {
+        let options = &self.shared.options;
+        let Some(rollup) = block.meta.rollup else { return false };
+        let earliest_ms = match keep(&options.rollup_rules, rollup.width_ms) {
+            Some(keep_ms) => keep_ms.map_or(i64::MIN, |ms| now_ms.saturating_sub(ms)),
+            None => Retention::at(options, now_ms).earliest_of_all(),
+        };
+        rollup.end_ms < earliest_ms
+    }
+
     /// Adds the oldest of `blocks` to `gone` until log and blocks fit into the configured size.
-    fn beyond_size(&self, blocks: &[Arc<Block>], gone: &mut Vec<BlockId>) {
+    fn beyond_size<'b>(
+        &self,
+        blocks: impl Iterator<Item = &'b Arc<Block>>,
+        gone: &mut Vec<BlockId>,
+    ) {
         let Some(bytes_max) = self.shared.options.retention_bytes else {
             return;
         };
         let mut rest: Vec<&Arc<Block>> =
-            blocks.iter().filter(|block| !gone.contains(&block.meta.id)).collect();
+            blocks.filter(|block| !gone.contains(&block.meta.id)).collect();
         rest.sort_by_key(|block| (block.meta.max_time_ms, block.order));
         let log = self.shared.metrics.wal_size_bytes.get().max(0) as u64;
         let mut bytes = log + rest.iter().map(|block| block.bytes()).sum::<u64>();
@@ -83,13 +106,10 @@ impl Maintenance {
         self.manifest.publish(&edit)?;
         let view = self.shared.view.load();
         let is_gone = |block: &&Arc<Block>| gone.contains(&block.meta.id);
-        let retired: Vec<Arc<Block>> = view.blocks().filter(is_gone).cloned().collect();
+        let all = view.blocks().chain(view.rollups());
+        let retired: Vec<Arc<Block>> = all.filter(is_gone).cloned().collect();
         drop(view);
-        self.shared.view.update(|view| {
-            for tenant in view.tenants.values_mut() {
-                tenant.blocks.retain(|block| !gone.contains(&block.meta.id));
-            }
-        });
+        self.shared.view.update(|view| view.remove(gone));
         self.retire(&retired);
         self.shared.metrics.retention_deleted_blocks.add(gone.len() as u64);
         self.note_blocks();

@@ -1,14 +1,16 @@
 //! A manifest and the edits that lead from one to the next. `manifest/FORMAT.md` has the bytes.
 
+use model::TimeRange;
 use serde::{Deserialize, Serialize};
 
 use crate::block::meta::BlockMeta;
 use crate::delete::DeleteEntry;
 use crate::layout::BlockId;
+use crate::rollup::ranges;
 use crate::wal::writer::WalPosition;
 
 /// Version that this program writes.
-pub(crate) const MANIFEST_VERSION: u32 = 2;
+pub(crate) const MANIFEST_VERSION: u32 = 3;
 /// The oldest version that this program reads.
 pub(crate) const MANIFEST_VERSION_OLDEST: u32 = 1;
 
@@ -46,6 +48,10 @@ pub(crate) struct BlockEntry {
     /// Ids of the deletes that hit it, ascending.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) deletes: Vec<u64>,
+    /// Of a block of summaries: where they no longer say what the samples say (first and last
+    /// instant of whole buckets); ascending, apart from each other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) dirty: Vec<(i64, i64)>,
     /// What it is.
     #[serde(flatten)]
     pub(crate) meta: BlockMeta,
@@ -64,6 +70,28 @@ pub(crate) struct FlushMark {
     pub(crate) file: u64,
     /// Byte of the place.
     pub(crate) offset: u64,
+}
+
+impl BlockEntry {
+    /// A block at its place in the order, that nothing was done to yet.
+    pub(crate) fn new(order: u64, meta: BlockMeta) -> Self {
+        Self { order, deletes: Vec::new(), dirty: Vec::new(), meta }
+    }
+
+    /// The dirty ranges.
+    pub(crate) fn dirty_ranges(&self) -> Vec<TimeRange> {
+        self.dirty.iter().map(|(start_ms, end_ms)| TimeRange::new(*start_ms, *end_ms)).collect()
+    }
+
+    /// Notes that samples in `range` have changed; only a block of summaries cares.
+    pub(crate) fn soil(&mut self, range: TimeRange) {
+        let Some(rollup) = self.meta.rollup.filter(|rollup| rollup.range().overlaps(&range)) else {
+            return;
+        };
+        let mut dirty = self.dirty_ranges();
+        ranges::add(&mut dirty, rollup.widen(range.intersect(&rollup.range())));
+        self.dirty = dirty.iter().map(|range| (range.start_ms, range.end_ms)).collect();
+    }
 }
 
 impl FlushMark {
@@ -87,6 +115,8 @@ pub(crate) enum NewOrder {
 pub(crate) struct ManifestEdit {
     /// Blocks that appear.
     pub(crate) add: Vec<BlockMeta>,
+    /// Where added blocks of summaries are dirty from the start.
+    pub(crate) dirty: Vec<TimeRange>,
     /// Their order.
     pub(crate) order: NewOrder,
     /// Blocks that disappear.
@@ -104,6 +134,7 @@ impl ManifestEdit {
     pub(crate) fn new(oldest_wal_file: u64) -> Self {
         Self {
             add: Vec::new(),
+            dirty: Vec::new(),
             order: NewOrder::Last,
             remove: Vec::new(),
             flushed: Vec::new(),
@@ -144,7 +175,13 @@ impl Manifest {
                     next.next_order - 1
                 }
             };
-            next.blocks.push(BlockEntry { order, deletes: Vec::new(), meta: meta.clone() });
+            let mut entry = BlockEntry::new(order, meta.clone());
+            edit.dirty.iter().for_each(|range| entry.soil(*range));
+            next.blocks.push(entry);
+            // A merge only moves what summaries know already.
+            if edit.order == NewOrder::Last && meta.rollup.is_none() {
+                next.soil(meta.tenant, meta.time_range());
+            }
         }
         next.blocks.sort_by_key(|entry| entry.order);
         for mark in &edit.flushed {
@@ -166,12 +203,19 @@ impl Manifest {
         next
     }
 
+    /// Notes in all blocks of summaries of `tenant` that samples in `range` are new.
+    pub(crate) fn soil(&mut self, tenant: u32, range: TimeRange) {
+        let own = self.blocks.iter_mut().filter(|block| block.meta.tenant == tenant);
+        own.for_each(|block| block.soil(range));
+    }
+
     fn add_delete(&mut self, entry: &DeleteEntry, blocks: &[BlockId]) {
         // A manifest of version 1 has no such number yet.
         let id = self.next_delete.max(1);
         self.next_delete = id + 1;
         for block in self.blocks.iter_mut().filter(|block| blocks.contains(&block.meta.id)) {
             block.deletes.push(id);
+            block.soil(TimeRange::new(entry.start_ms, entry.end_ms));
         }
         self.deletes.push(DeleteEntry { id, ..entry.clone() });
     }

@@ -34,6 +34,14 @@ pub(crate) fn check(manifest: &Manifest) -> Result<(), StorageError> {
         if entry.deletes.iter().any(|id| !manifest.deletes.iter().any(|known| known.id == *id)) {
             return Err(broken("deletes of a block are listed", meta.id.to_string()));
         }
+        let is_inside = |(start_ms, end_ms): &(i64, i64)| {
+            meta.rollup.is_some_and(|rollup| {
+                start_ms <= end_ms && rollup.start_ms <= *start_ms && *end_ms <= rollup.end_ms
+            })
+        };
+        if !entry.dirty.iter().all(is_inside) {
+            return Err(broken("dirty ranges lie inside what is covered", meta.id.to_string()));
+        }
         if meta.shard != manifest.shard {
             return Err(broken("blocks are of the manifest's shard", meta.id.to_string()));
         }

@@ -50,7 +50,13 @@ pub(crate) fn rebuild(
         notes.push(format!("block {} is in no manifest that can be read; it is taken in", meta.id));
         let order = replaced.unwrap_or(next.next_order);
         next.next_order = next.next_order.max(order + 1);
-        next.blocks.push(BlockEntry { order, deletes: Vec::new(), meta: meta.clone() });
+        let mut entry = BlockEntry::new(order, meta.clone());
+        // What was written or deleted since it was made is not known.
+        meta.rollup.into_iter().for_each(|rollup| entry.soil(rollup.range()));
+        if replaced.is_none() {
+            next.soil(meta.tenant, meta.time_range());
+        }
+        next.blocks.push(entry);
     }
     next.blocks.sort_by_key(|entry| entry.order);
     let blocks = &next.blocks;
@@ -77,6 +83,7 @@ mod tests {
             index_bytes: 0,
             chunks_bytes: 0,
             sources: sources.iter().map(|id| BlockId(*id)).collect(),
+            rollup: None,
         }
     }
 
@@ -86,7 +93,7 @@ mod tests {
         base.number = 4;
         for id in [1, 2, 3] {
             let meta = meta(id, &[]);
-            base.blocks.push(BlockEntry { order: base.next_order, deletes: Vec::new(), meta });
+            base.blocks.push(BlockEntry::new(base.next_order, meta));
             base.next_order += 1;
         }
         // 1 and 2 became 9, of which the sweep has taken 1 only; 3 is lost; 7 was flushed.

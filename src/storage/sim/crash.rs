@@ -17,6 +17,7 @@ use super::disk::Disk;
 use super::expected::Expected;
 use super::objects::ObjectsInMemory;
 use super::oracle::{random_delete, random_rows};
+use super::rollups;
 use super::support::*;
 use crate::error::StorageError;
 use crate::options::EngineOptions;
@@ -92,6 +93,8 @@ impl Life {
             wal_bytes_max: 32 << 10,
             partitions_max: 4,
             retention_ms: self.retention_ms,
+            rollup_rules: rollups::rules(),
+            rollup_range_ms: rollups::RANGE,
             seed: Some(self.rng.next_u64()),
             ..options(&self.dir)
         }
@@ -139,6 +142,7 @@ impl Life {
         let got = self.store().dump();
         let what = self.what();
         self.expected.settle(got, &what);
+        rollups::check(self.store(), self.expected.earliest_ms, &what);
         self.settle_documents();
         assert!(self.store().engine.status().is_writable, "{what}");
     }
@@ -170,6 +174,7 @@ impl Life {
             before
         };
         self.expected.check(&self.store().dump(), &self.what());
+        rollups::check(self.store(), self.expected.earliest_ms, &self.what());
         for (key, value) in &self.documents {
             assert_eq!(self.document(*key), Some(*value), "{} document {key}", self.what());
         }

@@ -3,6 +3,7 @@
 use base::rng::Rng;
 use model::{Appender, Matcher, Pattern, SampleKind, TenantId, TimeRange, ValueTest};
 
+use super::rollups;
 use super::support::*;
 use crate::options::EngineOptions;
 
@@ -12,7 +13,12 @@ fn check(seed: u64, steps: usize) {
     let mut rng = Rng::new(seed);
     let mut dir = TestDir::new();
     let open = |dir: &TestDir, now: i64| {
-        let small = EngineOptions { wal_file_bytes: 16 * 1024, ..options(dir) };
+        let small = EngineOptions {
+            wal_file_bytes: 16 * 1024,
+            rollup_rules: rollups::rules(),
+            rollup_range_ms: rollups::RANGE,
+            ..options(dir)
+        };
         let store = Store::open_with(small, std::sync::Arc::new(crate::DiskFiles)).unwrap();
         store.clock.set(now);
         store
@@ -51,7 +57,10 @@ fn check(seed: u64, steps: usize) {
                 assert_eq!(store.dump(), want, "seed {seed} step {step} deleted");
             }
             20 => store.engine.purge().unwrap(),
-            _ => assert_eq!(store.dump(), want, "seed {seed} step {step}"),
+            _ => {
+                assert_eq!(store.dump(), want, "seed {seed} step {step}");
+                rollups::check(&store, i64::MIN, &format!("seed {seed} step {step}"));
+            }
         }
     }
     assert_eq!(store.dump(), want, "seed {seed} at the end");

@@ -224,6 +224,7 @@ impl Lowerer<'_> {
             histograms: true,
             starts,
             title: None,
+            cut_ms: None,
         };
         let scan = Node::at(Op::Scan(scan), span);
         let path = self.path.get();

@@ -143,7 +143,7 @@ pub(super) fn options(
         templates: params.templates(),
         steps: state.settings.graphite.steps.clone(),
         tenant: TenantId::DEFAULT,
-        limits: state.settings.query_limits,
+        limits: state.limits_with(params.get("rollups")),
         zone: params.zone(),
     })
 }
