@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
-"""Overload: more new series, bodies and queries than `memory.limit` has room for.
+"""Overload: more new series, bodies, queries and slow readers than `memory.limit` has room for.
 
-The server's own memory (resident pages that are no file's) is read all the time: it must stay within the limit. What it
-cannot take must be refused with 503 and Retry-After, and once the flood is over it must take everything again.
+All protocols write new series and ask for all of them, and some clients take their answers drop by drop. The server's
+own memory (resident pages that are no file's) is read all the time: it must stay within the limit. What it cannot take
+must be refused with 503 (or 429) and Retry-After, and once the flood is over it must take everything again.
 
     compat-tests/overload.py --binary target/release/tributary --limit-mib 256 --seconds 60
 """
-import argparse, http.client, os, random, shutil, signal, subprocess, tempfile, threading, time, urllib.parse
+import argparse, http.client, json, os, random, shutil, signal, socket, subprocess, tempfile, threading, time
+import urllib.parse
+
+from torture import remote_write_body
 
 
 class Overload:
@@ -14,8 +18,8 @@ class Overload:
         self.args, self.stop = args, threading.Event()
         self.statuses, self.without_hint, self.lock = {}, 0, threading.Lock()
         settings = {
-            "listen.http": f"127.0.0.1:{args.port}", "listen.graphite_tcp": "", "listen.graphite_udp": "",
-            "listen.graphite_pickle": "", "listen.opentsdb": "", "memory.limit": f"{args.limit_mib}MiB", "log.level": "warn",
+            "listen.http": f"127.0.0.1:{args.port}", "listen.graphite_tcp": f"127.0.0.1:{args.port + 1}",
+            "listen.graphite_udp": "", "listen.graphite_pickle": "", "listen.opentsdb": "", "memory.limit": f"{args.limit_mib}MiB", "log.level": "warn",
         }
         command = [args.binary, "--data-dir", data]
         for key, value in settings.items():
@@ -23,10 +27,10 @@ class Overload:
         log = open(data + ".log", "ab")
         self.process = subprocess.Popen(command, stdout=log, stderr=log)
 
-    def request(self, method, path, body=None):
+    def request(self, method, path, body=None, headers={}):
         connection = http.client.HTTPConnection("127.0.0.1", self.args.port, timeout=300)
         try:
-            connection.request(method, path, body)
+            connection.request(method, path, body, headers)
             answer = connection.getresponse()
             answer.read()
             return answer.status, answer.getheader("Retry-After")
@@ -40,23 +44,73 @@ class Overload:
         with self.lock:
             key = f"{what} {status}"
             self.statuses[key] = self.statuses.get(key, 0) + 1
-            self.without_hint += status == 503 and hint is None
+            self.without_hint += status in (429, 503) and hint is None
 
-    def write(self):
-        number = random.getrandbits(48)
+    def rows(self, count):
+        """New series: name, labels, value."""
+        first = random.getrandbits(48)
+        for number in range(first, first + count):
+            labels = {"host": f"host-{number}", "zone": f"z{number % 7}", "job": "flood"}
+            yield f"overload_{number % 50}", labels, number
+
+    def write(self, kind):
         while not self.stop.is_set():
-            lines, now = [], int(time.time() * 1000)
-            for _ in range(5000):
-                number += 1
-                lines.append(f'overload_{number % 50}{{host="host-{number}",zone="z{number % 7}",job="flood"}} {number} {now}')
-            self.count("write", self.request("POST", "/api/v1/import/prometheus", "\n".join(lines) + "\n"))
+            now = int(time.time() * 1000)
+            if kind == "import":
+                line = lambda labels: ",".join(f'{name}="{value}"' for name, value in labels.items())
+                text = "".join(f"{name}{{{line(labels)}}} {value} {now}\n" for name, labels, value in self.rows(5000))
+                answer = self.request("POST", "/api/v1/import/prometheus", text)
+            elif kind == "remote_write":
+                rows = [({"__name__": name, **labels}, [(now, float(value))]) for name, labels, value in self.rows(5000)]
+                headers = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"}
+                answer = self.request("POST", "/api/v1/write", remote_write_body(rows), headers)
+            else:
+                points = [{"metric": name, "timestamp": now, "value": value, "tags": labels}
+                          for name, labels, value in self.rows(2000)]
+                answer = self.request("POST", "/api/put", json.dumps(points))
+            self.count(kind, answer)
+
+    def carbon(self):
+        """Lines as fast as they are taken; the server lets the sender wait."""
+        while not self.stop.is_set():
+            with socket.create_connection(("127.0.0.1", self.args.port + 1)) as connection:
+                connection.settimeout(1)
+                while not self.stop.is_set():
+                    now = int(time.time())
+                    tags = lambda labels: "".join(f";{name}={value}" for name, value in labels.items())
+                    lines = "".join(f"{name}{tags(labels)} {value} {now}\n" for name, labels, value in self.rows(1000))
+                    try:
+                        connection.sendall(lines.encode())
+                        self.count("carbon", (200, None))
+                    except TimeoutError:
+                        # Half a line may have gone, so another connection goes on.
+                        break
+
+    def question(self):
+        kind, now = random.choice(["promql", "promql", "graphite", "opentsdb"]), time.time()
+        if kind == "graphite":
+            query = {"target": f"seriesByTag('name=overload_{random.randrange(50)}')", "from": "-10min", "format": "json"}
+            return kind, "/render?" + urllib.parse.urlencode(query)
+        if kind == "opentsdb":
+            return kind, f"/api/query?start=10m-ago&m=sum:overload_{random.randrange(50)}%7Bhost=*%7D"
+        text = random.choice(['{__name__=~"overload_.+"}', 'sort(overload_1 + on(host) overload_1)', 'count by (host) ({job="flood"})'])
+        query = urllib.parse.urlencode({"query": text, "start": now - 600, "end": now, "step": 2})
+        return kind, "/api/v1/query_range?" + query
 
     def query(self):
         while not self.stop.is_set():
-            text = random.choice(['{__name__=~"overload_.+"}', 'sort(overload_1 + on(host) overload_1)', 'count by (host) ({job="flood"})'])
-            now = time.time()
-            query = urllib.parse.urlencode({"query": text, "start": now - 600, "end": now, "step": 2})
-            self.count("query", self.request("GET", "/api/v1/query_range?" + query))
+            kind, path = self.question()
+            self.count(kind, self.request("GET", path))
+
+    def read_slowly(self):
+        """Asks for all and takes a few kilobytes of it at a time."""
+        now = time.time()
+        query = urllib.parse.urlencode({"query": '{job="flood"}', "start": now - 600, "end": now, "step": 2})
+        while not self.stop.is_set():
+            with socket.create_connection(("127.0.0.1", self.args.port)) as connection:
+                connection.sendall(f"GET /api/v1/query_range?{query} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+                while not self.stop.is_set() and connection.recv(8192):
+                    time.sleep(0.05)
 
     def memory(self):
         with open(f"/proc/{self.process.pid}/statm") as file:
@@ -66,8 +120,11 @@ class Overload:
     def run(self):
         while self.request("GET", "/-/ready")[0] != 200:
             time.sleep(0.1)
-        threads = [threading.Thread(target=self.write, daemon=True) for _ in range(self.args.writers)]
-        threads += [threading.Thread(target=self.query, daemon=True) for _ in range(self.args.readers)]
+        start = lambda work, *args: threading.Thread(target=work, args=args, daemon=True)
+        kinds = ["import", "remote_write", "put"]
+        threads = [start(self.write, kinds[number % len(kinds)]) for number in range(self.args.writers)]
+        threads += [start(self.query) for _ in range(self.args.readers)]
+        threads += [start(self.carbon), start(self.read_slowly), start(self.read_slowly)]
         [thread.start() for thread in threads]
         peak, end = 0, time.time() + self.args.seconds
         while time.time() < end:
@@ -85,10 +142,12 @@ class Overload:
             recovered = recovered and self.request("GET", "/api/v1/query?query=after_the_flood")[0] == 200
             time.sleep(0.2)
         took = time.time() - began
-        refused = sum(n for key, n in self.statuses.items() if key.endswith(" 503"))
+        refused = sum(n for key, n in self.statuses.items() if key.endswith((" 429", " 503")))
+        taken = {key.split()[0] for key in self.statuses if key.split()[1] in ("200", "204")}
         checks = {
             "memory stays within the limit": peak <= limit,
             "what cannot be taken is refused": refused > 0,
+            "something of every kind is taken": len(taken) == 7,
             "a refusal says when to come back": self.without_hint == 0,
             "nothing answers in another way": not any(key.endswith((" 0", " 500")) for key in self.statuses),
             "the flood over, everything is taken": recovered,

@@ -34,11 +34,13 @@ def field(number, payload):
     return varint(number << 3 | 2) + varint(len(payload)) + payload
 
 
-def remote_write_body(labels, samples):
-    """A WriteRequest of one series, as snappy that copies nothing."""
-    pairs = b"".join(field(1, field(1, n.encode()) + field(2, v.encode())) for n, v in sorted(labels.items()))
-    points = b"".join(field(2, b"\x09" + struct.pack("<d", v) + b"\x10" + varint(t)) for t, v in samples)
-    raw = field(1, pairs + points)
+def remote_write_body(rows):
+    """A WriteRequest of (labels, samples), as snappy that copies nothing."""
+    raw = bytearray()
+    for labels, samples in rows:
+        pairs = b"".join(field(1, field(1, n.encode()) + field(2, v.encode())) for n, v in sorted(labels.items()))
+        points = b"".join(field(2, b"\x09" + struct.pack("<d", v) + b"\x10" + varint(t)) for t, v in samples)
+        raw += field(1, pairs + points)
     out = bytearray(varint(len(raw)))
     for at in range(0, len(raw), 65536):
         piece = raw[at:at + 65536]
@@ -159,7 +161,7 @@ class Writer(threading.Thread):
 
     def send(self, series, samples):
         if self.kind == "remote_write":
-            body = remote_write_body({"__name__": series, "job": "torture"}, samples)
+            body = remote_write_body([({"__name__": series, "job": "torture"}, samples)])
             headers = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"}
             return self.server.request("POST", "/api/v1/write", body, headers)[0] // 100 == 2
         if self.kind == "import":
