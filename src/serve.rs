@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use base::clock::{Clock, SystemClock};
 use base::memory::MemoryWatch;
 use base::metrics::Metrics;
+use server::KnownKeys;
 use server::opentsdb::RollupConfig;
 use server::opentsdb::settings::OpenTsdbSettings;
 use server::prometheus::search;
@@ -182,11 +183,14 @@ fn listeners(config: &Config) -> Listeners {
 }
 
 /// One in so many bytes of the memory limit may be the head's samples, waiting writes, one query's, one
-/// body as sent (which takes up to twelve times as much while it is decoded).
+/// body as sent (which takes up to twelve times as much while it is decoded), the documents, what one
+/// protocol remembers of spellings.
 const HEAD_SHARE: u64 = 4;
 const QUEUE_SHARE: u64 = 16;
 const QUERY_SHARE: u64 = 4;
 const BODY_SHARE: u64 = 32;
+const DOCUMENT_SHARE: u64 = 8;
+const SPELLING_SHARE: u64 = 64;
 
 /// One in `one_in` bytes of the memory limit; any number without a limit.
 fn memory_share(config: &Config, one_in: u64) -> u64 {
@@ -247,7 +251,7 @@ pub(crate) fn engine_options(config: &Config) -> Result<EngineOptions, ServeErro
         flush_on_close: storage.flush_on_close,
         future_ms_max: (limits.future.0 > 0).then_some(limits.future.0),
         series_max: (limits.series_max > 0).then_some(limits.series_max),
-        document_bytes_max: limits.document_bytes_max.0,
+        document_bytes_max: limits.document_bytes_max.0.min(share(DOCUMENT_SHARE)),
         queue_bytes_max: limits.queue_bytes_max.0.min(share(QUEUE_SHARE)) as usize,
         ..EngineOptions::new(&config.data_dir.0)
     })
@@ -326,6 +330,8 @@ fn settings(config: &Config, graphite: GraphiteSettings, opentsdb: OpenTsdbSetti
         memory: Arc::default(),
         body_bytes_max: config.limits.body_bytes_max.0.min(memory_share(config, BODY_SHARE))
             as usize,
+        known_keys_max: (memory_share(config, SPELLING_SHARE) / KnownKeys::KEY_BYTES as u64)
+            .min(KnownKeys::KEYS_MAX as u64) as usize,
         bodies_bytes_max: config.limits.bodies_bytes_max.0,
         graphite,
         prometheus_admin_api: config.prometheus.admin_api,

@@ -111,8 +111,11 @@ impl MemoryWatch {
         let before = self.claimed.fetch_add(bytes, Ordering::Relaxed);
         // From here on the claim gives back what was added.
         let claim = Claim { watch: Arc::clone(self), bytes };
+        if self.limit == 0 {
+            return Ok(claim);
+        }
         let held = self.used().saturating_add(before).saturating_add(bytes);
-        if self.limit > 0 && self.level_of(held) == MemoryLevel::Full {
+        if self.level_of(held) == MemoryLevel::Full {
             return Err(MemoryFull { limit: self.limit });
         }
         Ok(claim)

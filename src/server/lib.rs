@@ -29,3 +29,4 @@ pub use lang::promql::parse_selector;
 pub use listen::{Bound, Listeners, Shutdown};
 pub use state::{Settings, State};
 pub use wire::graphite::intake::{MappingRule, PathRules};
+pub use wire::known_keys::KnownKeys;

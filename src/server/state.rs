@@ -131,6 +131,8 @@ pub struct Settings {
     pub body_bytes_max: usize,
     /// Bytes of memory for the bodies of all requests under way.
     pub bodies_bytes_max: u64,
+    /// Spellings of series that each protocol remembers.
+    pub known_keys_max: usize,
     /// Graphite.
     pub graphite: GraphiteSettings,
     /// Series may be deleted through the API.
@@ -169,6 +171,7 @@ impl Default for Settings {
             memory: Arc::default(),
             body_bytes_max: base::limits::BODY_BYTES_MAX,
             bodies_bytes_max: 1 << 30,
+            known_keys_max: KnownKeys::KEYS_MAX,
             graphite: GraphiteSettings::default(),
             prometheus_admin_api: false,
             exemplars_max: 100_000,
@@ -240,6 +243,8 @@ impl State {
         settings: Settings,
     ) -> Self {
         let turns = Turns::new(settings.turns, Arc::clone(&metrics));
+        let keys_max = settings.known_keys_max;
+        let known_keys = || RwLock::new(KnownKeys::at_most(keys_max));
         let started_ms = clock.now_ms();
         let ready = AtomicBool::new(false);
         let documents: Arc<dyn Documents> = Arc::new(MemoryDocuments::default());
@@ -256,11 +261,11 @@ impl State {
             otlp: OtlpState::default(),
             clock,
             settings,
-            known_keys: RwLock::default(),
-            graphite_keys: RwLock::default(),
+            known_keys: known_keys(),
+            graphite_keys: known_keys(),
             events_lock: parking_lot::Mutex::new(()),
-            telnet_keys: RwLock::default(),
-            put_keys: RwLock::default(),
+            telnet_keys: known_keys(),
+            put_keys: known_keys(),
             turns,
             started_ms,
             ready,

@@ -338,7 +338,8 @@ impl Engine {
         let now_ms = self.shared.clock.now_ms();
         let kept_since_ms = Retention::at(&self.shared.options, now_ms).latest_of_all();
         let view = self.shared.view.load();
-        Scope::new(&view, tenant, range, asked, kept_since_ms, &self.shared.metrics)
+        let Shared { metrics, options, .. } = &*self.shared;
+        Scope::new(&view, tenant, range, asked, kept_since_ms, metrics, &options.memory)
     }
 }
 

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use base::memory::{Claim, MemoryWatch};
 use base::metrics::Metrics;
 use hashbrown::HashMap;
 use index::{HeadIndex, SeriesId};
@@ -37,6 +38,7 @@ pub(crate) struct Scope {
     rolled: Vec<Rolled>,
     range: TimeRange,
     metrics: Arc<Metrics>,
+    memory: Arc<MemoryWatch>,
     /// Keeps the head from forgetting series that this scope names.
     _generation: Arc<()>,
 }
@@ -66,6 +68,13 @@ impl Asked {
     }
 }
 
+/// Memory of a selected series in a table of places, while that is put together.
+const PLACE_BYTES: usize = 48;
+/// Memory of a series that is being sorted, beside its labels.
+const SORTED_BYTES: usize = 64;
+/// Series whose labels are looked at to tell how long labels are.
+const LABELS_ASKED: usize = 64;
+
 /// How errors name the index of the head.
 const HEAD_INDEX: &str = "the head";
 
@@ -79,6 +88,7 @@ impl Scope {
         asked: Asked,
         kept_since_ms: i64,
         metrics: &Arc<Metrics>,
+        memory: &Arc<MemoryWatch>,
     ) -> Option<Self> {
         let tenant_view = view.tenants.get(&tenant)?;
         let TenantView { index, partitions, blocks, generation, .. } = tenant_view;
@@ -97,6 +107,7 @@ impl Scope {
             rolled: Vec::new(),
             range,
             metrics: metrics.clone(),
+            memory: memory.clone(),
             _generation: generation.clone(),
         };
         if asked != Asked::Samples && !tenant_view.rollups.is_empty() {
@@ -154,6 +165,13 @@ impl Scope {
         Ok(kept)
     }
 
+    /// Claims the memory that something about to be done with `count` series will take.
+    fn claim(&self, count: usize, bytes: usize) -> Result<Claim, SourceError> {
+        self.memory.claim(bytes as u64).map_err(|full| SourceError::Unavailable {
+            message: format!("cannot select {count} series: {full}"),
+        })
+    }
+
     /// The series of `matchers`.
     pub(crate) fn select(
         self,
@@ -169,6 +187,8 @@ impl Scope {
                 found.push((number as u32, series));
             }
         }
+        let count = head.len() + found.iter().map(|(_, ids)| ids.len() as usize).sum::<usize>();
+        let _claim = self.claim(count, count * PLACE_BYTES)?;
         let is_one_block = head.is_empty() && found.len() < 2;
         let mut series = match (&found[..], head.is_empty()) {
             ([], _) => SeriesTable { heads: head, ..SeriesTable::default() },
@@ -370,9 +390,25 @@ impl SeriesTable {
         Ok(Self { heads, refs, ref_ends })
     }
 
+    /// About how many bytes the packed labels of all series are, from a few of them.
+    fn key_bytes(&self, scope: &Scope) -> Result<usize, SourceError> {
+        let step = self.len().div_ceil(LABELS_ASKED).max(1);
+        let (mut key, mut asked, mut bytes) = (Vec::new(), 0, 0);
+        for index in (0..self.len()).step_by(step) {
+            key.clear();
+            scope.labels_packed(&self.place(index), &mut key)?;
+            (asked, bytes) = (asked + 1, bytes + key.len());
+        }
+        // Somewhat more, for those that were not looked at.
+        Ok((bytes * self.len()).checked_div(asked).unwrap_or(0) * 9 / 8)
+    }
+
     /// Brings the series into label order.
     fn sort(&mut self, scope: &Scope) -> Result<(), SourceError> {
-        let mut keys = Vec::new();
+        let key_bytes = self.key_bytes(scope)?;
+        let _claim = scope.claim(self.len(), key_bytes + self.len() * SORTED_BYTES)?;
+        // All labels at once: a buffer that doubles would be twice as large for a moment.
+        let mut keys = Vec::with_capacity(key_bytes);
         let mut spans = Vec::with_capacity(self.len());
         for index in 0..self.len() {
             let start = keys.len();
