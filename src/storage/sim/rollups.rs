@@ -14,7 +14,8 @@ use base::rng::Rng;
 
 const MINUTE: i64 = 60_000;
 
-fn rule(pattern: &str, widths_ms: &[i64]) -> RollupRule {
+/// Rolls up the metrics whose names match.
+pub(crate) fn rule(pattern: &str, widths_ms: &[i64]) -> RollupRule {
     let pattern = Pattern::new(pattern).unwrap();
     let matchers = vec![Matcher::new("__name__", ValueTest::Regex(pattern))];
     RollupRule { matchers, widths_ms: widths_ms.to_vec(), keep_ms: None }
@@ -113,7 +114,12 @@ pub(crate) fn check(store: &Store, earliest_ms: i64, what: &str) -> usize {
     total
 }
 
-fn open(dir: &TestDir, rollup_rules: Vec<RollupRule>, retention_ms: Option<i64>) -> Store {
+/// A store with rules, short ranges and perhaps a retention.
+pub(crate) fn open(
+    dir: &TestDir,
+    rollup_rules: Vec<RollupRule>,
+    retention_ms: Option<i64>,
+) -> Store {
     let range =
         EngineOptions { rollup_rules, rollup_range_ms: RANGE, retention_ms, ..options(dir) };
     Store::open_with(range, std::sync::Arc::new(crate::DiskFiles)).unwrap()
@@ -228,4 +234,24 @@ fn other_rules_make_other_summaries() {
     let store = open(&dir, vec![rule("metric_[01]", &[HOUR])], None);
     roll(&store, START + 30 * HOUR);
     assert_eq!(check(&store, i64::MIN, "two"), 2);
+}
+
+#[test]
+fn copies_have_the_summaries() {
+    let dir = TestDir::new();
+    let store = open(&dir, rules(), None);
+    fill(&store);
+    roll(&store, START + 30 * HOUR);
+    store.append(&[floats(1, &[(START + HOUR + 7, 5.0)])]).unwrap();
+    store.engine.flush_now().unwrap();
+    let snapshot = dir.inside("snapshots").inside(&store.engine.snapshot(true).unwrap());
+    let (place, home) = (TestDir::new(), TestDir::new());
+    let url = place.path().to_str().unwrap();
+    crate::archive::backup::backup(snapshot.path(), url, 0, START).unwrap();
+    let target = home.inside("restored");
+    crate::archive::backup::restore(url, None, target.path()).unwrap();
+    for dir in [&snapshot, &target] {
+        assert!(crate::verify::verify(dir.path()).unwrap().findings.is_empty());
+        assert!(check(&Store::open(dir), i64::MIN, "copied") > 0);
+    }
 }
