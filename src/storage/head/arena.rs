@@ -1,52 +1,86 @@
-//! Memory of the open append buffers: slots of a few sizes in large pages, without a heap
-//! allocation per series.
+//! Memory of the open append buffers, without a heap allocation per series.
 //!
-//! A slot of capacity `n` is `n` words of value bits followed by `n / 2` words that hold two
-//! sample keys (32 bits) each. Invariant: a handle is used by one series at a time; pages never
-//! move or shrink, the whole arena is dropped with its partition.
+//! A buffer is a chain of blocks, one of each class in turn, from the smallest on: what was written
+//! stays where it is while the buffer grows, so that a buffer takes at most twice what it holds and no
+//! sample is ever copied. (One slot that is traded for a larger one leaves the smaller ones behind unused:
+//! as much memory again, since all series of a window grow together.)
+//!
+//! A block for `n` samples is `n` words of value bits, then `n / 2` words that hold two sample keys (32
+//! bits) each, then, but for the first class, a word with the handle of the block before it. Blocks lie
+//! in large pages. Invariant: a block belongs to one buffer at a time; pages never move or shrink, the
+//! whole arena is dropped with its partition.
 
-/// Capacities of the size classes, in samples; all even.
-const CAPACITIES: [usize; 6] = [4, 8, 16, 32, 64, 120];
-/// Slots in a page of each class: about 200 KiB.
-const SLOTS_PER_PAGE: [usize; 6] = [4096, 2048, 1024, 512, 256, 128];
+/// Samples in a block of each class; all even.
+const CAPACITIES: [usize; CLASSES] = [4, 4, 8, 16, 32, 56];
+/// Number of classes.
+pub(crate) const CLASSES: usize = 6;
+/// Index of the first sample in a block of each class: what the classes before it hold.
+const FIRST: [usize; CLASSES] = [0, 4, 8, 16, 32, 64];
+/// Samples of a buffer with a block of every class: when it reaches this it is sealed.
+pub(crate) const CAPACITY_MAX: usize = FIRST[CLASSES - 1] + CAPACITIES[CLASSES - 1];
+/// Blocks in a page of each class, as powers of two: about 200 KiB.
+const PER_PAGE_BITS: [u32; CLASSES] = [12, 12, 11, 10, 9, 8];
 
-/// Number of size classes.
-pub(crate) const CLASSES: usize = CAPACITIES.len();
-/// The largest capacity: a buffer that reaches it is sealed.
-pub(crate) const CAPACITY_MAX: usize = CAPACITIES[CLASSES - 1];
+/// No block.
+const NONE: u32 = u32::MAX;
 
-/// Samples that a slot of `class` holds.
+/// Samples that a buffer holds whose newest block is of `class`.
 pub(crate) fn capacity(class: u8) -> usize {
-    CAPACITIES[usize::from(class)]
+    FIRST[usize::from(class)] + CAPACITIES[usize::from(class)]
 }
 
-#[derive(Debug, Default)]
+/// Words in front of the link, and with it.
+fn words(class: usize) -> (usize, usize) {
+    let samples = CAPACITIES[class] + CAPACITIES[class] / 2;
+    (samples, samples + usize::from(class > 0))
+}
+
+#[derive(Debug)]
 struct Class {
     pages: Vec<Vec<u64>>,
     used: u32,
-    free: Vec<u32>,
+    /// The first free block; the first word of each holds the next one.
+    free: u32,
 }
 
 /// All open buffers of one partition.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Arena {
     classes: [Class; CLASSES],
     bytes: u64,
 }
 
-fn words(class: usize) -> usize {
-    CAPACITIES[class] + CAPACITIES[class] / 2
+impl Default for Arena {
+    fn default() -> Self {
+        let classes = std::array::from_fn(|_| Class { pages: Vec::new(), used: 0, free: NONE });
+        Self { classes, bytes: 0 }
+    }
 }
 
 impl Arena {
-    /// A slot of `class`; its content is whatever was there before.
-    pub(crate) fn allocate(&mut self, class: u8) -> u32 {
-        let class = usize::from(class);
-        let (words, per_page) = (words(class), SLOTS_PER_PAGE[class]);
-        let state = &mut self.classes[class];
-        if let Some(handle) = state.free.pop() {
-            return handle;
+    /// A buffer without samples, whose only block is of class 0.
+    pub(crate) fn allocate(&mut self) -> u32 {
+        self.block(0)
+    }
+
+    /// Adds a block of the class behind `class` to the buffer whose newest block is `handle`; returns it.
+    pub(crate) fn grow(&mut self, class: u8, handle: u32) -> u32 {
+        let class = usize::from(class) + 1;
+        let grown = self.block(class);
+        self.words_mut(class, grown)[words(class).0] = u64::from(handle);
+        grown
+    }
+
+    /// A block whose content is whatever was there before.
+    fn block(&mut self, class: usize) -> u32 {
+        let free = self.classes[class].free;
+        if free != NONE {
+            let next = self.words(class, free)[0] as u32;
+            self.classes[class].free = next;
+            return free;
         }
+        let (words, per_page) = (words(class).1, 1 << PER_PAGE_BITS[class]);
+        let state = &mut self.classes[class];
         let handle = state.used;
         state.used += 1;
         let page = handle as usize / per_page;
@@ -65,9 +99,16 @@ impl Arena {
         handle
     }
 
-    /// Gives a slot back.
-    pub(crate) fn release(&mut self, class: u8, handle: u32) {
-        self.classes[usize::from(class)].free.push(handle);
+    /// Gives the blocks of a buffer back.
+    pub(crate) fn release(&mut self, class: u8, mut handle: u32) {
+        for class in (0..=usize::from(class)).rev() {
+            let next = self.classes[class].free;
+            let block = self.words_mut(class, handle);
+            let before = if class > 0 { block[words(class).0] as u32 } else { NONE };
+            block[0] = u64::from(next);
+            self.classes[class].free = handle;
+            handle = before;
+        }
     }
 
     /// Bytes of all pages.
@@ -75,55 +116,76 @@ impl Arena {
         self.bytes
     }
 
-    /// A view of a slot.
     #[inline]
-    pub(crate) fn slot(&self, class: u8, handle: u32) -> Slot<'_> {
-        let class = usize::from(class);
-        let (words, per_page) = (words(class), SLOTS_PER_PAGE[class]);
-        let start = handle as usize % per_page * words;
-        let page = &self.classes[class].pages[handle as usize / per_page];
-        Slot { words: &page[start..start + words], capacity: CAPACITIES[class] }
+    fn words(&self, class: usize, handle: u32) -> &[u64] {
+        let (words, bits) = (words(class).1, PER_PAGE_BITS[class]);
+        let start = (handle as usize & ((1 << bits) - 1)) * words;
+        &self.classes[class].pages[handle as usize >> bits][start..start + words]
     }
 
-    /// Stores a sample in a slot.
+    #[inline]
+    fn words_mut(&mut self, class: usize, handle: u32) -> &mut [u64] {
+        let (words, bits) = (words(class).1, PER_PAGE_BITS[class]);
+        let start = (handle as usize & ((1 << bits) - 1)) * words;
+        &mut self.classes[class].pages[handle as usize >> bits][start..start + words]
+    }
+
+    /// Key and value bits of the sample at `index`, which lies in the buffer's newest block.
+    #[inline]
+    pub(crate) fn newest(&self, class: u8, handle: u32, index: usize) -> (u32, u64) {
+        let class = usize::from(class);
+        sample(self.words(class, handle), class, index)
+    }
+
+    /// Stores a sample at `index`, which lies in the buffer's newest block.
     #[inline]
     pub(crate) fn set(&mut self, class: u8, handle: u32, index: usize, key: u32, bits: u64) {
         let class = usize::from(class);
-        let (words, per_page) = (words(class), SLOTS_PER_PAGE[class]);
-        let start = handle as usize % per_page * words;
-        let page = &mut self.classes[class].pages[handle as usize / per_page];
-        let slot = &mut page[start..start + words];
-        slot[index] = bits;
-        let word = &mut slot[CAPACITIES[class] + index / 2];
+        let index = index - FIRST[class];
+        let block = self.words_mut(class, handle);
+        block[index] = bits;
+        let word = &mut block[CAPACITIES[class] + index / 2];
         let shift = (index % 2) * 32;
         *word = (*word & !(0xffff_ffff << shift)) | (u64::from(key) << shift);
     }
 
-    /// Copies the first `count` samples of a slot to a new one of `class`, releases the old one.
-    pub(crate) fn grow(&mut self, from: u8, handle: u32, count: usize, class: u8) -> u32 {
-        let grown = self.allocate(class);
-        for index in 0..count {
-            let (key, bits) = self.slot(from, handle).get(index);
-            self.set(class, grown, index, key, bits);
+    /// The buffer whose newest block is `handle`.
+    pub(crate) fn buffer(&self, class: u8, mut handle: u32) -> Buffer<'_> {
+        let mut blocks: [&[u64]; CLASSES] = [&[]; CLASSES];
+        for class in (0..=usize::from(class)).rev() {
+            blocks[class] = self.words(class, handle);
+            if class > 0 {
+                handle = blocks[class][words(class).0] as u32;
+            }
         }
-        self.release(from, handle);
-        grown
+        Buffer { blocks }
     }
 }
 
-/// The samples of one slot.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Slot<'a> {
-    words: &'a [u64],
-    capacity: usize,
+/// The sample at `index` of a buffer, out of its block of `class`.
+#[inline]
+fn sample(block: &[u64], class: usize, index: usize) -> (u32, u64) {
+    let index = index - FIRST[class];
+    let key = block[CAPACITIES[class] + index / 2] >> ((index % 2) * 32);
+    (key as u32, block[index])
 }
 
-impl Slot<'_> {
-    /// Key and value bits of a sample.
+/// The samples of one buffer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Buffer<'a> {
+    blocks: [&'a [u64]; CLASSES],
+}
+
+impl Buffer<'_> {
+    /// Hands the index, the key and the value bits of each of the first `count` samples to `visit`.
     #[inline]
-    pub(crate) fn get(&self, index: usize) -> (u32, u64) {
-        let key = self.words[self.capacity + index / 2] >> ((index % 2) * 32);
-        (key as u32, self.words[index])
+    pub(crate) fn each(&self, count: usize, mut visit: impl FnMut(usize, u32, u64)) {
+        for (class, block) in self.blocks.iter().enumerate() {
+            for index in FIRST[class]..count.min(capacity(class as u8)) {
+                let (key, bits) = sample(block, class, index);
+                visit(index, key, bits);
+            }
+        }
     }
 }
 
@@ -131,25 +193,72 @@ impl Slot<'_> {
 mod tests {
     use super::*;
 
+    /// A buffer as a series has it.
+    struct Open {
+        class: u8,
+        handle: u32,
+        samples: Vec<(u32, u64)>,
+    }
+
+    impl Open {
+        fn new(arena: &mut Arena) -> Self {
+            Self { class: 0, handle: arena.allocate(), samples: Vec::new() }
+        }
+
+        fn push(&mut self, arena: &mut Arena, key: u32, bits: u64) {
+            let index = self.samples.len();
+            if index == capacity(self.class) {
+                self.handle = arena.grow(self.class, self.handle);
+                self.class += 1;
+            }
+            arena.set(self.class, self.handle, index, key, bits);
+            self.samples.push((key, bits));
+        }
+
+        fn check(&self, arena: &Arena) {
+            let buffer = arena.buffer(self.class, self.handle);
+            let mut got = Vec::new();
+            buffer.each(self.samples.len(), |index, key, bits| {
+                assert_eq!(index, got.len());
+                got.push((key, bits));
+            });
+            assert_eq!(got, self.samples);
+            let last = self.samples.len() - 1;
+            assert_eq!(arena.newest(self.class, self.handle, last), self.samples[last]);
+        }
+    }
+
     #[test]
-    fn slots_grow_and_are_used_again() {
+    fn buffers_grow_and_blocks_are_used_again() {
+        let mut rng = base::rng::Rng::new(4);
         let mut arena = Arena::default();
-        let mut handles: Vec<u32> = (0..10_000).map(|_| arena.allocate(0)).collect();
-        for (number, handle) in handles.iter().enumerate() {
-            for index in 0..4 {
-                arena.set(0, *handle, index, (number * 4 + index) as u32, number as u64);
+        let mut open: Vec<Open> = (0..5000).map(|_| Open::new(&mut arena)).collect();
+        let mut bytes = 0;
+        for round in 0..3 {
+            for number in 0..5000u32 {
+                let length = 1 + rng.below(CAPACITY_MAX as u64) as u32;
+                for index in 0..length {
+                    open[number as usize].push(&mut arena, number * 200 + index, rng.next_u64());
+                }
+            }
+            open.iter().for_each(|open| open.check(&arena));
+            let full = open.iter().map(|open| open.samples.len() as u64 * 12).sum::<u64>();
+            assert!(arena.bytes() < full * 2, "{} for {full}", arena.bytes());
+            if round == 1 {
+                bytes = arena.bytes();
+            }
+            for open in &mut open {
+                arena.release(open.class, open.handle);
+                *open = Open::new(&mut arena);
             }
         }
-        handles[77] = arena.grow(0, handles[77], 4, 5);
-        for (number, handle) in handles.iter().enumerate() {
-            let class = if number == 77 { 5 } else { 0 };
-            for index in 0..4 {
-                let want = ((number * 4 + index) as u32, number as u64);
-                assert_eq!(arena.slot(class, *handle).get(index), want);
-            }
-        }
-        let (bytes, reused) = (arena.bytes(), arena.allocate(0));
-        assert_eq!(arena.bytes(), bytes);
-        assert!(!handles.iter().enumerate().any(|(n, h)| n != 77 && *h == reused));
+        assert!(arena.bytes() < bytes + bytes / 10, "{} after {bytes}", arena.bytes());
+    }
+
+    #[test]
+    fn classes_follow_each_other() {
+        assert_eq!(CAPACITY_MAX, 120);
+        let behind = (0..CLASSES as u8 - 1).map(capacity);
+        assert!(behind.eq(FIRST[1..].iter().copied()));
     }
 }

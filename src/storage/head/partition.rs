@@ -11,7 +11,7 @@ use roaring::RoaringBitmap;
 
 use crate::collect::Collector;
 use crate::error::StorageError;
-use crate::head::arena::{Arena, CAPACITY_MAX, CLASSES, capacity};
+use crate::head::arena::{Arena, CAPACITY_MAX, capacity};
 use crate::head::histograms::{OpenHistograms, StartRuns, with_hint};
 use crate::head::series::{
     BlobPages, ChunkRecord, NO_CHUNK, SealScratch, SeriesBuffer, key_of, kind_of, offset_of,
@@ -19,8 +19,6 @@ use crate::head::series::{
 use crate::head::slots::Slots;
 use crate::wal::writer::WalPosition;
 
-/// The class of a buffer that was sealed before: it will fill again.
-const CLASS_AFTER_SEAL: u8 = 3;
 /// The first seal of a series comes after 60..120 samples, by its id, so that a thousand series
 /// of one scrape do not all seal in the same one.
 const SEAL_SPREAD: u32 = 60;
@@ -208,13 +206,13 @@ impl PartitionData {
         self.starts[place].note(index, start_ms);
     }
 
-    /// Frees the histogram at `index` of an open buffer, if one is there.
+    /// Frees the histogram at `index`, the last sample of an open buffer, if one is there.
     #[inline]
     fn release_histogram(&mut self, series: &SeriesBuffer, index: usize) {
         if self.histograms.is_empty() {
             return;
         }
-        let (key, bits) = self.arena.slot(series.class, series.handle).get(index);
+        let (key, bits) = self.arena.newest(series.class, series.handle, index);
         if kind_of(key) == SampleKind::Histogram {
             self.histograms.take(bits);
         }
@@ -230,8 +228,8 @@ impl PartitionData {
         if series.length == 0 {
             return self.histograms.last_sealed(place as u32);
         }
-        let slot = self.arena.slot(series.class, series.handle);
-        let (key, bits) = slot.get(usize::from(series.length) - 1);
+        let last = usize::from(series.length) - 1;
+        let (key, bits) = self.arena.newest(series.class, series.handle, last);
         (kind_of(key) == SampleKind::Histogram).then(|| self.histograms.get(bits))
     }
 
@@ -262,12 +260,11 @@ impl PartitionData {
         let series = &mut self.series[place];
         let length = usize::from(series.length);
         if length == 0 {
-            series.class = if series.chunk == NO_CHUNK { 0 } else { CLASS_AFTER_SEAL };
-            series.handle = self.arena.allocate(series.class);
+            series.class = 0;
+            series.handle = self.arena.allocate();
         } else if length == capacity(series.class) {
-            let class = (series.class + 1).min(CLASSES as u8 - 1);
-            series.handle = self.arena.grow(series.class, series.handle, length, class);
-            series.class = class;
+            series.handle = self.arena.grow(series.class, series.handle);
+            series.class += 1;
         }
     }
 
@@ -301,11 +298,10 @@ impl PartitionData {
     fn load_buffer(&mut self, place: usize, scratch: &mut SealScratch) {
         let Self { series, arena, histograms, starts, .. } = self;
         let series = &series[place];
-        let slot = arena.slot(series.class, series.handle);
+        let buffer = arena.buffer(series.class, series.handle);
         let runs = starts.get_mut(place);
         let mut last = None;
-        for index in 0..usize::from(series.length) {
-            let (key, bits) = slot.get(index);
+        buffer.each(usize::from(series.length), |index, key, bits| {
             let start_ms = runs.as_ref().map_or(0, |runs| runs.at(index));
             last = None;
             if kind_of(key) == SampleKind::Histogram {
@@ -315,7 +311,7 @@ impl PartitionData {
             } else {
                 scratch.load(key, bits, start_ms);
             }
-        }
+        });
         if let Some(runs) = runs {
             runs.clear();
         }
@@ -339,10 +335,9 @@ impl PartitionData {
             self.collect_chunks(series.chunk, range, out)?;
         }
         if series.length > 0 {
-            let slot = self.arena.slot(series.class, series.handle);
+            let buffer = self.arena.buffer(series.class, series.handle);
             let runs = self.starts.get(place as usize);
-            for index in 0..usize::from(series.length) {
-                let (key, bits) = slot.get(index);
+            buffer.each(usize::from(series.length), |index, key, bits| {
                 let ts = self.start_ms + i64::from(offset_of(key));
                 match kind_of(key) {
                     SampleKind::Histogram => out.push_histogram(ts, self.histograms.get(bits)),
@@ -351,7 +346,7 @@ impl PartitionData {
                 if let Some(runs) = runs {
                     out.set_start(ts, runs.at(index));
                 }
-            }
+            });
         }
         Ok(())
     }

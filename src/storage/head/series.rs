@@ -51,7 +51,7 @@ pub(crate) fn kind_of(key: u32) -> SampleKind {
 /// A series of a partition.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SeriesBuffer {
-    /// Slot of the open buffer; meaningless while `length` is 0.
+    /// Newest block of the open buffer; meaningless while `length` is 0.
     pub(crate) handle: u32,
     /// The newest sealed chunk.
     pub(crate) chunk: u32,
@@ -59,7 +59,7 @@ pub(crate) struct SeriesBuffer {
     pub(crate) last_offset: u32,
     /// Samples in the open buffer.
     pub(crate) length: u8,
-    /// Size class of the open buffer.
+    /// Class of that block.
     pub(crate) class: u8,
     /// Length at which the buffer is sealed.
     pub(crate) seal_at: u8,
