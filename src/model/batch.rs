@@ -176,16 +176,17 @@ impl WriteBatch {
         });
     }
 
-    /// Opens a row of a label set that was seen before: `raw` is the sender's spelling, `hash` that of
-    /// its packed form. All raw rows of a batch have the same `unpack`.
+    /// Opens a row of a label set that was seen before: `raw` is the sender's spelling in as many pieces
+    /// as it comes in, `hash` that of its packed form. All raw rows of a batch have the same `unpack`.
     #[inline]
-    pub fn begin_known_row(&mut self, raw: &[u8], hash: u128, unpack: UnpackKey) {
+    pub fn begin_known_row(&mut self, raw: &[&[u8]], hash: u128, unpack: UnpackKey) {
         self.begin_row();
         self.unpack = Some(unpack);
-        self.keys.extend_from_slice(raw);
+        raw.iter().for_each(|piece| self.keys.extend_from_slice(piece));
+        let end = self.keys.len() as u32;
         if let Some(row) = self.rows.last_mut() {
             row.hash = hash;
-            row.key_bytes = raw.len() as u32;
+            row.key_bytes = end - row.key_offset;
             row.is_raw = true;
         }
     }

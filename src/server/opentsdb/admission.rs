@@ -10,7 +10,7 @@ use std::sync::Arc;
 use lang::opentsdb::validate::Name;
 use model::{LabelsRef, Source, TenantId};
 use parking_lot::{RwLock, RwLockReadGuard};
-use wire::known_keys::KnownKeys;
+use wire::known_keys::{Cursor, KnownKeys};
 use wire::opentsdb::gate::{Gate, UnknownName};
 
 use super::names;
@@ -22,6 +22,7 @@ pub(super) struct Admission<'s> {
     state: &'s State,
     keys: &'s RwLock<KnownKeys>,
     known: RwLockReadGuard<'s, KnownKeys>,
+    cursor: Cursor,
     space: Arc<UidSpace>,
     extra_tag: Option<(String, String)>,
     fresh: Fresh,
@@ -45,7 +46,8 @@ impl<'s> Admission<'s> {
         extra_tag: Option<(String, String)>,
     ) -> Self {
         let space = state.uids.of(TenantId::DEFAULT);
-        Self { state, keys, known: keys.read(), space, extra_tag, fresh: Fresh::default() }
+        let (known, cursor, fresh) = (keys.read(), Cursor::default(), Fresh::default());
+        Self { state, keys, known, cursor, space, extra_tag, fresh }
     }
 
     /// What was new.
@@ -77,8 +79,8 @@ impl<'s> Admission<'s> {
 
 impl Gate for Admission<'_> {
     #[inline]
-    fn recognise(&self, spelling: u128) -> Option<u128> {
-        if self.extra_tag.is_some() { None } else { self.known.get(spelling) }
+    fn recognise(&mut self, spelling: u128) -> Option<u128> {
+        if self.extra_tag.is_some() { None } else { self.known.get(spelling, &mut self.cursor) }
     }
 
     fn admit(

@@ -12,7 +12,7 @@ use regex_automata::util::captures::Captures;
 
 use super::path::{parse, push_path};
 use super::reject::Reason;
-use crate::known_keys::KnownKeys;
+use crate::known_keys::{Cursor, KnownKeys};
 
 /// A rule that turns the nodes of a path into a name and labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,6 +181,7 @@ fn fill(template: &str, path: &[u8], groups: &Captures) -> Vec<u8> {
 pub struct Intake<'k> {
     rules: Option<&'k PathRules>,
     known: Option<&'k KnownKeys>,
+    cursor: Cursor,
     learned: Vec<(u128, u128)>,
 }
 
@@ -188,7 +189,7 @@ impl<'k> Intake<'k> {
     /// With rules, and spellings of earlier rounds.
     pub fn new(rules: &'k PathRules, known: &'k KnownKeys) -> Self {
         let rules = Some(rules).filter(|rules| !rules.is_empty());
-        Self { rules, known: Some(known), learned: Vec::new() }
+        Self { rules, known: Some(known), ..Self::default() }
     }
 
     /// What was new, for [`KnownKeys::learn`].
@@ -209,8 +210,8 @@ impl<'k> Intake<'k> {
     #[inline(never)]
     fn open_slowly(&mut self, batch: &mut WriteBatch, path: &[u8]) -> Result<(), Reason> {
         let spelling = batch.hasher().hash(path);
-        if let Some(hash) = self.known.and_then(|known| known.get(spelling)) {
-            batch.begin_known_row(path, hash, unpack_path);
+        if let Some(hash) = self.known.and_then(|known| known.get(spelling, &mut self.cursor)) {
+            batch.begin_known_row(&[path], hash, unpack_path);
             return Ok(());
         }
         if let Some(rules) = self.rules {

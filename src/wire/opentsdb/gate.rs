@@ -3,10 +3,7 @@
 
 use std::borrow::Cow;
 
-use model::{LabelsRef, SeriesHasher};
-
-/// Bytes of a series' spelling that is worth recognising.
-pub const SPELLING_BYTES_MAX: usize = 480;
+use model::LabelsRef;
 
 /// A name that may not be used: it has no number, and none is given on writing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,7 +18,7 @@ pub struct UnknownName {
 /// Knows the series that came before.
 pub trait Gate {
     /// The hash of the label set with this spelling, when it was admitted before.
-    fn recognise(&self, spelling: u128) -> Option<u128>;
+    fn recognise(&mut self, spelling: u128) -> Option<u128>;
 
     /// Says whether a series that was not recognised may be written. `hash` is that of `labels`;
     /// `keys` are those of its tags, in the sender's order, which is that of the numbers of new names.
@@ -44,7 +41,7 @@ pub trait Gate {
 pub struct OpenGate;
 
 impl Gate for OpenGate {
-    fn recognise(&self, _spelling: u128) -> Option<u128> {
+    fn recognise(&mut self, _spelling: u128) -> Option<u128> {
         None
     }
 
@@ -56,42 +53,5 @@ impl Gate for OpenGate {
         _: &[&str],
     ) -> Result<(), UnknownName> {
         Ok(())
-    }
-}
-
-/// A series as its sender spells it, in one piece.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Spelling {
-    bytes: [u8; SPELLING_BYTES_MAX],
-    length: usize,
-}
-
-impl Spelling {
-    /// The three parts behind each other; `None` where they are too long.
-    #[inline(always)]
-    pub(super) fn of(metric: &[u8], between: &[u8], tags: &[u8]) -> Option<Self> {
-        let length = metric.len() + between.len() + tags.len();
-        if length > SPELLING_BYTES_MAX {
-            return None;
-        }
-        let mut bytes = [0; SPELLING_BYTES_MAX];
-        let (front, rest) = bytes.split_at_mut(metric.len());
-        front.copy_from_slice(metric);
-        let (middle, rest) = rest.split_at_mut(between.len());
-        middle.copy_from_slice(between);
-        rest[..tags.len()].copy_from_slice(tags);
-        Some(Self { bytes, length })
-    }
-
-    /// The spelling.
-    #[inline]
-    pub(super) fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
-    }
-
-    /// Its hash.
-    #[inline]
-    pub(super) fn hash(&self, hasher: SeriesHasher) -> u128 {
-        hasher.hash(self.as_bytes())
     }
 }

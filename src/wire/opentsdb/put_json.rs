@@ -8,11 +8,12 @@ use std::borrow::Cow;
 use base::limits::SAMPLES_PER_REQUEST_MAX;
 use model::{METRIC_NAME, SampleKind, WriteBatch};
 
-use super::gate::{Gate, Spelling, UnknownName};
+use super::gate::{Gate, UnknownName};
 use super::json::{JsonError, Reader, Scalar};
 use super::number::{Value, parse_value};
 use super::point::{PointError, before, pack_series, push, push_value, timestamp_ms};
 use super::query_json::{push_double, push_integer, push_text};
+use crate::known_keys::Spelling;
 
 /// Bytes of refusals that are described in an answer; the others are counted.
 const ERRORS_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -228,8 +229,8 @@ impl<G: Gate, F: FnMut(&'static str)> Decoder<'_, G, F> {
         reader: &mut Reader<'a>,
     ) -> Result<(), JsonError> {
         point.read(reader, |metric, tags| {
-            let spelling = Spelling::of(metric.as_bytes(), b"", tags.as_bytes())?;
-            self.gate.recognise(spelling.hash(self.batch.hasher()))
+            let parts = [metric.as_bytes(), tags.as_bytes()];
+            self.gate.recognise(Spelling::of(&parts, self.batch.hasher()))
         })?;
         if point.store_known(self.batch) {
             self.decoded.points += 1;
@@ -252,13 +253,12 @@ impl<G: Gate, F: FnMut(&'static str)> Decoder<'_, G, F> {
         let Some(row) = self.batch.rows().last() else {
             return Ok(());
         };
-        let spelling = match (&point.metric, point.tags_text) {
+        let key = match (&point.metric, point.tags_text) {
             (Some(Cow::Borrowed(metric)), Some(tags)) => {
-                Spelling::of(metric.as_bytes(), b"", tags.as_bytes())
+                Some(Spelling::of(&[metric.as_bytes(), tags.as_bytes()], self.batch.hasher()))
             }
             _ => None,
         };
-        let key = spelling.map(|spelling| spelling.hash(self.batch.hasher()));
         let keys: Vec<&str> = point.tags.iter().map(|(key, _)| key.as_ref()).collect();
         if let Err(error) = self.gate.admit(key, row.hash, self.batch.labels(row), &keys) {
             self.batch.abandon_row();
@@ -324,7 +324,7 @@ impl<'a> Point<'a> {
     pub(super) fn read(
         &mut self,
         reader: &mut Reader<'a>,
-        recognise: impl Fn(&str, &str) -> Option<u128>,
+        mut recognise: impl FnMut(&str, &str) -> Option<u128>,
     ) -> Result<(), JsonError> {
         self.metric = None;
         self.timestamp = 0;
@@ -345,7 +345,7 @@ impl<'a> Point<'a> {
                 }
                 (9, "timestamp") => self.timestamp = read_timestamp(reader)?,
                 (5, "value") => self.value = as_text(reader.scalar()?),
-                (4, "tags") => self.meet_tags(reader, &recognise)?,
+                (4, "tags") => self.meet_tags(reader, &mut recognise)?,
                 _ => self.read_other(key, reader)?,
             }
         }
@@ -372,7 +372,7 @@ impl<'a> Point<'a> {
     fn meet_tags(
         &mut self,
         reader: &mut Reader<'a>,
-        recognise: impl Fn(&str, &str) -> Option<u128>,
+        mut recognise: impl FnMut(&str, &str) -> Option<u128>,
     ) -> Result<(), JsonError> {
         (self.tags_text, self.known) = (None, None);
         if reader.peek() == Some(b'{')
@@ -417,10 +417,7 @@ impl<'a> Point<'a> {
         if matches!(value, Value::Float(float) if !float.is_finite()) {
             return false;
         }
-        let Some(spelling) = Spelling::of(metric.as_bytes(), b"", tags.as_bytes()) else {
-            return false;
-        };
-        batch.begin_known_row(spelling.as_bytes(), hash, unpack);
+        batch.begin_known_row(&[metric.as_bytes(), tags.as_bytes()], hash, unpack);
         push_value(batch, at_ms, value);
         true
     }

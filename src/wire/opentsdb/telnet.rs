@@ -11,13 +11,14 @@ use base::limits::TELNET_LINE_BYTES_MAX;
 use memchr::memchr;
 use model::WriteBatch;
 
-use super::gate::{Gate, Spelling, UnknownName};
+use super::gate::{Gate, UnknownName};
 use super::name::legal_run;
 use super::number::{NumberError, Value, parse_value};
 use super::point::{
     PointError, TAGS_MAX, before, pack_series, push, push_legal, push_value, show_tags,
     timestamp_ms,
 };
+use crate::known_keys::Spelling;
 
 /// Tags that are taken apart on the stack; more are refused, but shown in the refusal first.
 const TAGS_ON_STACK: usize = 16;
@@ -198,13 +199,12 @@ impl LineDecoder {
 #[inline]
 pub fn put_line(line: &[u8], batch: &mut WriteBatch, gate: &mut impl Gate) -> Result<(), PutError> {
     let words = split_words(line);
-    let spelling = words.and_then(|words| Spelling::of(words.metric, b" ", words.tags));
-    let spelling = spelling.map(|spelling| (spelling, spelling.hash(batch.hasher())));
-    if let (Some(words), Some((spelling, key))) = (words, &spelling)
-        && let Some(hash) = gate.recognise(*key)
+    let spelling = words.map(|words| Spelling::of(&[words.metric, words.tags], batch.hasher()));
+    if let (Some(words), Some(spelling)) = (words, spelling)
+        && let Some(hash) = gate.recognise(spelling)
         && let Some((at_ms, value)) = words.sample()
     {
-        batch.begin_known_row(spelling.as_bytes(), hash, unpack);
+        batch.begin_known_row(&[words.metric, b" ", words.tags], hash, unpack);
         push_value(batch, at_ms, value);
         return Ok(());
     }
@@ -216,7 +216,7 @@ pub fn put_line(line: &[u8], batch: &mut WriteBatch, gate: &mut impl Gate) -> Re
     };
     // A line in another encoding than it says would be unpacked wrongly.
     let is_text = std::str::from_utf8(line).is_ok();
-    let key = spelling.filter(|_| is_text).map(|(_, key)| key);
+    let key = spelling.filter(|_| is_text);
     let keys = words.map_or_else(Vec::new, |words| sent_keys(words.tags));
     if let Err(error) = gate.admit(key, row.hash, batch.labels(row), &keys) {
         batch.abandon_row();

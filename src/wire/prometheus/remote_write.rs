@@ -21,7 +21,7 @@ pub mod v2;
 use self::histogram::TimedHistogram;
 use super::protobuf::{BadMessage, FIXED_64, LENGTH_DELIMITED, Reader, VARINT};
 
-pub use crate::known_keys::KnownKeys;
+pub use crate::known_keys::{Cursor, KnownKeys};
 
 /// A request that cannot be taken as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -140,7 +140,7 @@ fn unpack_labels(raw: &[u8], _shared: &[u8], packed: &mut Vec<u8>) {
     }
 }
 
-/// Decompresses a snappy block into `out`, refusing before inflating what is too large.
+/// Decompresses a snappy block in place of what `out` holds, refusing before inflating what is too large.
 pub fn decompress(body: &[u8], out: &mut Vec<u8>) -> Result<(), RemoteWriteError> {
     let snappy = |error: snap::Error| RemoteWriteError::Snappy(error.to_string());
     let length = snap::raw::decompress_len(body).map_err(snappy)?;
@@ -157,9 +157,10 @@ pub fn decompress(body: &[u8], out: &mut Vec<u8>) -> Result<(), RemoteWriteError
     Ok(())
 }
 
-/// Decompresses a zstd frame into `out`, refusing what is too large while it inflates.
+/// Decompresses a zstd frame in place of what `out` holds, refusing what is too large while it inflates.
 pub fn decompress_zstd(body: &[u8], out: &mut Vec<u8>) -> Result<(), RemoteWriteError> {
     let zstd = |error: std::io::Error| RemoteWriteError::Zstd(error.to_string());
+    out.clear();
     let mut decoder = zstd::stream::read::Decoder::new(body).map_err(zstd)?;
     // A frame may ask for more memory to look back into than its content can have.
     decoder.window_log_max(REMOTE_WRITE_BYTES_MAX.ilog2()).map_err(zstd)?;
@@ -177,13 +178,13 @@ pub fn decode(
     known: &KnownKeys,
     batch: &mut WriteBatch,
 ) -> Result<Decoded, RemoteWriteError> {
-    let mut decoded = Decoded::default();
+    let (mut decoded, mut cursor) = (Decoded::default(), Cursor::default());
     let mut reader = Reader::new(message);
     while let Some((field, wire)) = reader.tag("a field of the request")? {
         match (field, wire) {
             (1, LENGTH_DELIMITED) => {
                 let series = reader.nested("a time series")?;
-                time_series(series, known, batch, &mut decoded)?;
+                time_series(series, (known, &mut cursor), batch, &mut decoded)?;
             }
             (3, LENGTH_DELIMITED) => {
                 let metadata = metadata(reader.nested("metadata")?)?;
@@ -201,16 +202,16 @@ pub fn decode(
 
 fn time_series(
     reader: Reader<'_>,
-    known: &KnownKeys,
+    (known, cursor): (&KnownKeys, &mut Cursor),
     batch: &mut WriteBatch,
     decoded: &mut Decoded,
 ) -> Result<(), RemoteWriteError> {
     let raw = leading_labels(&reader);
     let raw_hash = batch.hasher().hash(raw);
     if !raw.is_empty()
-        && let Some(hash) = known.get(raw_hash)
+        && let Some(hash) = known.get(raw_hash, cursor)
     {
-        batch.begin_known_row(raw, hash, unpack_labels);
+        batch.begin_known_row(&[raw], hash, unpack_labels);
         let samples = Reader { bytes: reader.bytes, position: raw.len() };
         let (exemplars, faults) = (decoded.exemplars.len(), decoded.fault_count);
         if known_series(samples, raw, batch, decoded)? {

@@ -13,7 +13,8 @@ use base::limits::SAMPLES_PER_REQUEST_MAX;
 use model::{SeriesHasher, TenantId, WriteBatch};
 
 use super::histogram::{TimedHistogram, histogram};
-use super::{Decoded, KnownKeys, Metadata, RemoteWriteError, SeriesExemplar};
+use super::{Cursor, Decoded, KnownKeys, Metadata, RemoteWriteError, SeriesExemplar};
+use crate::known_keys::Spelling;
 use crate::prometheus::protobuf::{FIXED_64, LENGTH_DELIMITED, Reader, VARINT};
 
 const REQUEST: &str = "a field of the request";
@@ -39,40 +40,7 @@ struct Symbols<'a> {
 #[derive(Default)]
 struct Scratch {
     refs: Vec<u64>,
-}
-
-/// Mixes the hashes of symbols, in their order, to one of the spelling. They are made with the
-/// store's secret seed, so nobody can choose them.
-struct Spelling {
-    low: u64,
-    high: u64,
-}
-
-impl Spelling {
-    /// Digits of pi, so that nothing is zero.
-    const LOW: u64 = 0x2438_6a88_85a3_08d3;
-    const HIGH: u64 = 0x1319_8a2e_0370_7344;
-
-    fn new() -> Self {
-        Self { low: Self::LOW, high: Self::HIGH }
-    }
-
-    #[inline]
-    fn push(&mut self, hash: u128) {
-        let (low, high) = (hash as u64, (hash >> 64) as u64);
-        self.low = Self::fold(self.low ^ low, high ^ Self::HIGH);
-        self.high = Self::fold(self.high ^ high, low ^ Self::LOW);
-    }
-
-    #[inline]
-    fn fold(a: u64, b: u64) -> u64 {
-        let product = u128::from(a) * u128::from(b);
-        product as u64 ^ (product >> 64) as u64
-    }
-
-    fn finish(&self) -> u128 {
-        u128::from(self.low) << 64 | u128::from(self.high)
-    }
+    cursor: Cursor,
 }
 
 /// Appends the series of a decompressed `Request` to `batch`. On `Err` the batch holds a part of the
@@ -188,9 +156,9 @@ fn time_series(
         spelling.push(symbols.hashes.get(*place as usize).copied().unwrap_or_default());
     }
     let spelling = spelling.finish();
-    let is_known = known.get(spelling);
+    let is_known = known.get(spelling, &mut scratch.cursor);
     match is_known {
-        Some(hash) if !raw.is_empty() => batch.begin_known_row(raw, hash, unpack_refs),
+        Some(hash) if !raw.is_empty() => batch.begin_known_row(&[raw], hash, unpack_refs),
         _ => {
             batch.begin_row();
             if let Err(text) = push_labels(&scratch.refs, symbols, batch) {
