@@ -130,7 +130,7 @@ def servers(arguments):
 
 
 def load(tributary, server, protocol, series, steps, interval, start):
-    target = server.write if protocol == "remote-write" else server.lines[protocol]
+    target = server.lines.get(protocol, server.write)
     command = [tributary, "bench", "ingest", "--protocol", protocol, "--target", target, "--series", str(series),
                "--steps", str(steps), "--interval", str(interval), "--start", str(start)]
     before = server.cpu_seconds()
@@ -161,10 +161,12 @@ def row(name, cells):
 
 def ingest(tributary, found, arguments):
     start = int(time.time()) - arguments.steps * arguments.interval
-    for protocol in ("remote-write", "carbon", "carbon-tagged", "telnet", "http-put"):
+    for protocol in ("remote-write", "remote-write-2", "carbon", "carbon-tagged", "telnet", "http-put"):
         cells = []
         for server in found:
-            if protocol != "remote-write" and protocol not in server.lines:
+            # VictoriaMetrics does not speak remote write 2.0.
+            is_http = protocol == "remote-write" or protocol == "remote-write-2" and server.name != "victoria-metrics"
+            if not is_http and protocol not in server.lines:
                 cells.append("-")
                 continue
             server.start()

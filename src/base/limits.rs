@@ -17,6 +17,10 @@ pub const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const REMOTE_WRITE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Samples of one request. Prometheus sends 2,000, agents up to 10,000; a back-fill may send more.
 pub const SAMPLES_PER_REQUEST_MAX: usize = 4_000_000;
+/// Buffers of a kind that are kept for the next requests: about as many as are decoded at once.
+pub const SPARE_BUFFERS_MAX: usize = 8;
+/// Bytes of one of them; larger ones are rare.
+pub const SPARE_BUFFER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Bytes of one Graphite line without its end; carbon's own bound.
 pub const GRAPHITE_LINE_BYTES_MAX: usize = 16 * 1024;

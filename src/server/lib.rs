@@ -20,6 +20,7 @@ mod patience;
 pub mod prometheus;
 mod request_line;
 pub mod run_query;
+pub mod spare;
 pub mod state;
 pub mod turns;
 

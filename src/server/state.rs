@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use base::clock::Clock;
 use base::memory::MemoryWatch;
 use base::metrics::Metrics;
-use model::{Appender, Documents, MemoryDocuments, Source};
+use model::{Appender, Documents, MemoryDocuments, Source, TenantId, WriteBatch};
 use parking_lot::RwLock;
 pub use plan::QueryLimits;
 use wire::known_keys::KnownKeys;
@@ -17,6 +17,7 @@ use crate::opentsdb::uids::Uids;
 use crate::prometheus::exemplars::Exemplars;
 use crate::prometheus::otlp::{self, OtlpState};
 use crate::prometheus::search;
+use crate::spare::Spare;
 use crate::turns::{TurnLimits, Turns};
 
 /// Figures about the store for status pages; implemented by whoever owns the store.
@@ -220,6 +221,10 @@ pub struct State {
     pub put_keys: RwLock<KnownKeys>,
     /// Permits to run queries.
     pub turns: Arc<Turns>,
+    /// Batches of writes that are done.
+    pub spare_batches: Spare<WriteBatch>,
+    /// What bodies were decompressed to.
+    pub spare_bytes: Spare<Vec<u8>>,
     /// When the process started, in milliseconds.
     pub started_ms: i64,
     ready: AtomicBool,
@@ -267,6 +272,8 @@ impl State {
             telnet_keys: known_keys(),
             put_keys: known_keys(),
             turns,
+            spare_batches: Spare::default(),
+            spare_bytes: Spare::default(),
             started_ms,
             ready,
         }
@@ -288,6 +295,14 @@ impl State {
     /// True while requests are served.
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
+    }
+
+    /// An empty batch for the default tenant, to be given to [`State::spare_batches`] once it is stored.
+    pub fn batch(&self) -> WriteBatch {
+        let spare = self.spare_batches.take();
+        let mut batch = spare.unwrap_or_else(|| self.appender.batch(TenantId::DEFAULT));
+        batch.clear();
+        batch
     }
 
     /// Milliseconds since the epoch.

@@ -10,7 +10,7 @@ use axum::extract::Request;
 use axum::http::{Method, StatusCode};
 use base::error::{Classify, ErrorKind};
 use lang::opentsdb::rollup::{RollupError, stored_metric};
-use model::{TenantId, WriteBatch};
+use model::WriteBatch;
 use wire::opentsdb::put_json::{Decoded, PutBodyError, decode};
 use wire::opentsdb::query_json::{PutFlags, put_summary};
 use wire::opentsdb::special_json::{RollupParts, decode_histograms, decode_rollups};
@@ -82,7 +82,7 @@ async fn store(
     }
     let extra_tag = header_tag(state, &request);
     let body = read_body(request, state.settings.body_bytes_max).await?;
-    let work = Work { kind, batch: state.appender.batch(TenantId::DEFAULT), extra_tag };
+    let work = Work { kind, batch: state.batch(), extra_tag };
     let (mut decoded, batch, fresh) = decode_body(state, body, work, flags.details).await?;
     fresh.settle(state, &state.put_keys).await;
     if !batch.is_empty() {
@@ -185,6 +185,7 @@ async fn append(
         report.batch.unpack(reject.row as usize);
         decoded.refuse_row(&report.batch, reject.row as usize, &reason, details);
     }
+    state.spare_batches.give(report.batch);
     Ok(())
 }
 

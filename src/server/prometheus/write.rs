@@ -75,7 +75,7 @@ async fn write(state: &Arc<State>, request: Request, written: &mut Written) -> R
     let body = read_body(request, max).await.map_err(|error| {
         (StatusCode::BAD_REQUEST, format!("cannot read the body (at most {max} bytes): {error}"))
     })?;
-    let batch = state.appender.batch(TenantId::DEFAULT);
+    let batch = state.batch();
     let (mut decoded, batch) =
         decode_body(state, version, encoding, &body, batch).map_err(|error| {
             state.metrics.rejected_samples.with("malformed").inc();
@@ -84,7 +84,7 @@ async fn write(state: &Arc<State>, request: Request, written: &mut Written) -> R
     note_drops(state, &decoded);
     let mut stored = Written::default();
     if !batch.is_empty() {
-        let report = state
+        let mut report = state
             .appender
             .append(batch)
             .await
@@ -92,7 +92,8 @@ async fn write(state: &Arc<State>, request: Request, written: &mut Written) -> R
         state.metrics.ingested_samples.with("remote_write").add(report.written);
         stored.0[1] = stored_histograms(&report);
         stored.0[0] = report.written - stored.0[1];
-        tell_rejects(state, version, report, &mut decoded);
+        tell_rejects(state, version, &mut report, &mut decoded);
+        state.spare_batches.give(report.batch);
     }
     stored.0[2] = store_exemplars(state, std::mem::take(&mut decoded.exemplars)).await;
     if let Err(error) = metadata::store(state, &decoded.metadata).await {
@@ -156,7 +157,7 @@ fn decode_body(
     body: &Bytes,
     mut batch: WriteBatch,
 ) -> Result<(Decoded, WriteBatch), RemoteWriteError> {
-    let mut message = Vec::new();
+    let mut message = state.spare_bytes.take().unwrap_or_default();
     match encoding {
         Encoding::Snappy => decompress(body, &mut message)?,
         Encoding::Zstd => decompress_zstd(body, &mut message)?,
@@ -167,6 +168,7 @@ fn decode_body(
         Version::Two => v2::decode(&message, &known, &mut batch)?,
     };
     drop(known);
+    state.spare_bytes.give(message);
     if !decoded.learned.is_empty() {
         state.known_keys.write().learn(&decoded.learned);
     }
@@ -196,7 +198,7 @@ fn stored_histograms(report: &AppendReport) -> u64 {
 
 /// Turns what the store refused into faults. Version 1 drops series whose labels are none without
 /// telling the sender, as Prometheus does.
-fn tell_rejects(state: &State, version: Version, mut report: AppendReport, decoded: &mut Decoded) {
+fn tell_rejects(state: &State, version: Version, report: &mut AppendReport, decoded: &mut Decoded) {
     for reject in std::mem::take(&mut report.rejects) {
         state.metrics.rejected_samples.with(reject_label(&reject.reason)).inc();
         if version == Version::One && matches!(reject.reason, RejectReason::Labels(_)) {
