@@ -14,6 +14,8 @@ pub(crate) const HISTOGRAMS: u8 = 1;
 pub(crate) const STARTS: u8 = 2;
 /// A column of summaries.
 pub(crate) const SUMMARIES: u8 = 3;
+/// A column of histograms whose sides may be packed.
+pub(crate) const PACKED_HISTOGRAMS: u8 = 4;
 
 /// What a blob of values is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +50,9 @@ fn open_extended(blob: &[u8]) -> Result<OpenedValues<'_>, ChunkError> {
     let mut reader = ByteReader::new(blob);
     let (_, count) = read_header(&mut reader)?;
     match reader.u8() {
-        HISTOGRAMS => Ok(OpenedValues { starts: None, values: ValuesBlob::Histograms(blob) }),
+        HISTOGRAMS | PACKED_HISTOGRAMS => {
+            Ok(OpenedValues { starts: None, values: ValuesBlob::Histograms(blob) })
+        }
         SUMMARIES => Ok(OpenedValues { starts: None, values: ValuesBlob::Summaries(blob) }),
         STARTS => {
             let starts = reader.bytes();
@@ -58,7 +62,9 @@ fn open_extended(blob: &[u8]) -> Result<OpenedValues<'_>, ChunkError> {
             }
             let (_, inner_count) = read_header(&mut ByteReader::new(inner))?;
             let opened = match inner.first().map(|first| first >> 4) {
-                Some(EXTENDED) if inner.get(2) == Some(&HISTOGRAMS) => {
+                Some(EXTENDED)
+                    if matches!(inner.get(2), Some(&(HISTOGRAMS | PACKED_HISTOGRAMS))) =>
+                {
                     ValuesBlob::Histograms(inner)
                 }
                 Some(EXTENDED) => {

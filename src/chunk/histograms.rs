@@ -2,7 +2,8 @@
 //!
 //! A chunk holds histograms of one family: one schema, counted alike, with the same custom bounds.
 //! Their layouts may differ; a bucket that any of them has becomes a column, in which samples
-//! without it repeat their neighbour and cost next to nothing.
+//! without it repeat their neighbour and cost next to nothing. In a short chunk each column's own head
+//! would outweigh its numbers, so all columns of a side are packed into one.
 //!
 //! Invariants: lossless to the bit, layout and hint included; a decoder never holds more cells than
 //! [`CELLS_MAX`], whatever the blob says.
@@ -17,6 +18,11 @@ use model::{BucketSpan, Histogram};
 
 /// Samples times buckets of one chunk: 32 MiB of counts once decoded.
 pub(crate) const CELLS_MAX: usize = 1 << 22;
+
+/// Form of a side: a column for each bucket.
+const SIDE_COLUMNS: u8 = 0;
+/// Form of a side: the first counts of all buckets, then the steps of all.
+const SIDE_PACKED: u8 = 1;
 
 /// Flag of the family: the sender counted with integers.
 const FAMILY_INTEGER: u8 = 1;

@@ -9,10 +9,11 @@ use model::histogram::BUCKETS_MAX;
 use model::{BucketSpan, Histogram, HistogramBuckets, ResetHint, SampleKind};
 
 use super::{
-    CELLS_MAX, FAMILY_BOUNDS, FAMILY_INTEGER, FAMILY_NEGATIVE, FAMILY_ZERO, bucket_count, indexes,
+    CELLS_MAX, FAMILY_BOUNDS, FAMILY_INTEGER, FAMILY_NEGATIVE, FAMILY_ZERO, SIDE_COLUMNS,
+    SIDE_PACKED, bucket_count, indexes,
 };
 use crate::ChunkError;
-use crate::extension::HISTOGRAMS;
+use crate::extension::{HISTOGRAMS, PACKED_HISTOGRAMS};
 use crate::header::{EXTENDED, finish, read_header};
 use crate::values::{Values, decode_values};
 
@@ -59,6 +60,8 @@ struct Cells {
 /// What all samples of a chunk share.
 struct Head {
     count: usize,
+    /// Sides with buckets begin with their form.
+    tells_form: bool,
     flags: u8,
     schema: i32,
     bounds: Arc<[f64]>,
@@ -110,9 +113,10 @@ impl HistogramsDecoder {
     fn head(&mut self, reader: &mut ByteReader<'_>) -> Result<Head, ChunkError> {
         let (codec, count) = read_header(reader)?;
         let extension = reader.u8();
-        if codec != EXTENDED || extension != HISTOGRAMS {
+        if codec != EXTENDED || !matches!(extension, HISTOGRAMS | PACKED_HISTOGRAMS) {
             return Err(ChunkError::UnknownCodec { codec });
         }
+        let tells_form = extension == PACKED_HISTOGRAMS;
         let flags = reader.u8();
         if flags & !(FAMILY_INTEGER | FAMILY_BOUNDS | FAMILY_NEGATIVE | FAMILY_ZERO) != 0 {
             return Err(ChunkError::Malformed { what: "flags of a histogram chunk" });
@@ -133,7 +137,7 @@ impl HistogramsDecoder {
         }
         let layouts = layouts(reader, flags, count)?;
         let places = if layouts.len() > 1 { self.integers(reader, count)? } else { Vec::new() };
-        Ok(Head { count, flags, schema, bounds: bounds.into(), layouts, places })
+        Ok(Head { count, tells_form, flags, schema, bounds: bounds.into(), layouts, places })
     }
 
     /// The next column, which must have `count` values, as integers.
@@ -183,14 +187,24 @@ impl HistogramsDecoder {
         }
         columns.sort_unstable();
         columns.dedup();
-        // A column takes at least three bytes: length, header, and something.
-        if columns.len() > reader.remaining() / 3 || columns.len() * head.count > CELLS_MAX {
+        let tells_form = head.tells_form && !columns.is_empty();
+        let form = if tells_form { reader.u8() } else { SIDE_COLUMNS };
+        let blobs = match form {
+            SIDE_COLUMNS => columns.len(),
+            SIDE_PACKED => columns.len() * head.count.saturating_sub(1) / CHUNK_SAMPLES_MAX,
+            _ => return Err(ChunkError::Malformed { what: "form of a histogram's side" }),
+        };
+        // A blob takes at least three bytes: length, header, and something.
+        if blobs > reader.remaining() / 3 || columns.len() * head.count > CELLS_MAX {
             return Err(ChunkError::Malformed { what: "number of buckets of a histogram chunk" });
         }
         for layout in &mut head.layouts {
             let side = side(layout);
             let place = |index| columns.binary_search(&index).unwrap_or_default() as u32;
             side.columns = indexes(&side.spans).map(place).collect();
+        }
+        if form == SIDE_PACKED {
+            return self.packed(reader, columns.len(), head.count);
         }
         let mut cells = Cells::default();
         cells.counts.reserve_exact(columns.len() * head.count);
@@ -199,6 +213,43 @@ impl HistogramsDecoder {
             cells.counts.extend(self.values.bits.iter().map(|bits| kind.to_f64(*bits)));
         }
         Ok(cells)
+    }
+
+    /// Reads `columns` columns of `count` cells as their first counts and their steps.
+    fn packed(
+        &mut self,
+        reader: &mut ByteReader<'_>,
+        columns: usize,
+        count: usize,
+    ) -> Result<Cells, ChunkError> {
+        let firsts = self.integers_in_parts(reader, columns)?;
+        let steps = self.integers_in_parts(reader, columns * (count - 1))?;
+        let mut cells = Cells::default();
+        cells.counts.reserve_exact(columns * count);
+        for (column, first) in firsts.into_iter().enumerate() {
+            let mut value = first as i64;
+            cells.counts.push(value as f64);
+            for step in &steps[column * (count - 1)..(column + 1) * (count - 1)] {
+                value = value.wrapping_add(*step as i64);
+                cells.counts.push(value as f64);
+            }
+        }
+        Ok(cells)
+    }
+
+    /// As many columns of integers as it takes for `count` of them.
+    fn integers_in_parts(
+        &mut self,
+        reader: &mut ByteReader<'_>,
+        mut count: usize,
+    ) -> Result<Vec<u64>, ChunkError> {
+        let mut all = Vec::with_capacity(count);
+        while count > 0 {
+            let part = count.min(CHUNK_SAMPLES_MAX);
+            all.extend(self.integers(reader, part)?);
+            count -= part;
+        }
+        Ok(all)
     }
 }
 

@@ -7,13 +7,17 @@ use base::limits::CHUNK_SAMPLES_MAX;
 use model::{BucketSpan, Histogram, HistogramBuckets, SampleKind};
 
 use super::{
-    CELLS_MAX, FAMILY_BOUNDS, FAMILY_INTEGER, FAMILY_NEGATIVE, FAMILY_ZERO, Layout, bucket_count,
-    indexes, same_family,
+    CELLS_MAX, FAMILY_BOUNDS, FAMILY_INTEGER, FAMILY_NEGATIVE, FAMILY_ZERO, Layout, SIDE_COLUMNS,
+    SIDE_PACKED, bucket_count, indexes, same_family,
 };
-use crate::extension::HISTOGRAMS;
+use crate::extension::{HISTOGRAMS, PACKED_HISTOGRAMS};
 use crate::header::{EXTENDED, put_header};
 use crate::stream::Effort;
 use crate::values::ValuesEncoder;
+
+/// Sides of chunks with fewer samples are packed. Measured on random counters with 20 to 120 buckets: of 24
+/// samples packed ones take 12 to 34 % less, of 480 from 7 % less to 3 % more, and from there on as much.
+const PACKED_BELOW: usize = 512;
 
 /// Whole counts below this are the same as integers and as floats.
 const WHOLE_BELOW: f64 = 9_007_199_254_740_992.0;
@@ -77,7 +81,7 @@ impl HistogramsEncoder {
         assert!((1..=CHUNK_SAMPLES_MAX).contains(&count), "a chunk of {count} histograms");
         self.collect_layouts(histograms);
         put_header(EXTENDED, count, out);
-        out.push(HISTOGRAMS);
+        out.push(if may_be_packed(count) { PACKED_HISTOGRAMS } else { HISTOGRAMS });
         let first = &histograms[0];
         let flags = self.family_flags(histograms);
         out.push(flags);
@@ -175,11 +179,6 @@ impl HistogramsEncoder {
 
     /// A column of counts: of integers where all are whole.
     fn put_counts(&mut self, values: impl Iterator<Item = f64> + Clone, out: &mut Vec<u8>) {
-        let is_whole = |value: f64| {
-            (0.0..WHOLE_BELOW).contains(&value)
-                && value.is_sign_positive()
-                && value.trunc() == value
-        };
         if values.clone().all(is_whole) {
             self.put_integers(values.map(|value| value as i64), out);
         } else {
@@ -222,11 +221,40 @@ impl HistogramsEncoder {
             }
         }
         let cells = std::mem::take(&mut self.cells);
-        for column in cells.chunks_exact(count) {
-            self.put_counts(filled(column), out);
+        let tells_form = may_be_packed(count) && !cells.is_empty();
+        let is_packed = tells_form && cells.iter().flatten().copied().all(is_whole);
+        if tells_form {
+            out.push(if is_packed { SIDE_PACKED } else { SIDE_COLUMNS });
+        }
+        if is_packed {
+            self.put_packed(&cells, count, out);
+        } else {
+            cells.chunks_exact(count).for_each(|column| self.put_counts(filled(column), out));
         }
         self.cells = cells;
     }
+
+    /// The first count of each column, then the steps of each, as few long columns.
+    fn put_packed(&mut self, cells: &[Option<f64>], count: usize, out: &mut Vec<u8>) {
+        let whole = |column| filled(column).map(|value| value as i64);
+        let columns = cells.chunks_exact(count);
+        let firsts: Vec<i64> = columns.clone().filter_map(|column| whole(column).next()).collect();
+        let steps = |column| whole(column).zip(whole(column).skip(1)).map(|(a, b)| b - a);
+        let steps: Vec<i64> = columns.flat_map(steps).collect();
+        for part in firsts.chunks(CHUNK_SAMPLES_MAX).chain(steps.chunks(CHUNK_SAMPLES_MAX)) {
+            self.put_integers(part.iter().copied(), out);
+        }
+    }
+}
+
+/// True where a side with buckets says which form it has.
+fn may_be_packed(count: usize) -> bool {
+    count < PACKED_BELOW
+}
+
+/// True of counts that are the same as integers.
+fn is_whole(value: f64) -> bool {
+    (0.0..WHOLE_BELOW).contains(&value) && value.is_sign_positive() && value.trunc() == value
 }
 
 /// The cells of a column; where there is none, the one before, or the first there is.

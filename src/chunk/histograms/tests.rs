@@ -65,6 +65,15 @@ fn counters_are_small_and_exact() {
     assert!(bytes as u64 / rounds(20) / 120 < 20, "{bytes}");
 }
 
+/// Packed sides reach beyond one column of numbers, and long chunks have columns of their own.
+#[test]
+fn every_length_round_trips() {
+    let mut rng = Rng::new(6);
+    for count in [1, 2, 3, 200, 511, 512, 700] {
+        check(&counter(&mut rng, count));
+    }
+}
+
 #[test]
 fn random_histograms_round_trip() {
     let mut rng = Rng::new(2);
