@@ -94,6 +94,13 @@ fn factor(headers: &HeaderMap) -> u64 {
     }
 }
 
+/// Fails while memory is full, for handlers about to unpack a body: small as it is, it may become a large
+/// message.
+pub(crate) fn check(state: &State) -> Result<(), (StatusCode, String)> {
+    let full = |full| (StatusCode::SERVICE_UNAVAILABLE, format!("cannot take more: {full}"));
+    state.settings.memory.check().map_err(full)
+}
+
 /// The body, broken off when nothing more of it comes: what is set aside for it is missed elsewhere.
 fn without_stalls(body: Body) -> Body {
     let pieces = body.into_data_stream();

@@ -22,6 +22,7 @@ use wire::prometheus::otlp::{self, Totals, delta, translate};
 use super::params::read_body;
 use super::reply::plain_error;
 use super::{metadata, write};
+use crate::bodies;
 use crate::error_map::{Api, status};
 use crate::state::State;
 
@@ -77,6 +78,7 @@ async fn take(state: &Arc<State>, request: Request) -> Result<(), Refusal> {
     let body = read_body(request, state.settings.body_bytes_max)
         .await
         .map_err(|error| bad(format!("cannot read the body: {error}")))?;
+    bodies::check(state)?;
     let body = if is_gzip { gunzip(&body).map_err(bad)? } else { body.into() };
     if body.len() > REMOTE_WRITE_BYTES_MAX {
         return Err(bad(format!("body is larger than {REMOTE_WRITE_BYTES_MAX} bytes")));

@@ -10,7 +10,8 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State as Extract};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use base::error::Classify;
+use base::error::{Classify, ErrorKind};
+use base::memory::MemoryFull;
 use model::{Hints, LabelsRef, Samples, Selection, Source, SourceError};
 use tokio::sync::mpsc;
 use wire::prometheus::remote_read::{
@@ -79,7 +80,7 @@ async fn whole(state: &Arc<State>, request: ReadRequest, turn: Turn) -> Result<R
     let state = Arc::clone(state);
     let read = move || {
         let _turn = turn;
-        whole_message(&*state.source, &request)
+        whole_message(&state, &request)
     };
     let compressed = tokio::task::spawn_blocking(read)
         .await
@@ -89,12 +90,12 @@ async fn whole(state: &Arc<State>, request: ReadRequest, turn: Turn) -> Result<R
     Ok((headers, compressed).into_response())
 }
 
-fn whole_message(source: &dyn Source, request: &ReadRequest) -> Result<Vec<u8>, Refusal> {
+fn whole_message(state: &State, request: &ReadRequest) -> Result<Vec<u8>, Refusal> {
     let bad = |text: String| (StatusCode::BAD_REQUEST, text);
     let mut out = Vec::new();
     let (mut samples, mut count) = (Samples::default(), 0);
     for query in &request.queries {
-        let selection = select(source, query).map_err(|error| refusal(&error))?;
+        let selection = select(&*state.source, query).map_err(|error| refusal(&error))?;
         let mut result = Vec::new();
         for index in 0..selection.len() {
             samples.clear();
@@ -109,13 +110,19 @@ fn whole_message(source: &dyn Source, request: &ReadRequest) -> Result<Vec<u8>, 
                 return Err(bad(format!("exceeded sample limit ({SAMPLES_MAX})")));
             }
             put_series(&mut result, selection.labels(index).view(), &samples);
+            state.settings.memory.check().map_err(full)?;
             if out.len() + result.len() > ANSWER_BYTES_MAX {
                 return Err(bad(format!("answer is larger than {ANSWER_BYTES_MAX} bytes")));
             }
         }
         put_result(&mut out, &result);
     }
+    let _claim = state.settings.memory.claim(out.len() as u64).map_err(full)?;
     compress(&out).map_err(|error| bad(error.to_string()))
+}
+
+fn full(full: MemoryFull) -> Refusal {
+    (status(Api::PrometheusQuery, ErrorKind::Unavailable), format!("cannot answer: {full}"))
 }
 
 fn stream(state: &Arc<State>, request: ReadRequest, turn: Turn) -> Response {

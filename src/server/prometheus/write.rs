@@ -19,6 +19,7 @@ use wire::prometheus::remote_write::{
 use super::metadata;
 use super::params::read_body;
 use super::reply::plain_error;
+use crate::bodies;
 use crate::error_map::{Api, status};
 use crate::state::State;
 
@@ -75,6 +76,7 @@ async fn write(state: &Arc<State>, request: Request, written: &mut Written) -> R
     let body = read_body(request, max).await.map_err(|error| {
         (StatusCode::BAD_REQUEST, format!("cannot read the body (at most {max} bytes): {error}"))
     })?;
+    bodies::check(state)?;
     let batch = state.batch();
     let (mut decoded, batch) =
         decode_body(state, version, encoding, &body, batch).map_err(|error| {
