@@ -89,7 +89,12 @@ fn head_answers(head: &HeadIndex, matchers: &[Matcher]) -> Answers {
     let sorted = head.sorted(&ids);
     assert!(sorted.windows(2).all(|pair| head.labels(pair[0]) < head.labels(pair[1])));
     let values = NAMES.map(|name| {
-        (name, head.label_values(name, matchers, "web", 0).unwrap().into_iter().collect())
+        let all = head.label_values(name, matchers, "web", 0).unwrap();
+        for limit in [1, 2, 5] {
+            let first = head.label_values(name, matchers, "web", limit).unwrap();
+            assert_eq!(first, all[..limit.min(all.len())], "{name} {matchers:?} {limit}");
+        }
+        (name, all.into_iter().collect())
     });
     Answers {
         series: sorted.into_iter().map(|id| head.labels(id)).collect(),

@@ -82,6 +82,12 @@ impl FrozenTerms {
         self.open()?.matching(name, values, &mut |ordinal| out.push(self.pair(ordinal)))
     }
 
+    /// The numbers of the pairs of `name` whose value starts with `prefix`, in the order of the values.
+    pub(crate) fn with_prefix(&self, name: &str, prefix: &str) -> Result<&[u32], IndexError> {
+        let range = self.open()?.values_from(name.as_bytes(), prefix.as_bytes(), false)?;
+        Ok(self.pairs.get(range.start as usize..range.end as usize).unwrap_or_default())
+    }
+
     /// Calls `found` with the nodes of [`Dictionary::nodes`], at most `limit`, whose pairs are `alive`;
     /// without `check` all are.
     pub(crate) fn nodes(

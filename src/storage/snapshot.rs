@@ -236,7 +236,8 @@ impl Scope {
         for block in &self.blocks {
             values.extend(block.label_values(name, matchers, prefix, limit)?);
         }
-        values.sort_unstable();
+        // Stable, since that sort sees that each part is sorted.
+        values.sort();
         values.dedup();
         if limit > 0 {
             values.truncate(limit);

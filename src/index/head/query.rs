@@ -58,15 +58,17 @@ impl HeadIndex {
         limit: usize,
     ) -> Result<Vec<String>, IndexError> {
         let selected = self.select_unless_all(matchers)?;
+        let limit = if limit == 0 { usize::MAX } else { limit };
         let mut values = match &selected {
             Some(selected) if selected.len() < self.values_of(name) / 2 => {
                 self.values_of_series(name, selected)
             }
-            _ => self.values_of_pairs(name, prefix, selected.as_ref())?,
+            _ => self.values_of_pairs(name, prefix, selected.as_ref(), limit)?,
         };
         values.retain(|value| value.starts_with(prefix));
-        values.sort_unstable();
-        values.truncate(if limit == 0 { usize::MAX } else { limit });
+        // Stable, since that sort sees the runs that most of them come in.
+        values.sort();
+        values.truncate(limit);
         Ok(values)
     }
 
@@ -153,36 +155,70 @@ impl HeadIndex {
         values.into_iter().filter_map(|value| String::from_utf8(value).ok()).collect()
     }
 
-    /// The values with `prefix` that are not free of series, or of series of `selected`.
+    /// The values with `prefix` that are not free of series, or of series of `selected`: at least the
+    /// first `limit` of them, in runs that ascend. No dictionary is walked further than it must be.
     fn values_of_pairs(
         &self,
         name: &str,
         prefix: &str,
         selected: Option<&RoaringBitmap>,
+        limit: usize,
     ) -> Result<Vec<String>, IndexError> {
         let mut wanted = Values::Prefix { text: prefix.to_owned(), longer: false };
         loop {
-            let (pairs, purges) = self.pairs_matching(name, &mut wanted)?;
-            let mut values = Vec::new();
-            let mut valid = true;
-            for step in pairs.chunks(PAIRS_STEP) {
+            let mut tail = Vec::new();
+            let (frozen, purges) = {
                 let state = self.state.read();
-                valid &= state.purges == purges;
-                for pair in step {
-                    let postings = state.posting(*pair);
-                    let present = match selected {
-                        None => !postings.is_empty(),
-                        Some(selected) => !postings.is_disjoint(selected),
-                    };
-                    if present && let Ok(value) = std::str::from_utf8(state.pairs.value(*pair)) {
-                        values.push(value.to_owned());
-                    }
-                }
+                state.tail_matching(name, &mut wanted, &mut tail);
+                (state.frozen.clone(), state.purges)
+            };
+            let mut values = Vec::new();
+            // The tail is in no order, so the first of it may be anywhere.
+            let mut valid = self.take_values(&tail, usize::MAX, selected, purges, &mut values);
+            for frozen in &frozen {
+                let pairs = frozen.with_prefix(name, prefix)?;
+                valid &= self.take_values(pairs, limit, selected, purges, &mut values);
             }
             if valid {
                 return Ok(values);
             }
         }
+    }
+
+    /// Appends the values of the first `limit` of `pairs` that are not free of series, or of series of
+    /// `selected`; false when numbers of pairs were freed since there had been `purges`.
+    fn take_values(
+        &self,
+        pairs: &[u32],
+        limit: usize,
+        selected: Option<&RoaringBitmap>,
+        purges: u64,
+        values: &mut Vec<String>,
+    ) -> bool {
+        let most = values.len().saturating_add(limit);
+        // Short steps at first: often the first few are all that is wanted.
+        let (first, rest) = pairs.split_at(pairs.len().min(limit));
+        for step in first.chunks(PAIRS_STEP).chain(rest.chunks(PAIRS_STEP)) {
+            if values.len() >= most {
+                break;
+            }
+            let state = self.state.read();
+            if state.purges != purges {
+                return false;
+            }
+            let present = step.iter().filter(|pair| {
+                let postings = state.posting(**pair);
+                match selected {
+                    None => !postings.is_empty(),
+                    Some(selected) => !postings.is_disjoint(selected),
+                }
+            });
+            let texts =
+                present.filter_map(|pair| std::str::from_utf8(state.pairs.value(*pair)).ok());
+            let left = most - values.len();
+            values.extend(texts.take(left).map(str::to_owned));
+        }
+        true
     }
 
     /// The numbers of the pairs of `name` whose value is in `values`, and how often numbers had been

@@ -133,6 +133,10 @@ fn one_level_of_paths_is_the_same_everywhere() {
         let segment = SegmentReader::open(&bytes[..]).unwrap();
         for prefix in ["", "a", "a.", "a.b", "b.", ".", "ab.a.", "x"] {
             let values = head.label_values(METRIC_NAME, &[], prefix, 0).unwrap();
+            for limit in [1, 3, 20, 1000] {
+                let first = head.label_values(METRIC_NAME, &[], prefix, limit).unwrap();
+                assert_eq!(first, values[..limit.min(values.len())], "{prefix} {limit}");
+            }
             for limit in [0, 1, 3] {
                 let got = head.value_nodes(METRIC_NAME, prefix, limit).unwrap();
                 assert_eq!(got, nodes_of_values(&values, prefix, limit), "{prefix} {limit}");
