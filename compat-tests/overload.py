@@ -3,7 +3,8 @@
 
 All protocols write new series and ask for all of them, and some clients take their answers drop by drop. The server's
 own memory (resident pages that are no file's) is read all the time: it must stay within the limit. What it cannot take
-must be refused with 503 (or 429) and Retry-After, and once the flood is over it must take everything again.
+must be refused with 503 and Retry-After, and once the flood is over it must take everything again. Then one client asks
+more than its share of the queue holds, of which the rest is refused with 429, while another one asks now and then.
 
     compat-tests/overload.py --binary target/release/tributary --limit-mib 256 --seconds 60
 """
@@ -13,13 +14,18 @@ import urllib.parse
 from torture import remote_write_body
 
 
+# Queries that one client has under way at once.
+GREEDY = 100
+
+
 class Overload:
-    def __init__(self, args, data):
+    def __init__(self, args, data, limit):
         self.args, self.stop = args, threading.Event()
         self.statuses, self.without_hint, self.lock = {}, 0, threading.Lock()
         settings = {
             "listen.http": f"127.0.0.1:{args.port}", "listen.graphite_tcp": f"127.0.0.1:{args.port + 1}",
-            "listen.graphite_udp": "", "listen.graphite_pickle": "", "listen.opentsdb": "", "memory.limit": f"{args.limit_mib}MiB", "log.level": "warn",
+            "listen.graphite_udp": "", "listen.graphite_pickle": "", "listen.opentsdb": "", "memory.limit": limit, "log.level": "warn",
+            "query.client_waiting_max": str(GREEDY // 2),
         }
         command = [args.binary, "--data-dir", data]
         for key, value in settings.items():
@@ -57,9 +63,7 @@ class Overload:
         while not self.stop.is_set():
             now = int(time.time() * 1000)
             if kind == "import":
-                line = lambda labels: ",".join(f'{name}="{value}"' for name, value in labels.items())
-                text = "".join(f"{name}{{{line(labels)}}} {value} {now}\n" for name, labels, value in self.rows(5000))
-                answer = self.request("POST", "/api/v1/import/prometheus", text)
+                answer = self.import_rows(5000)
             elif kind == "remote_write":
                 rows = [({"__name__": name, **labels}, [(now, float(value))]) for name, labels, value in self.rows(5000)]
                 headers = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"}
@@ -112,14 +116,65 @@ class Overload:
                 while not self.stop.is_set() and connection.recv(8192):
                     time.sleep(0.05)
 
+    def wait_until_ready(self):
+        while self.request("GET", "/-/ready")[0] != 200:
+            if self.process.poll() is not None:
+                raise SystemExit(f"the server ended with {self.process.returncode}")
+            time.sleep(0.1)
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+
+    def import_rows(self, count):
+        now, line = int(time.time() * 1000), lambda labels: ",".join(f'{name}="{value}"' for name, value in labels.items())
+        text = "".join(f"{name}{{{line(labels)}}} {value} {now}\n" for name, labels, value in self.rows(count))
+        return self.request("POST", "/api/v1/import/prometheus", text)
+
+    def ask(self, client, took):
+        """One query of a client; notes how long it took."""
+        text = 'count by (zone) ({job="flood"})' if client == "greedy" else "overload_1"
+        query = urllib.parse.urlencode({"query": text})
+        began = time.time()
+        answer = self.request("GET", "/api/v1/query?" + query, headers={"X-Scope-OrgID": client})
+        self.count(client, answer)
+        if answer[0] == 200:
+            took.append(time.time() - began)
+        elif answer[0] == 429:
+            time.sleep(0.2)
+
+    def fairness(self):
+        """A client asks all at once, another one now and then; what both were answered."""
+        self.wait_until_ready()
+        [self.import_rows(5000) for _ in range(4)]
+        greedy, modest, over = [], [], threading.Event()
+        def ask_again():
+            while not over.is_set():
+                self.ask("greedy", greedy)
+        threads = [threading.Thread(target=ask_again, daemon=True) for _ in range(GREEDY)]
+        [thread.start() for thread in threads]
+        time.sleep(1)
+        for _ in range(20):
+            self.ask("modest", modest)
+            time.sleep(0.1)
+        over.set()
+        [thread.join(300) for thread in threads]
+        slowest = max(greedy, default=0), max(modest, default=0)
+        print(f"{dict(sorted(self.statuses.items()))}; slowest {slowest[0]:.2f} s and {slowest[1]:.2f} s")
+        report({
+            "a client that asks too much at once is told so": self.statuses.get("greedy 429", 0) > 0,
+            "another one is always answered": self.statuses.get("modest 200", 0) == 20,
+            "and sooner": 0 < slowest[1] < slowest[0],
+            "every refusal says when to come back": self.without_hint == 0,
+        })
+
     def memory(self):
         with open(f"/proc/{self.process.pid}/statm") as file:
             fields = file.read().split()
         return (int(fields[1]) - int(fields[2])) * 4096
 
     def run(self):
-        while self.request("GET", "/-/ready")[0] != 200:
-            time.sleep(0.1)
+        self.wait_until_ready()
         start = lambda work, *args: threading.Thread(target=work, args=args, daemon=True)
         kinds = ["import", "remote_write", "put"]
         threads = [start(self.write, kinds[number % len(kinds)]) for number in range(self.args.writers)]
@@ -144,19 +199,22 @@ class Overload:
         took = time.time() - began
         refused = sum(n for key, n in self.statuses.items() if key.endswith((" 429", " 503")))
         taken = {key.split()[0] for key in self.statuses if key.split()[1] in ("200", "204")}
-        checks = {
+        print(f"recovered after {took:.1f} s")
+        report({
             "memory stays within the limit": peak <= limit,
             "what cannot be taken is refused": refused > 0,
             "something of every kind is taken": len(taken) == 7,
             "a refusal says when to come back": self.without_hint == 0,
             "nothing answers in another way": not any(key.endswith((" 0", " 500")) for key in self.statuses),
             "the flood over, everything is taken": recovered,
-        }
-        for what, holds in checks.items():
-            print("ok  " if holds else "FAIL", what)
-        print(f"recovered after {took:.1f} s")
-        if not all(checks.values()):
-            raise SystemExit(1)
+        })
+
+
+def report(checks):
+    for what, holds in checks.items():
+        print("ok  " if holds else "FAIL", what, flush=True)
+    if not all(checks.values()):
+        raise SystemExit(1)
 
 
 def main():
@@ -171,12 +229,14 @@ def main():
     # An exception, so that the server ends with this script.
     signal.signal(signal.SIGTERM, lambda *_: exit("ended from outside"))
     home = tempfile.mkdtemp(prefix="overload-")
-    overload = Overload(args, os.path.join(home, "data"))
     try:
-        overload.run()
+        for part, limit in [(Overload.run, f"{args.limit_mib}MiB"), (Overload.fairness, "0")]:
+            overload = Overload(args, os.path.join(home, part.__name__), limit)
+            try:
+                part(overload)
+            finally:
+                overload.end()
     finally:
-        overload.process.send_signal(signal.SIGKILL)
-        overload.process.wait()
         shutil.rmtree(home, ignore_errors=True)
 
 

@@ -146,18 +146,21 @@ async fn run(config: &Config) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// Milliseconds between two looks at memory that could be given back.
-const GIVE_BACK_MS: u64 = 100;
+/// Milliseconds between two looks at memory that could be given back, and the share of the limit, in
+/// percent, from which that is worth it.
+const GIVE_BACK_MS: u64 = 500;
+const GIVE_BACK_PERCENT: u64 = 40;
 
-/// Gives back what other threads have freed, while memory is not calm: nobody else does it for a thread
-/// that has nothing to do.
+/// Gives back what other threads have freed: nobody else does it for a thread that has nothing to do, and
+/// what the allocator keeps counts against the limit.
 async fn give_back_regularly(memory: Arc<MemoryWatch>) {
     let mut ticks = tokio::time::interval(Duration::from_millis(GIVE_BACK_MS));
     while memory.limit() > 0 {
         ticks.tick().await;
-        let memory = Arc::clone(&memory);
-        // Unmapping hundreds of megabytes takes longer than a socket should wait.
-        let _ = tokio::task::spawn_blocking(move || memory.give_back()).await;
+        if memory.used() >= memory.limit() / 100 * GIVE_BACK_PERCENT {
+            // Unmapping hundreds of megabytes takes longer than a socket should wait.
+            let _ = tokio::task::spawn_blocking(crate::give_memory_back).await;
+        }
     }
 }
 
