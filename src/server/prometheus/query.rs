@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use axum::extract::State as Extract;
 use axum::response::{IntoResponse as _, Response};
 use base::error::ErrorKind;
+use base::memory::Claim;
 use exec::{Output, StepCounts, Value};
 use lang::promql::{Expr, LowerOptions, ValueType};
 use model::{ResultSeries, StepGrid, TenantId, TimeRange};
@@ -14,6 +15,7 @@ use wire::prometheus::query_json;
 
 use super::params::{Params, invalid};
 use super::reply::{Notes, TRUNCATED, bad_data, failure, query_failure, success};
+use crate::answers;
 use crate::run_query::{Measuring, run_counted};
 use crate::state::{QueryLimits, State};
 
@@ -104,7 +106,8 @@ impl Asked {
             .await
             .map_err(|error| query_failure(&error))?;
         let steps = std::mem::take(&mut output.steps);
-        let cost = Cost { preparation, peak_samples: output.peak_samples, steps };
+        let claim = answers::claim(state, output.rows()).map_err(|error| query_failure(&error))?;
+        let cost = Cost { preparation, peak_samples: output.peak_samples, steps, _claim: claim };
         Ok((output, cost))
     }
 }
@@ -114,6 +117,8 @@ struct Cost {
     preparation: Duration,
     peak_samples: u64,
     steps: StepCounts,
+    /// Room for the answer while it is written.
+    _claim: Claim,
 }
 
 /// The tree of a query with the parts of the language that are switched on.
