@@ -134,9 +134,11 @@ impl Maintenance {
     /// One round of everything that is due.
     pub(crate) fn run_due(&mut self) -> Result<(), StorageError> {
         self.flush(FlushWhich::Due)?;
-        while self.compact_one()? {}
-        self.roll_up()?;
-        self.expire_blocks()?;
+        // Merges and retention let samples go, which must have been rolled up before.
+        if self.roll_up()? {
+            while self.compact_one()? {}
+            self.expire_blocks()?;
+        }
         self.maintain_index();
         self.forget_series();
         self.sweep_retired()
@@ -356,8 +358,8 @@ impl Maintenance {
 
     /// Merges until nothing more is to be merged.
     pub(crate) fn compact(&mut self) -> Result<(), StorageError> {
+        while !self.roll_up()? {}
         while self.compact_one()? {}
-        self.roll_up()?;
         self.sweep_retired()
     }
 

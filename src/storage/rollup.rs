@@ -8,7 +8,8 @@
 //!
 //! Invariants: the manifest that brings a late sample or a delete also says which ranges it makes
 //! dirty, so summaries and samples never disagree, whenever the process dies; a bucket is made anew
-//! from its samples where retention still has them, and else stays as it is, without what was deleted.
+//! from its samples where retention still has them, and else stays as it is, without what was deleted;
+//! samples are let go only after they were rolled up.
 //!
 //! `rules` chooses series, `policy` what to make next, `build` makes it, `read` answers with it.
 

@@ -13,6 +13,7 @@ use crate::block::reader::Block;
 use crate::compact::publish::replace_blocks;
 use crate::error::StorageError;
 use crate::manifest::edit::ManifestEdit;
+use crate::retention::Retention;
 use crate::rollup::build::{Inputs, build};
 use crate::rollup::policy::{Choice, Situation, choose, samples_in};
 use crate::rollup::rules::{fingerprint, widths};
@@ -21,14 +22,14 @@ use crate::rollup::rules::{fingerprint, widths};
 const ROLLUPS_PER_ROUND: usize = 16;
 
 impl Maintenance {
-    /// Makes blocks of summaries that are due, some of them.
-    pub(super) fn roll_up(&mut self) -> Result<(), StorageError> {
+    /// Makes blocks of summaries that are due, some of them; false when there are more.
+    pub(super) fn roll_up(&mut self) -> Result<bool, StorageError> {
         for _ in 0..ROLLUPS_PER_ROUND {
             if !self.roll_up_one(false)? {
-                break;
+                return Ok(true);
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Makes one block of summaries; false when none is due. With `at_once` dirty ones do not wait.
@@ -57,6 +58,8 @@ impl Maintenance {
     fn choose_rollup(&self, at_once: bool) -> Option<Choice> {
         let options = &self.shared.options;
         let rules = &options.rollup_rules;
+        let now_ms = self.shared.clock.now_ms();
+        let kept_ms = Retention::at(options, now_ms).latest_of_all();
         let blocks = self.manifest.current().blocks;
         let widths: Vec<(i64, u64)> =
             widths(rules).into_iter().map(|width| (width, fingerprint(rules, width))).collect();
@@ -65,9 +68,10 @@ impl Maintenance {
             skip: &self.unmergeable,
             widths: &widths,
             range_ms: options.rollup_range_ms,
-            settled_ms: self.shared.clock.now_ms().saturating_sub(options.flush_after_ms),
+            settled_ms: now_ms.saturating_sub(options.flush_after_ms),
             barren: &self.barren,
             at_once,
+            expiring_ms: kept_ms.saturating_add(options.rollup_range_ms),
         })
     }
 

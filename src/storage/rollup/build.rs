@@ -77,6 +77,8 @@ struct Work {
     old: Samples,
     /// Where that does not count, if there is something newer.
     open: Vec<TimeRange>,
+    /// Samples before this may be gone.
+    kept_ms: i64,
     samples: Samples,
     fresh: Vec<Summary>,
     out: Samples,
@@ -97,50 +99,53 @@ impl Work {
         }
         collector.finish();
         inputs.choice.anew.iter().for_each(|range| ranges::add(&mut self.open, *range));
+        self.kept_ms = i64::MIN;
         self.fresh.clear();
         Ok(())
     }
 
-    /// Makes summaries of the samples in the open ranges, as far back as retention keeps whole buckets.
+    /// Makes summaries of the samples in the open ranges.
     fn anew(
         &mut self,
         inputs: &Inputs<'_>,
         labels: LabelsRef<'_>,
         sources: &[(usize, u32)],
     ) -> Result<(), StorageError> {
+        self.kept_ms = Retention::at(inputs.options, inputs.now_ms).earliest_of(labels);
         if sources.is_empty() {
             return Ok(());
         }
-        let width_ms = inputs.choice.width_ms;
-        let kept_ms = Retention::at(inputs.options, inputs.now_ms).earliest_of(labels);
-        // Of the bucket in which the retention begins some samples may be gone.
-        let first_ms = kept_ms.saturating_add(width_ms - 1).div_euclid(width_ms);
-        let first_ms = first_ms.saturating_mul(width_ms);
         for range in &self.open {
-            let range = TimeRange::new(range.start_ms.max(first_ms), range.end_ms);
-            if range.is_empty() {
-                continue;
-            }
-            let mut collector = Collector::new(&mut self.samples, range, Wanted::ALL);
+            let mut collector = Collector::new(&mut self.samples, *range, Wanted::ALL);
             for (input, series) in sources {
                 let block = &inputs.samples[*input - inputs.old.len()];
-                block.collect(*series, range, &mut collector)?;
+                block.collect(*series, *range, &mut collector)?;
             }
             collector.finish();
-            summarize_with_holes(&mut self.samples, width_ms, &mut self.fresh);
+            summarize_with_holes(&mut self.samples, inputs.choice.width_ms, &mut self.fresh);
         }
         Ok(())
     }
 
     /// The summaries of the series that end at `earliest_ms` or later: in each bucket the fresh ones,
-    /// where there are any and the older ones do not count.
+    /// where there are any and the older ones do not count. Of a bucket that begins before the
+    /// retention of samples some may be gone: there those count that know of more samples.
     fn finish(&mut self, width_ms: i64, earliest_ms: i64) -> &Samples {
         let bucket = |summary: &Summary| run_of(summary.last_ms, width_ms).0;
-        let is_fresh = |number: i64| self.fresh.binary_search_by_key(&number, bucket).is_ok();
-        let is_open = |at_ms: i64| ranges::contains(&self.open, at_ms);
-        let stays = |one: &&Summary| !(is_open(one.last_ms) && is_fresh(bucket(one)));
-        let mut all: Vec<Summary> = self.old.summaries.iter().filter(stays).copied().collect();
-        all.extend_from_slice(&self.fresh);
+        let count = |all: &[Summary], number: i64| -> Option<u64> {
+            let start = all.partition_point(|one| bucket(one) < number);
+            let inside = all[start..].iter().take_while(|one| bucket(one) == number);
+            inside.map(|one| one.count).reduce(|left, right| left + right)
+        };
+        let wins = |number: i64| match count(&self.fresh, number) {
+            Some(_) if number * width_ms >= self.kept_ms => true,
+            Some(fresh) => count(&self.old.summaries, number).is_none_or(|old| fresh >= old),
+            None => false,
+        };
+        let is_open = |one: &Summary| ranges::contains(&self.open, one.last_ms);
+        let old = self.old.summaries.iter().filter(|one| !is_open(one) || !wins(bucket(one)));
+        let fresh = self.fresh.iter().filter(|one| wins(bucket(one)));
+        let mut all: Vec<Summary> = old.chain(fresh).copied().collect();
         all.sort_by_key(|summary| summary.last_ms);
         self.out.clear();
         // A series of which summaries say nothing is left to its samples.

@@ -51,6 +51,8 @@ pub(crate) struct Situation<'a> {
     pub(crate) barren: &'a Barren,
     /// Dirty blocks do not wait.
     pub(crate) at_once: bool,
+    /// Nor do those that are dirty before this: the samples there are soon let go.
+    pub(crate) expiring_ms: i64,
 }
 
 /// The blocks of samples of `tenant` that overlap `range`, ascending by id.
@@ -134,12 +136,13 @@ fn missing(situation: &Situation<'_>, tenant: u32, (width_ms, _): (i64, u64)) ->
 }
 
 fn dirty(situation: &Situation<'_>, tenant: u32, (width_ms, rules): (i64, u64)) -> Option<Choice> {
-    let found = rollups(situation, tenant, width_ms).into_iter();
-    found.into_iter().find_map(|(entry, range)| {
+    rollups(situation, tenant, width_ms).into_iter().find_map(|(entry, range)| {
         let is_of_other_rules = entry.meta.rollup.is_some_and(|rollup| rollup.rules != rules);
         let is_dirty = !entry.dirty.is_empty() || !entry.deletes.is_empty();
         let pause_ms = (range.end_ms - range.start_ms) / PAUSE_PART;
+        let expires = |(start_ms, _): &(i64, i64)| *start_ms < situation.expiring_ms;
         let is_time = situation.at_once
+            || entry.dirty.iter().any(expires)
             || entry.meta.id.time_ms().saturating_add(pause_ms) <= situation.settled_ms;
         let anew = if is_of_other_rules { vec![range] } else { entry.dirty_ranges() };
         let old = vec![entry.meta.id];
@@ -158,8 +161,8 @@ fn joined(situation: &Situation<'_>, tenant: u32, (width_ms, _): (i64, u64)) -> 
     JOINED_RANGES.iter().find_map(|ranges| {
         let length = situation.range_ms.checked_mul(*ranges)?;
         let number = |range: &TimeRange| range.start_ms.div_euclid(length);
-        let groups = found.chunk_by(|(_, a), (_, b)| number(a) == number(b));
-        groups.into_iter().find_map(|group| {
+        let mut groups = found.chunk_by(|(_, a), (_, b)| number(a) == number(b));
+        groups.find_map(|group| {
             let (start_ms, end_ms) = (group.first()?.1.start_ms, group.last()?.1.end_ms);
             let is_over = (number(&group.first()?.1) + 1) * length <= situation.settled_ms;
             let is_clean =
@@ -223,6 +226,7 @@ mod tests {
             settled_ms,
             barren: &barren,
             at_once: false,
+            expiring_ms: i64::MIN,
         };
         let got = choose(&situation).map(|choice| {
             let pair = |range: &TimeRange| (range.start_ms, range.end_ms);
