@@ -378,3 +378,41 @@ fn zstd() {
     let answer = get(address, "/api/v1/query?query=last_over_time(zstd_two[1m])");
     assert_eq!(answer["data"]["result"][0]["value"][1], "2.5", "refused bodies leave nothing");
 }
+
+/// Names that terms find, with what senders said of them.
+#[test]
+fn metric_names_are_found_with_their_metadata() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut settings = server::Settings::default();
+    assert!(settings.search.enable("search-api"));
+    let server = Server::start(&runtime, settings);
+    let (address, now) = (server.shared(), now_ms());
+    let mut request = Request::default();
+    for name in ["cpu_seconds_total", "cpu_temperature", "memory"] {
+        request = request.series(&[("__name__", name)], |request, series| {
+            let help = request.symbol("Time spent.") as i64;
+            let metadata = Message::default().integer(1, 1).integer(3, help);
+            let series = series.message(2, &sample(now, 1.0));
+            if name == "cpu_temperature" { series } else { series.message(5, &metadata) }
+        });
+    }
+    accepted(address, "names", request, [3, 0, 0]);
+    let search = |query: &str| -> Vec<String> {
+        let path = format!("/api/v1/search/metric_names?search[]=cpu&{query}");
+        let answer = http(address, "GET", &path, "", &[]);
+        // Pieces of a stream have their lengths between them.
+        answer.body.lines().filter(|line| line.starts_with('{')).map(str::to_owned).collect()
+    };
+    let (known, unknown) = (r#"{"name":"cpu_seconds_total""#, r#"{"name":"cpu_temperature""#);
+    let end = |has_more| format!(r#"{{"status":"success","has_more":{has_more}}}"#);
+    let line = format!(r#"{{"results":[{known}}},{unknown}}}]}}"#);
+    assert_eq!(search(""), [line, end(false)]);
+    let metadata = r#""type":"counter","help":"Time spent.""#;
+    let expected = [
+        format!(r#"{{"results":[{known},"score":1,{metadata}}}]}}"#),
+        format!(r#"{{"results":[{unknown},"score":1}}]}}"#),
+        end(false),
+    ];
+    assert_eq!(search("include_metadata=true&include_score=1&batch_size=1"), expected);
+    assert_eq!(search("limit=1&sort_by=alpha&sort_dir=dsc")[1], end(true));
+}
