@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::memory::MemoryLevel;
 use bytes::{Buf, BytesMut};
 use model::{AppendError, TenantId, WriteBatch};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -269,7 +270,9 @@ impl<'s> Writer<'s> {
                 metrics.rejected_samples.with(reason).inc();
                 tracing::debug!(reason = %reject.reason, "{}: refused", self.protocol);
             }
-            self.spare = Some(report.batch);
+            // A connection that falls silent must not keep what the next one needs.
+            let is_calm = self.state.settings.memory.level() == MemoryLevel::Calm;
+            self.spare = is_calm.then_some(report.batch);
         }
         let (counts, examples) = rejects.take();
         for (reason, count) in counts {

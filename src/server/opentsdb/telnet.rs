@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use base::memory::MemoryLevel;
 use bytes::{Buf, BytesMut};
 use model::{AppendError, TenantId, WriteBatch};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -203,7 +204,9 @@ async fn store(
         let line = format!("put: illegal argument: {}\n", reject.reason);
         replies.extend_from_slice(line.as_bytes());
     }
-    *spare = Some(report.batch);
+    // A connection that falls silent must not keep what the next one needs.
+    let is_calm = state.settings.memory.level() == MemoryLevel::Calm;
+    *spare = is_calm.then_some(report.batch);
     Ok(())
 }
 
