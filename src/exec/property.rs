@@ -180,6 +180,7 @@ impl Maker<'_> {
                 kind: self.one_of(&[RankKind::Top, RankKind::Bottom, RankKind::First]),
                 count: Box::new(self.scalar(grid)),
                 grouping: self.grouping(),
+                unsorted: false,
             })),
             6 | 7 => self.join(grid, depth),
             8 => Node::new(Op::Buckets {

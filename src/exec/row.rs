@@ -201,6 +201,9 @@ impl Row {
 
     /// The present points.
     pub(crate) fn points(&self) -> Points {
+        if self.samples.integers.is_empty() && !self.has_histograms() {
+            return self.float_points();
+        }
         let mut points = Points::default();
         for index in (0..self.values().len()).filter(|index| !self.is_absent_at(*index)) {
             points.timestamps.push(self.at(index));
@@ -211,6 +214,28 @@ impl Row {
             if self.has_histograms() {
                 points.histograms.push(self.samples.histogram(index).cloned());
             }
+        }
+        points
+    }
+
+    /// The present points of a row of floats: mostly all of them, which are copied at once.
+    fn float_points(&self) -> Points {
+        let values = self.values();
+        let count = values.iter().filter(|value| !is_absent(**value)).count();
+        let mut points = Points::default();
+        if count == values.len() {
+            points.values = values.to_vec();
+            points.timestamps = match &self.grid {
+                Some(grid) => (0..count).map(|index| grid.at(index)).collect(),
+                None => self.samples.timestamps.clone(),
+            };
+            return points;
+        }
+        points.timestamps.reserve_exact(count);
+        points.values.reserve_exact(count);
+        for index in (0..values.len()).filter(|index| !is_absent(values[*index])) {
+            points.timestamps.push(self.at(index));
+            points.values.push(values[index]);
         }
         points
     }
@@ -272,6 +297,14 @@ impl<'s> Identity<'s> {
     /// Takes a pending name off.
     pub(crate) fn settle_name(&mut self) {
         self.nameless |= std::mem::take(&mut self.name_pending);
+    }
+
+    /// The labels of what the row came from: with a name that the row may have lost since.
+    pub(crate) fn source_labels(&self) -> Labels {
+        match &self.origin {
+            Origin::Stored(selection, index) => selection.labels(*index),
+            Origin::Known(labels) => labels.clone(),
+        }
     }
 
     /// The labels.

@@ -203,6 +203,7 @@ fn best_rows_come_best_first_at_an_instant() {
             kind,
             count: Box::new(Node::new(Op::Constant(Number(count), at))),
             grouping: Grouping::By(vec![]),
+            unsorted: false,
         }))
     };
     let lines = ["m{x=1} 3", "m{x=2} NaN", "m{x=3} 9", "m{x=4} 3"];

@@ -95,7 +95,10 @@ fn parameters(node: &Node) -> String {
         Op::Fold(fold) => fold_text(fold),
         Op::Map(Map { function, drop_name, .. }) => format!("{function:?}{}", nameless(*drop_name)),
         Op::Aggregate(aggregate) => aggregate_text(aggregate),
-        Op::Rank(Rank { kind, grouping, .. }) => format!("{kind:?} {}", grouping_text(grouping)),
+        Op::Rank(Rank { kind, grouping, unsorted, .. }) => {
+            let order = if *unsorted { ", ties by label" } else { "" };
+            format!("{kind:?} {}{order}", grouping_text(grouping))
+        }
         Op::Join(join) => join_text(join),
         Op::Formula(formula) => formula_text(formula),
         Op::Buckets { function, .. } => format!("{function:?}"),

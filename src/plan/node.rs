@@ -404,6 +404,9 @@ pub struct Rank {
     pub count: Box<Node>,
     /// Which rows compete.
     pub grouping: Grouping,
+    /// The rows come in no order: of equal values the one whose source is first in label order is the
+    /// better, and the chosen rows stand in that order.
+    pub unsorted: bool,
 }
 
 /// Orders of a [`Rank`].

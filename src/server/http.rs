@@ -10,11 +10,9 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::compress::compress;
 use crate::state::State;
 use crate::{admin, bodies, client, explain, graphite, opentsdb, prometheus};
-
-/// Bodies below this are sent as they are; gzip's own header would eat the gain.
-const COMPRESS_BYTES_MIN: usize = 1024;
 
 /// After so many seconds a refused client may try again: a flush takes about as long.
 const RETRY_SECONDS: &str = "2";
@@ -84,51 +82,10 @@ async fn count(Extract(state): Extract<Arc<State>>, request: Request, next: Next
     response
 }
 
-/// gzip where the client lists exactly `gzip`: Grafana forwards a browser's whole list, and decodes
-/// no other encoding reliably.
-async fn compress(request: Request, next: Next) -> Response {
-    let wanted = request
-        .headers()
-        .get(header::ACCEPT_ENCODING)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|list| list.split(',').any(|item| item.trim() == "gzip"));
-    let mut response = next.run(request).await;
-    response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-    if !wanted || response.headers().contains_key(header::CONTENT_ENCODING) {
-        return response;
-    }
-    let (mut parts, body) = response.into_parts();
-    // Streams are passed on: only bodies that are already whole are compressed.
-    let Some(length) = http_body_length(&body) else {
-        return Response::from_parts(parts, body);
-    };
-    if length < COMPRESS_BYTES_MIN {
-        return Response::from_parts(parts, body);
-    }
-    let Ok(bytes) = axum::body::to_bytes(body, usize::MAX).await else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    };
-    let compressed = tokio::task::spawn_blocking(move || gzip(&bytes)).await;
-    let Ok(Ok(compressed)) = compressed else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    };
-    parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    parts.headers.remove(header::CONTENT_LENGTH);
-    Response::from_parts(parts, Body::from(compressed))
-}
-
 /// Bytes of a body that is known as a whole.
 pub(crate) fn http_body_length(body: &Body) -> Option<usize> {
     use axum::body::HttpBody as _;
     body.size_hint().exact().and_then(|length| usize::try_from(length).ok())
-}
-
-fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
-    use std::io::Write as _;
-    let capacity = Vec::with_capacity(bytes.len() / 4);
-    let mut encoder = flate2::write::GzEncoder::new(capacity, flate2::Compression::fast());
-    encoder.write_all(bytes)?;
-    encoder.finish()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod admin;
 mod answers;
 mod bodies;
 pub mod client;
+mod compress;
 pub mod error_map;
 pub mod explain;
 pub mod graphite;

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use hashbrown::HashMap;
-use model::StepGrid;
+use model::{Labels, StepGrid};
 use plan::{AnnotationKind, EvalError, Rank, RankKind, Span};
 
 use crate::error::ExecError;
@@ -69,12 +69,14 @@ fn counts(argument: &Argument) -> Result<Counts, ExecError> {
 /// A value in a heap whose top is the worst one.
 struct Entry {
     value: f64,
+    /// What tells rows with equal values apart before their number does.
+    place: Option<Labels>,
     row: usize,
     ascending: bool,
 }
 
 impl Entry {
-    /// `Greater` when `self` is the worse one: NaN, then by value, then the later row.
+    /// `Greater` when `self` is the worse one: NaN, then by value, then the later place.
     fn worse(&self, other: &Self) -> Ordering {
         let by_value = match (self.value.is_nan(), other.value.is_nan()) {
             (true, true) => Ordering::Equal,
@@ -85,7 +87,7 @@ impl Entry {
                 if self.ascending { order } else { order.reverse() }
             }
         };
-        by_value.then(self.row.cmp(&other.row))
+        by_value.then_with(|| self.place.cmp(&other.place)).then(self.row.cmp(&other.row))
     }
 }
 
@@ -108,6 +110,7 @@ impl Ord for Entry {
 
 /// A row that some heap holds.
 struct Kept {
+    place: Option<Labels>,
     identity: Identity<'static>,
     grid: Option<StepGrid>,
     steps: usize,
@@ -118,6 +121,8 @@ struct Kept {
 struct Contest<'c> {
     counts: &'c Counts,
     ascending: bool,
+    /// Rows come in no order.
+    unsorted: bool,
     /// Per group and step.
     heaps: Vec<Vec<BinaryHeap<Entry>>>,
     /// Per group and step what a value must beat, larger being better; NaN where any may do.
@@ -141,6 +146,7 @@ fn best(
     let mut contest = Contest {
         counts,
         ascending,
+        unsorted: rank.unsorted,
         heaps: Vec::new(),
         bars: Vec::new(),
         kept: HashMap::new(),
@@ -175,25 +181,31 @@ impl Contest<'_> {
             self.bars[group].resize(steps, f64::NAN);
         }
         let sign = if self.ascending { -1.0 } else { 1.0 };
-        let mut uses = 0;
+        let (mut uses, mut place) = (0, None);
         for (index, value) in row.values().iter().enumerate() {
             // Most values fall short, and the bars lie side by side where the heaps do not.
-            let falls_short = sign * value <= self.bars[group][index];
-            if !falls_short && !is_absent(*value) && self.offer(group, index, *value) {
-                uses += 1;
+            let (value, bar) = (sign * value, self.bars[group][index]);
+            let falls_short = value < bar || (value == bar && !self.unsorted);
+            if falls_short || is_absent(row.values()[index]) {
+                continue;
             }
+            if self.unsorted && place.is_none() {
+                place = Some(identity.source_labels());
+            }
+            uses += usize::from(self.offer(group, index, row.values()[index], &place));
         }
         if uses > 0 {
-            let kept = Kept { identity: identity.keep(), grid: row.grid, steps, uses };
+            let kept = Kept { place, identity: identity.keep(), grid: row.grid, steps, uses };
             self.kept.insert(self.rows, kept);
         }
         self.rows += 1;
     }
 
     /// Puts a value into its heap if it is good enough.
-    fn offer(&mut self, group: usize, index: usize, value: f64) -> bool {
+    fn offer(&mut self, group: usize, index: usize, value: f64, place: &Option<Labels>) -> bool {
         let heap = &mut self.heaps[group][index];
-        let entry = Entry { value, row: self.rows, ascending: self.ascending };
+        let place = place.clone();
+        let entry = Entry { value, place, row: self.rows, ascending: self.ascending };
         let room = self.counts.at(index);
         let mut taken = false;
         if heap.len() < room {
@@ -249,10 +261,9 @@ fn emit(
             }
         }
     }
-    let mut rows: Vec<usize> = kept.keys().copied().collect();
-    rows.sort_unstable();
-    for number in rows {
-        let Some(row) = kept.get_mut(&number) else { continue };
+    let mut rows: Vec<(usize, Kept)> = kept.into_iter().collect();
+    rows.sort_unstable_by(|(a, one), (b, other)| one.place.cmp(&other.place).then(a.cmp(b)));
+    for (number, mut row) in rows {
         let Some(grid) = row.grid else { continue };
         out.reset_to_grid(grid, row.steps);
         for (index, value) in chosen.get(&number).into_iter().flatten() {

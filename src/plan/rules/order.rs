@@ -1,18 +1,26 @@
 //! Takes the label order off scans whose rows end in an aggregate that does not care: sorting a million
-//! label sets costs more than counting them.
+//! label sets costs more than counting them. The best rows of all need it for equal values only.
 //!
 //! Sums and means add in the source's own order then, which is stable; their rounding is compensated.
 
-use crate::node::{Node, Op};
-use crate::semantics::{Arithmetic, Reducer};
+use crate::node::{Node, Op, Rank, RankKind};
+use crate::semantics::{Arithmetic, Grouping, Reducer};
 
 /// Unsorts the scans below an aggregate.
 pub(super) fn relax(node: &mut Node) {
-    if let Op::Aggregate(aggregate) = &mut node.op
-        && ignores_order(&aggregate.reducer)
-    {
-        unsort(&mut aggregate.input);
+    match &mut node.op {
+        Op::Aggregate(aggregate) if ignores_order(&aggregate.reducer) => {
+            unsort(&mut aggregate.input);
+        }
+        Op::Rank(rank) if is_one_contest(rank) => rank.unsorted = unsort(&mut rank.input),
+        _ => {}
     }
+}
+
+/// Of several groups the first is the one that comes first in label order.
+fn is_one_contest(rank: &Rank) -> bool {
+    matches!(rank.kind, RankKind::Top | RankKind::Bottom)
+        && matches!(&rank.grouping, Grouping::By(labels) if labels.is_empty())
 }
 
 fn ignores_order(reducer: &Reducer) -> bool {
@@ -29,27 +37,30 @@ fn ignores_order(reducer: &Reducer) -> bool {
     )
 }
 
-/// Follows nodes that handle each row by itself down to the scan.
-fn unsort(node: &mut Node) {
+/// Follows nodes that handle each row by itself down to the scan, if there is one.
+fn unsort(node: &mut Node) -> bool {
     match &mut node.op {
-        Op::Scan(scan) => scan.sorted = false,
+        Op::Scan(scan) => {
+            scan.sorted = false;
+            true
+        }
         Op::Fold(fold) => unsort(&mut fold.input),
         Op::Map(map) => unsort(&mut map.input),
         Op::Repeat { input, .. } => unsort(input),
-        _ => {}
+        _ => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use model::{TenantId, TimeRange};
+    use model::{StepGrid, TenantId, TimeRange};
 
     use super::*;
-    use crate::node::{Aggregate, Scan};
+    use crate::node::{Aggregate, Number, Scan};
     use crate::semantics::{Alignment, GroupLabels, Grouping};
 
-    fn is_sorted_below(reducer: Reducer) -> bool {
-        let scan = Scan {
+    fn scan() -> Scan {
+        Scan {
             matchers: vec![],
             range: TimeRange::ALL,
             tenant: TenantId::DEFAULT,
@@ -59,9 +70,34 @@ mod tests {
             starts: false,
             title: None,
             cut_ms: None,
+        }
+    }
+
+    #[test]
+    fn only_a_single_contest_of_values_does_without_order() {
+        let relaxed = |kind, grouping| {
+            let mut node = Node::new(Op::Rank(Rank {
+                input: Box::new(Node::new(Op::Scan(scan()))),
+                kind,
+                count: Box::new(Node::new(Op::Constant(Number(1.0), StepGrid::instant(0)))),
+                grouping,
+                unsorted: false,
+            }));
+            relax(&mut node);
+            let Op::Rank(Rank { input, unsorted, .. }) = node.op else { panic!("still a rank") };
+            let sorted = matches!(input.op, Op::Scan(Scan { sorted: true, .. }));
+            assert_ne!(sorted, unsorted);
+            unsorted
         };
+        let all = Grouping::By(vec![]);
+        assert!(relaxed(RankKind::Top, all.clone()) && relaxed(RankKind::Bottom, all.clone()));
+        assert!(!relaxed(RankKind::First, all));
+        assert!(!relaxed(RankKind::Top, Grouping::By(vec!["a".into()])));
+    }
+
+    fn is_sorted_below(reducer: Reducer) -> bool {
         let mut node = Node::new(Op::Aggregate(Aggregate {
-            input: Box::new(Node::new(Op::Scan(scan))),
+            input: Box::new(Node::new(Op::Scan(scan()))),
             reducer,
             argument: None,
             grouping: Grouping::By(vec![]),

@@ -6,16 +6,14 @@ use std::time::{Duration, Instant};
 use axum::extract::State as Extract;
 use axum::response::{IntoResponse as _, Response};
 use base::error::ErrorKind;
-use base::memory::Claim;
 use exec::{Output, StepCounts, Value};
 use lang::promql::{Expr, LowerOptions, ValueType};
 use model::{ResultSeries, StepGrid, TenantId, TimeRange};
 use plan::{Annotation, Level, Plan};
-use wire::prometheus::query_json;
+use wire::prometheus::query_json::{self, SeriesBody, Shape};
 
 use super::params::{Params, invalid};
-use super::reply::{Notes, TRUNCATED, bad_data, failure, query_failure, success};
-use crate::answers;
+use super::reply::{Notes, TRUNCATED, bad_data, failure, pieces, query_failure, success};
 use crate::run_query::{Measuring, run_counted};
 use crate::state::{QueryLimits, State};
 
@@ -75,7 +73,26 @@ impl Asked {
 
     /// The answer, with `stats` where they are asked for.
     fn reply(&self, mut data: Vec<u8>, cost: &Cost, notes: &Notes) -> Response {
-        let Some(per_step) = self.stats else { return success(&data, notes) };
+        self.add_stats(&mut data, cost);
+        success(&data, notes)
+    }
+
+    /// The same for series, which are written while the client reads.
+    fn reply_series(
+        &self,
+        series: Vec<ResultSeries>,
+        shape: Shape,
+        cost: &Cost,
+        notes: &Notes,
+    ) -> Response {
+        let mut end = b"}".to_vec();
+        self.add_stats(&mut end, cost);
+        query_json::finish(&mut end, &notes.warnings, &notes.infos);
+        pieces(SeriesBody::new(series, shape, end))
+    }
+
+    fn add_stats(&self, data: &mut Vec<u8>, cost: &Cost) {
+        let Some(per_step) = self.stats else { return };
         let steps = cost.steps.grid.iter().flat_map(StepGrid::iter).collect::<Vec<_>>();
         let shown = per_step == PerStep::Shown;
         let stats = query_json::Stats {
@@ -86,8 +103,7 @@ impl Asked {
             read: &cost.steps.read,
             peak_samples: cost.peak_samples,
         };
-        query_json::add_stats(&mut data, &stats);
-        success(&data, notes)
+        query_json::add_stats(data, &stats);
     }
 
     /// Runs the plan over `grid`.
@@ -106,8 +122,7 @@ impl Asked {
             .await
             .map_err(|error| query_failure(&error))?;
         let steps = std::mem::take(&mut output.steps);
-        let claim = answers::claim(state, output.rows()).map_err(|error| query_failure(&error))?;
-        let cost = Cost { preparation, peak_samples: output.peak_samples, steps, _claim: claim };
+        let cost = Cost { preparation, peak_samples: output.peak_samples, steps };
         Ok((output, cost))
     }
 }
@@ -117,8 +132,6 @@ struct Cost {
     preparation: Duration,
     peak_samples: u64,
     steps: StepCounts,
-    /// Room for the answer while it is written.
-    _claim: Claim,
 }
 
 /// The tree of a query with the parts of the language that are switched on.
@@ -174,7 +187,8 @@ pub async fn instant(
                 exec::sort_by_labels(&mut series);
             }
             truncate(&mut series, asked.limit, &mut notes);
-            if is_matrix { query_json::matrix(&series) } else { query_json::vector(&series) }
+            let shape = if is_matrix { Shape::Matrix } else { Shape::Vector };
+            return Ok(asked.reply_series(series, shape, &cost, &notes));
         }
     };
     Ok(asked.reply(data, &cost, &notes))
@@ -225,7 +239,7 @@ pub async fn range(
     let mut notes = notes(&output.annotations, &asked.query);
     let mut series = rows(output);
     truncate(&mut series, asked.limit, &mut notes);
-    Ok(asked.reply(query_json::matrix(&series), &cost, &notes))
+    Ok(asked.reply_series(series, Shape::Matrix, &cost, &notes))
 }
 
 /// The rows of a range query in label order; a scalar is one row without labels.

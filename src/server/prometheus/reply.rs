@@ -1,5 +1,6 @@
 //! Answers of the query API.
 
+use axum::body::Body;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base::error::{Classify, ErrorKind};
@@ -24,6 +25,15 @@ pub const TRUNCATED: &str = "results truncated due to limit";
 pub fn success(data: &[u8], notes: &Notes) -> Response {
     let body = query_json::success(data, &notes.warnings, &notes.infos);
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// 200 with a body that is written while the client takes it; one of a single piece is sent whole.
+pub fn pieces(mut body: impl Iterator<Item = Vec<u8>> + Send + 'static) -> Response {
+    let headers = [(header::CONTENT_TYPE, "application/json")];
+    let first = body.next().unwrap_or_default();
+    let Some(second) = body.next() else { return (headers, first).into_response() };
+    let all = [first, second].into_iter().chain(body).map(Ok::<_, std::convert::Infallible>);
+    (headers, Body::from_stream(futures::stream::iter(all))).into_response()
 }
 
 /// 400 `bad_data`.

@@ -5,20 +5,31 @@
 
 use std::io::Write as _;
 
+/// Room for the text of any value.
+pub const VALUE_ROOM: usize = 32;
+
 /// Appends a sample value without quotes: `1`, `-0`, `1e+21`, `NaN`, `+Inf`.
 pub fn write_value(out: &mut Vec<u8>, value: f64) {
+    let mut room = [0; VALUE_ROOM];
+    let length = put_value(&mut room, value);
+    out.extend_from_slice(&room[..length]);
+}
+
+/// Puts the text of [`write_value`] into `room` and returns its length; behind it anything may stand.
+pub fn put_value(room: &mut [u8; VALUE_ROOM], value: f64) -> usize {
     if value.is_nan() {
-        out.extend_from_slice(b"NaN");
+        put(room, b"NaN")
     } else if value.is_infinite() {
-        out.extend_from_slice(if value > 0.0 { b"+Inf" } else { b"-Inf" });
+        put(room, if value > 0.0 { b"+Inf" } else { b"-Inf" })
     } else if is_small_integer(value) {
-        write_integer(out, value as i64);
+        put_integer(room, value as i64)
     } else {
-        let size = value.abs();
-        if size == 0.0 || (1e-6..1e21).contains(&size) {
-            write_fixed(out, value);
-        } else {
-            write_exponent(out, value);
+        match value.abs() {
+            // Not an integer, so its shortest digits end neither in `.0` nor, so far, in an exponent.
+            1e-5..1e15 => put(room, zmij::Buffer::new().format_finite(value).as_bytes()),
+            1e-6..1e21 => put(room, format!("{value}").as_bytes()),
+            0.0 => put(room, b"-0"),
+            _ => put_exponent(room, value),
         }
     }
 }
@@ -28,25 +39,52 @@ fn is_small_integer(value: f64) -> bool {
     value.abs() < 1e15 && (value as i64 as f64).to_bits() == value.to_bits()
 }
 
-/// Digits without an exponent.
-fn write_fixed(out: &mut Vec<u8>, value: f64) {
-    let mut buffer = zmij::Buffer::new();
-    let text = buffer.format_finite(value).as_bytes();
-    if text.contains(&b'e') {
-        let _ = write!(out, "{value}");
-    } else {
-        out.extend_from_slice(text.strip_suffix(b".0").unwrap_or(text));
-    }
-}
-
-fn write_exponent(out: &mut Vec<u8>, value: f64) {
+fn put_exponent(room: &mut [u8; VALUE_ROOM], value: f64) -> usize {
     let text = format!("{value:e}");
     let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     let (sign, exponent) = match exponent.strip_prefix('-') {
         Some(rest) => ('-', rest),
         None => ('+', exponent),
     };
-    let _ = write!(out, "{digits}e{sign}{exponent:0>2}");
+    put(room, format!("{digits}e{sign}{exponent:0>2}").as_bytes())
+}
+
+/// Copies `text` in two halves of a fixed size that overlap: no call, no loop.
+fn put(room: &mut [u8; VALUE_ROOM], text: &[u8]) -> usize {
+    let length = text.len();
+    if let (Some(head), Some(tail)) = (text.first_chunk::<16>(), text.last_chunk::<16>()) {
+        room[..16].copy_from_slice(head);
+        room[length - 16..length].copy_from_slice(tail);
+    } else if let (Some(head), Some(tail)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        room[..8].copy_from_slice(head);
+        room[length - 8..length].copy_from_slice(tail);
+    } else {
+        room[..length].copy_from_slice(text);
+    }
+    length
+}
+
+fn put_integer(room: &mut [u8; VALUE_ROOM], value: i64) -> usize {
+    let mut digits = [0u8; 20];
+    let text = decimal(&mut digits, value.unsigned_abs());
+    let sign = usize::from(value < 0);
+    room[0] = b'-';
+    room[sign..sign + text.len()].copy_from_slice(text);
+    sign + text.len()
+}
+
+/// The digits of `value`, written to the end of `digits`.
+fn decimal(digits: &mut [u8; 20], value: u64) -> &[u8] {
+    let mut start = digits.len();
+    let mut rest = value;
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            return &digits[start..];
+        }
+    }
 }
 
 /// Appends an integer in decimal.
@@ -55,17 +93,7 @@ pub fn write_integer(out: &mut Vec<u8>, value: i64) {
         out.push(b'-');
     }
     let mut digits = [0u8; 20];
-    let mut start = digits.len();
-    let mut rest = value.unsigned_abs();
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[start..]);
+    out.extend_from_slice(decimal(&mut digits, value.unsigned_abs()));
 }
 
 /// Appends milliseconds as seconds: an integer, or exactly three decimals.
@@ -113,6 +141,20 @@ mod tests {
             (f64::NEG_INFINITY, "-Inf"),
         ] {
             assert_eq!(format_value(value), text);
+        }
+    }
+
+    #[test]
+    fn values_read_back_and_have_the_shortest_digits() {
+        // Rust prints the shortest digits that read back, and never an exponent.
+        let mut random = base::rng::Rng::new(7);
+        for round in 0..200_000 {
+            let size = 10f64.powi(random.below(22) as i32 - 6);
+            let value = (random.below(1 << 40) as f64 / (1u64 << 40) as f64 + 0.1) * size;
+            let value = if round % 2 == 0 { value } else { -(value * 1e4).round() / 1e4 };
+            if (1e-6..1e21).contains(&value.abs()) {
+                assert_eq!(format_value(value), format!("{value}"));
+            }
         }
     }
 

@@ -181,7 +181,7 @@ impl Lowerer<'_> {
                 let input = Box::new(self.expr(input, grid)?);
                 let count = Box::new(Node::at(Op::Constant(Number(0.0), grid), span));
                 let grouping = Grouping::By(Vec::new());
-                let rank = Rank { input, kind: RankKind::First, count, grouping };
+                let rank = Rank { input, kind: RankKind::First, count, grouping, unsorted: false };
                 Ok(Node::at(Op::Rank(rank), span))
             }
         }

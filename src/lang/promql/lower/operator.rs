@@ -114,7 +114,7 @@ impl Lowerer<'_> {
         let input_node = Box::new(input);
         if let Some(kind) = rank_kind(aggregate.op) {
             let count = Box::new(self.parameter(aggregate, grid)?);
-            let rank = Rank { input: input_node, kind, count, grouping };
+            let rank = Rank { input: input_node, kind, count, grouping, unsorted: false };
             return Ok(Node::at(Op::Rank(rank), span));
         }
         let mut argument = None;
