@@ -22,6 +22,7 @@ mod values;
 pub use error::ChunkError;
 pub use extension::{OpenedValues, ValuesBlob, open_values, put_starts};
 pub use histograms::{HistogramsEncoder, decode_histograms};
+pub use kernel::prefetch;
 pub use stream::Effort;
 pub use summaries::{SummariesEncoder, decode_summaries};
 pub use timestamps::{TimestampsEncoder, decode_timestamps, encode_timestamps};

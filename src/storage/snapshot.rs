@@ -20,7 +20,7 @@ use roaring::RoaringBitmap;
 use crate::block::reader::Block;
 use crate::collect::{Collector, Wanted};
 use crate::error::{StorageError, select_error};
-use crate::head::partition::Partition;
+use crate::head::partition::{APPROACH_TURNS, Partition};
 use crate::rollup;
 use crate::rollup::read::Rolled;
 use crate::view::{TenantView, View};
@@ -439,6 +439,22 @@ pub(crate) struct SeriesSelection {
     wanted: Wanted,
 }
 
+impl SeriesSelection {
+    /// Series are mostly read one after the other: what the next ones have in the head is brought near.
+    fn approach(&self, index: usize) {
+        let next = self.series.heads.get(index + 1..).unwrap_or_default();
+        if next.is_empty() {
+            return;
+        }
+        for partition in &self.scope.partitions {
+            let data = partition.read();
+            for (turn, id) in next.iter().take(APPROACH_TURNS).enumerate() {
+                data.approach(SeriesId(*id), turn + 1);
+            }
+        }
+    }
+}
+
 impl Selection for SeriesSelection {
     fn len(&self) -> usize {
         self.series.len()
@@ -456,6 +472,7 @@ impl Selection for SeriesSelection {
     }
 
     fn read(&self, index: usize, out: &mut Samples) -> Result<(), SourceError> {
+        self.approach(index);
         let place = self.series.place(index);
         let end = self.scope.samples_end();
         let split = place.blocks.partition_point(|(block, _)| (*block as usize) < end);

@@ -303,7 +303,7 @@ impl Folder<'_> {
             let edges = (after_ms, until_ms);
             let state = &mut self.state;
             increases((times, values), grid, edges, (counter, per_second), state, out);
-        } else if self.fold.function == FoldFunction::Newest {
+        } else if self.fold.function == FoldFunction::Newest && fits(grid, after_ms, until_ms) {
             newest((times, values), grid, (after_ms, until_ms), out);
         } else {
             self.each_step(row, grid, after_ms, until_ms, out)?;
@@ -479,14 +479,19 @@ fn newest(
     let mut high = 0;
     for (index, slot) in out.samples.values.iter_mut().enumerate() {
         let at_ms = grid.at(index);
-        let (after_ms, until_ms) = (at_ms.saturating_add(after_ms), at_ms.saturating_add(until_ms));
-        while high < times.len() && times[high] <= until_ms {
+        while high < times.len() && times[high] <= at_ms.wrapping_add(until_ms) {
             high += 1;
         }
-        if high > 0 && times[high - 1] > after_ms {
+        if high > 0 && times[high - 1] > at_ms.wrapping_add(after_ms) {
             *slot = values[high - 1];
         }
     }
+}
+
+/// True when no edge of a window lies beyond the numbers.
+fn fits(grid: StepGrid, after_ms: i64, until_ms: i64) -> bool {
+    let edge = |at_ms: i64, by_ms: i64| at_ms.checked_add(by_ms).is_some();
+    [grid.start_ms, grid.end_ms].iter().all(|at| edge(*at, after_ms) && edge(*at, until_ms))
 }
 
 /// The edges that the row's first sample chooses.

@@ -117,6 +117,9 @@ struct Kept {
     uses: usize,
 }
 
+/// Steps that are compared with their bars at once.
+const STEPS_AT_ONCE: usize = 16;
+
 /// What is the best so far, for one query.
 struct Contest<'c> {
     counts: &'c Counts,
@@ -182,17 +185,25 @@ impl Contest<'_> {
         }
         let sign = if self.ascending { -1.0 } else { 1.0 };
         let (mut uses, mut place) = (0, None);
-        for (index, value) in row.values().iter().enumerate() {
-            // Most values fall short, and the bars lie side by side where the heaps do not.
-            let (value, bar) = (sign * value, self.bars[group][index]);
-            let falls_short = value < bar || (value == bar && !self.unsorted);
-            if falls_short || is_absent(row.values()[index]) {
+        for start in (0..steps).step_by(STEPS_AT_ONCE) {
+            let part = start..steps.min(start + STEPS_AT_ONCE);
+            // Most values fall short, and the bars lie side by side where the heaps do not: many are
+            // compared at once, without a branch for each.
+            let pairs = row.values()[part.clone()].iter().zip(&self.bars[group][part.clone()]);
+            if pairs.fold(true, |all, (value, bar)| all & (sign * value < *bar)) {
                 continue;
             }
-            if self.unsorted && place.is_none() {
-                place = Some(identity.source_labels());
+            for index in part {
+                let (value, bar) = (row.values()[index], self.bars[group][index]);
+                let falls_short = sign * value < bar || (sign * value == bar && !self.unsorted);
+                if falls_short || is_absent(value) {
+                    continue;
+                }
+                if self.unsorted && place.is_none() {
+                    place = Some(identity.source_labels());
+                }
+                uses += usize::from(self.offer(group, index, value, &place));
             }
-            uses += usize::from(self.offer(group, index, row.values()[index], &place));
         }
         if uses > 0 {
             let kept = Kept { place, identity: identity.keep(), grid: row.grid, steps, uses };

@@ -149,6 +149,18 @@ impl Arena {
         *word = (*word & !(0xffff_ffff << shift)) | (u64::from(key) << shift);
     }
 
+    /// Brings near the block that is `links` before the newest one, which is `handle`.
+    pub(crate) fn approach(&self, class: u8, mut handle: u32, links: usize) {
+        let mut class = usize::from(class);
+        for _ in 0..links.min(class) {
+            handle = self.words(class, handle)[words(class).0] as u32;
+            class -= 1;
+        }
+        let block = self.words(class, handle);
+        chunk::prefetch(block);
+        block.last().into_iter().for_each(chunk::prefetch);
+    }
+
     /// The buffer whose newest block is `handle`.
     pub(crate) fn buffer(&self, class: u8, mut handle: u32) -> Buffer<'_> {
         let mut blocks: [&[u64]; CLASSES] = [&[]; CLASSES];
