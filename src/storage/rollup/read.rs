@@ -4,7 +4,7 @@
 //! which nothing has changed since. Other summaries only stand in where samples are gone: in buckets
 //! of which there is nothing better; there the reader's edges move by less than a bucket.
 
-use model::{Samples, SourceError, Summary, TimeRange, run_of};
+use model::{Samples, SourceError, Summary, TimeRange, run_of, summarize};
 
 use crate::block::meta::RollupMeta;
 use crate::block::reader::Block;
@@ -75,6 +75,8 @@ pub(crate) fn read(
     for place in places.iter() {
         take_trusted(place, &mut open, &mut found)?;
     }
+    let is_all_open = found.is_empty();
+    let width_ms = common_width(places);
     let mut raw = Samples::default();
     for piece in &open {
         samples(*piece, &mut raw)?;
@@ -82,15 +84,35 @@ pub(crate) fn read(
             // Histograms and summaries do not mix: what is left of the samples is the answer.
             return samples(range, out);
         }
-        let each = raw.timestamps.iter().zip(&raw.values);
-        found.extend(each.map(|(at_ms, value)| Summary::of(*at_ms, *value)));
+        let (times, values) = (&raw.timestamps, &raw.values);
+        match width_ms {
+            Some(width_ms) => summarize(times, values, width_ms, &mut found),
+            None => {
+                let each = times.iter().zip(values);
+                found.extend(each.map(|(at_ms, value)| Summary::of(*at_ms, *value)));
+            }
+        }
     }
     found.sort_by_key(|summary| summary.last_ms);
+    let known = found.len();
     let reach_ms = stand_in(places, &open, &mut found)?;
+    if is_all_open && found.len() == known {
+        // Nothing but samples: the reader is faster with them as they are.
+        std::mem::swap(out, &mut raw);
+        return if open == [range] { Ok(()) } else { samples(range, out) };
+    }
     out.clear();
     found.into_iter().for_each(|summary| out.push_summary(summary));
     out.reach_ms = reach_ms;
     Ok(())
+}
+
+/// The width at which samples are summarized on the way, since a summary each would cost far more: the
+/// narrowest, if it fits the reader and all buckets consist of such.
+fn common_width(places: &[Place<'_>]) -> Option<i64> {
+    let width_ms = places.iter().map(|(rolled, ..)| rolled.width_ms()).min()?;
+    let is_common = |(rolled, ..): &Place<'_>| rolled.fits && rolled.width_ms() % width_ms == 0;
+    places.iter().all(is_common).then_some(width_ms)
 }
 
 /// Decodes the summaries of a place that end in `range`.
