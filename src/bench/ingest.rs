@@ -78,7 +78,12 @@ fn send_share(
     let mut encoder = Encoder::new(arguments.protocol);
     let mut all: Vec<(Vec<u8>, Series)> = numbers
         .map(|number| Series::new(number, &mut rng))
-        .map(|series| (encoder.prefix(&series), series))
+        .map(|mut series| {
+            let prefix = encoder.prefix(&series);
+            // Said once and for all: ten million series fit without them.
+            series.labels = Vec::new();
+            (prefix, series)
+        })
         .collect();
     let mut sender = Sender::connect(arguments)?;
     let mut body = Vec::new();
