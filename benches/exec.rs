@@ -126,6 +126,7 @@ fn plans() -> Vec<(&'static str, Node)> {
                 kind: RankKind::Top,
                 count: constant(10.0),
                 grouping: Grouping::By(vec![]),
+                unsorted: false,
             })),
         ),
         (
