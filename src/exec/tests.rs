@@ -211,6 +211,17 @@ fn best_rows_come_best_first_at_an_instant() {
     let some = source(&lines);
     let top = run(rank(RankKind::Top, 2.0), &some).unwrap();
     assert_eq!(top, [row("3", "9"), row("1", "3")]);
+    // Read in the store's order, equal values still go by label.
+    let backwards = source(&lines.iter().rev().copied().collect::<Vec<_>>());
+    assert_eq!(run(rank(RankKind::Top, 2.0), &backwards).unwrap(), top);
+    let steps = ["m{x=b} 1 5 2", "m{x=c} 4 5 _", "m{x=a} 1 5 2"];
+    let mut best = rank(RankKind::Top, 1.0);
+    if let Op::Rank(rank) = &mut best.op {
+        *rank.input = newest("m");
+        *rank.count = constant(1.0);
+    }
+    let (first, last) = (row("a", "5@10 2").replace("@0", "@20"), row("c", "4"));
+    assert_eq!(run(best, &source(&steps)).unwrap(), [first, last]);
     let bottom = run(rank(RankKind::Bottom, 9.0), &some).unwrap();
     assert_eq!(bottom, [row("1", "3"), row("4", "3"), row("3", "9"), row("2", "NaN")]);
     assert_eq!(run(rank(RankKind::Top, 0.9), &some).unwrap(), Vec::<String>::new());
