@@ -16,8 +16,8 @@ TRIBUTARY = "http://127.0.0.1:19009"
 PROMETHEUS = "http://127.0.0.1:19090"
 OPENTSDB = "http://127.0.0.1:14242"
 
-# Expressions that Prometheus 2.x and 3.x answer alike (a window's left edge is the one difference, and
-# no scrape falls on it to the millisecond).
+# Expressions that Prometheus 2.x and 3.x answer alike. A window's left edge is the one difference: `clear_of_samples`
+# chooses instants so that no sample falls on it; sub-queries, whose instants are absolute, are shifted there by CLEAR.
 INSTANT = [
     "up",
     "count({__name__=~\".+\", job=~\".+\"})",
@@ -48,7 +48,7 @@ INSTANT = [
     "sum(node_cpu_seconds_total) without (cpu, mode)",
     "sort_desc(node_cpu_seconds_total)",
     "scalar(count(up)) * vector(2)",
-    "max_over_time(sum(rate(node_cpu_seconds_total[10s]))[20s:5s])",
+    "max_over_time(sum(rate(node_cpu_seconds_total[10s] offset CLEAR))[20s:5s])",
     "node_cpu_seconds_total and on (cpu) node_cpu_seconds_total{mode=\"idle\"}",
     "up or on () vector(1)",
     "up unless up{job=\"node\"}",
@@ -107,6 +107,19 @@ def difference(ours, theirs):
     return None
 
 
+def clear_of_samples(base, end):
+    """The instant in the second before `end` (whole seconds) that is farthest from the milliseconds at which samples lie."""
+    scrapes = fetch(base, "/api/v1/query", {"query": "up[90s]", "time": end})["data"]["result"]
+    taken = {round(at * 1000) % 1000 for series in scrapes for at, _ in series["values"]} or {0}
+    distance = lambda at: min(min((at - one) % 1000, (one - at) % 1000) for one in taken)
+    return end - 1 + max(range(1000), key=distance) / 1000
+
+
+def shifted(query, end):
+    """The query whose CLEAR is how long the instant `end` lies before a whole second."""
+    return query.replace("CLEAR", f"{round(-end * 1000) % 1000}ms")
+
+
 def feed(seconds, path):
     """Carbon and OpenTSDB clients: every point that was acknowledged is noted in a file."""
     carbon = socket.create_connection(("127.0.0.1", 12003))
@@ -138,11 +151,11 @@ def feed(seconds, path):
 
 
 def compare_prometheus():
-    end = int(time.time()) - 12
+    end = clear_of_samples(PROMETHEUS, int(time.time()) - 12)
     # Late enough that no window reaches back to the first scrape, where 2.x and 3.x extrapolate differently.
     start = end - 20
     failures, count = [], 0
-    for query in INSTANT:
+    for query in (shifted(one, end) for one in INSTANT):
         for params, path in (
             ({"query": query, "time": end}, "/api/v1/query"),
             ({"query": query, "start": start, "end": end, "step": 4}, "/api/v1/query_range"),
