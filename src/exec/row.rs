@@ -255,6 +255,8 @@ pub(crate) struct Identity<'s> {
     nameless: bool,
     /// The name is taken off at the end of the query.
     pub(crate) name_pending: bool,
+    /// The rows of its scan come in label order, whether that was asked for or not.
+    pub(crate) in_order: bool,
     /// What the query calls the row.
     pub(crate) title: Option<Text>,
     /// Labels that the rows behind an aggregate disagree on.
@@ -266,7 +268,8 @@ pub(crate) struct Identity<'s> {
 impl<'s> Identity<'s> {
     /// The series at `index` of a selection.
     pub(crate) fn stored(selection: &'s dyn Selection, index: usize) -> Self {
-        Self::from_origin(Origin::Stored(selection, index))
+        let in_order = selection.is_sorted();
+        Self { in_order, ..Self::from_origin(Origin::Stored(selection, index)) }
     }
 
     /// A row with known labels.
@@ -279,6 +282,7 @@ impl<'s> Identity<'s> {
             origin,
             nameless: false,
             name_pending: false,
+            in_order: false,
             title: None,
             disagreeing: None,
             style: None,
@@ -347,6 +351,7 @@ impl<'s> Identity<'s> {
             origin,
             nameless: self.nameless,
             name_pending: self.name_pending,
+            in_order: self.in_order,
             title: self.title.clone(),
             disagreeing: self.disagreeing.clone(),
             style: self.style.clone(),
@@ -359,6 +364,7 @@ impl<'s> Identity<'s> {
             origin: Origin::Known(self.labels().clone()),
             nameless: false,
             name_pending: self.name_pending,
+            in_order: self.in_order,
             title: self.title.clone(),
             disagreeing: self.disagreeing.clone(),
             style: self.style.clone(),

@@ -124,6 +124,11 @@ pub trait Selection: Send + Sync {
         self.len() == 0
     }
 
+    /// True when the series are known to come in label order, asked for ([`Hints::sorted`]) or not.
+    fn is_sorted(&self) -> bool {
+        false
+    }
+
     /// The labels of the series at `index`.
     fn labels(&self, index: usize) -> Labels;
 

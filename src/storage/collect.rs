@@ -70,6 +70,28 @@ impl<'a> Collector<'a> {
         }
     }
 
+    /// True while all that is kept of a number is its time and its value as a float.
+    #[inline]
+    pub(crate) fn takes_floats(&self) -> bool {
+        let Samples { integers, histograms, starts, summaries, .. } = &*self.out;
+        !self.wanted.integers
+            && integers.is_empty()
+            && histograms.is_empty()
+            && starts.is_empty()
+            && summaries.is_empty()
+    }
+
+    /// Adds numbers, which `load` appends to times and values; their times ascend. Only where floats are
+    /// all that is kept.
+    #[inline]
+    pub(crate) fn push_ascending(&mut self, load: impl FnOnce(&mut Vec<i64>, &mut Vec<f64>)) {
+        let start = self.out.len();
+        load(&mut self.out.timestamps, &mut self.out.values);
+        let (begin, end) = self.inside(start);
+        self.trim(start, start + begin..start + end);
+        self.join(start);
+    }
+
     /// Adds a histogram, as its bytes.
     pub(crate) fn push_histogram(&mut self, ts: i64, bytes: &[u8]) {
         if !self.wanted.histograms || !self.range.contains(ts) {
@@ -113,9 +135,7 @@ impl<'a> Collector<'a> {
         start: usize,
     ) -> Result<(), ChunkError> {
         decode_timestamps(timestamps, &mut self.out.timestamps)?;
-        let added = &self.out.timestamps[start..];
-        let begin = added.partition_point(|ts| *ts < self.range.start_ms);
-        let end = added.partition_point(|ts| *ts <= self.range.end_ms).max(begin);
+        let (begin, end) = self.inside(start);
         match opened.values {
             ValuesBlob::Numbers(blob) if self.wanted.integers => self.decode_exact(blob)?,
             ValuesBlob::Numbers(blob) => decode_floats(blob, &mut self.out.values)?,
@@ -130,10 +150,31 @@ impl<'a> Collector<'a> {
         }
         self.decode_starts(opened.starts, start)?;
         self.trim(start, start + begin..start + end);
+        self.join(start);
+        Ok(())
+    }
+
+    /// Which of the ascending samples from `start` on lie in the range.
+    #[inline]
+    fn inside(&self, start: usize) -> (usize, usize) {
+        let added = &self.out.timestamps[start..];
+        if let [first, .., last] = added
+            && self.range.contains(*first)
+            && self.range.contains(*last)
+        {
+            return (0, added.len());
+        }
+        let begin = added.partition_point(|ts| *ts < self.range.start_ms);
+        let end = added.partition_point(|ts| *ts <= self.range.end_ms).max(begin);
+        (begin, end)
+    }
+
+    /// Notes whether the samples from `start` on are later than those before.
+    #[inline]
+    fn join(&mut self, start: usize) {
         if start > 0 && start < self.out.len() {
             self.ordered &= self.out.timestamps[start - 1] < self.out.timestamps[start];
         }
-        Ok(())
     }
 
     fn decode_exact(&mut self, values: &[u8]) -> Result<(), ChunkError> {

@@ -4,18 +4,18 @@
 //! several places have a sample of one series at one instant, blocks come before partitions and
 //! older before newer, and the last one wins.
 
+mod table;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base::memory::{Claim, MemoryWatch};
 use base::metrics::Metrics;
-use hashbrown::HashMap;
 use index::{HeadIndex, SeriesId};
 use model::{
     Hints, Labels, LabelsRef, Matcher, Samples, Selection, SeriesHasher, SourceError, TenantId,
     TimeRange, ValueNode,
 };
-use roaring::RoaringBitmap;
 
 use crate::block::reader::Block;
 use crate::collect::{Collector, Wanted};
@@ -23,10 +23,8 @@ use crate::error::{StorageError, select_error};
 use crate::head::partition::{APPROACH_TURNS, Partition};
 use crate::rollup;
 use crate::rollup::read::Rolled;
+use crate::snapshot::table::{NOT_IN_HEAD, Place, SeriesTable};
 use crate::view::{TenantView, View};
-
-/// A series that is not in the head.
-const NOT_IN_HEAD: u32 = u32::MAX;
 
 /// The part of a view that a question is about.
 pub(crate) struct Scope {
@@ -70,10 +68,6 @@ impl Asked {
 
 /// Memory of a selected series in a table of places, while that is put together.
 const PLACE_BYTES: usize = 48;
-/// Memory of a series that is being sorted, beside its labels.
-const SORTED_BYTES: usize = 64;
-/// Series whose labels are looked at to tell how long labels are.
-const LABELS_ASKED: usize = 64;
 
 /// How errors name the index of the head.
 const HEAD_INDEX: &str = "the head";
@@ -189,13 +183,12 @@ impl Scope {
         }
         let count = head.len() + found.iter().map(|(_, ids)| ids.len() as usize).sum::<usize>();
         let _claim = self.claim(count, count * PLACE_BYTES)?;
-        let is_one_block = head.is_empty() && found.len() < 2;
         let mut series = match (&found[..], head.is_empty()) {
-            ([], _) => SeriesTable { heads: head, ..SeriesTable::default() },
+            ([], _) => SeriesTable::of_head(head),
             ([(block, ids)], true) => SeriesTable::of_block(*block, ids),
             _ => SeriesTable::merge(&self, head, &found, hasher)?,
         };
-        if hints.sorted && !is_one_block {
+        if hints.sorted {
             series.sort(&self)?;
         }
         Ok(SeriesSelection { scope: self, series, wanted: Wanted::of(hints) })
@@ -309,129 +302,6 @@ impl Scope {
     }
 }
 
-/// Where the samples of one series are.
-struct Place<'a> {
-    head: u32,
-    /// (block of the scope, series in the block), older writes first.
-    blocks: &'a [(u32, u32)],
-}
-
-/// The places of all selected series, as columns: a million series cost a few megabytes.
-#[derive(Debug, Default)]
-struct SeriesTable {
-    /// Head id of each series; empty when none is in the head.
-    heads: Vec<u32>,
-    /// Block places of all series; empty when none is in a block.
-    refs: Vec<(u32, u32)>,
-    /// Where the block places of each series end; empty when each has exactly one.
-    ref_ends: Vec<u32>,
-}
-
-impl SeriesTable {
-    fn of_block(block: u32, series: &RoaringBitmap) -> Self {
-        Self { refs: series.iter().map(|series| (block, series)).collect(), ..Self::default() }
-    }
-
-    fn len(&self) -> usize {
-        if self.heads.is_empty() && self.ref_ends.is_empty() {
-            return self.refs.len();
-        }
-        self.heads.len()
-    }
-
-    fn place(&self, index: usize) -> Place<'_> {
-        let head = self.heads.get(index).copied().unwrap_or(NOT_IN_HEAD);
-        let blocks = if self.refs.is_empty() {
-            &[][..]
-        } else if self.ref_ends.is_empty() {
-            &self.refs[index..=index]
-        } else {
-            let start = if index == 0 { 0 } else { self.ref_ends[index - 1] as usize };
-            &self.refs[start..self.ref_ends[index] as usize]
-        };
-        Place { head, blocks }
-    }
-
-    /// Finds series that are in several places by the hash of their labels; `heads` ascend.
-    fn merge(
-        scope: &Scope,
-        mut heads: Vec<u32>,
-        found: &[(u32, RoaringBitmap)],
-        hasher: SeriesHasher,
-    ) -> Result<Self, SourceError> {
-        let head_count = heads.len();
-        // (series, block, series in the block), in the order of the blocks.
-        let mut refs: Vec<(u32, u32, u32)> = Vec::new();
-        let mut others: HashMap<u128, u32> = HashMap::new();
-        for (block, series) in found {
-            scope.blocks[*block as usize].each_series(series, |series, key| {
-                let hash = hasher.hash(key);
-                let place = |id: SeriesId| heads[..head_count].binary_search(&id.0).ok();
-                let number = match scope.index.lookup(hash).and_then(place) {
-                    Some(place) => place as u32,
-                    None => *others.entry(hash).or_insert_with(|| {
-                        heads.push(NOT_IN_HEAD);
-                        heads.len() as u32 - 1
-                    }),
-                };
-                refs.push((number, *block, series));
-            })?;
-        }
-        refs.sort_by_key(|(number, block, _)| (*number, *block));
-        let mut ref_ends = vec![0u32; heads.len()];
-        for (number, _, _) in &refs {
-            ref_ends[*number as usize] += 1;
-        }
-        let mut total = 0;
-        for end in &mut ref_ends {
-            total += *end;
-            *end = total;
-        }
-        let refs = refs.into_iter().map(|(_, block, series)| (block, series)).collect();
-        Ok(Self { heads, refs, ref_ends })
-    }
-
-    /// About how many bytes the packed labels of all series are, from a few of them.
-    fn key_bytes(&self, scope: &Scope) -> Result<usize, SourceError> {
-        let step = self.len().div_ceil(LABELS_ASKED).max(1);
-        let (mut key, mut asked, mut bytes) = (Vec::new(), 0, 0);
-        for index in (0..self.len()).step_by(step) {
-            key.clear();
-            scope.labels_packed(&self.place(index), &mut key)?;
-            (asked, bytes) = (asked + 1, bytes + key.len());
-        }
-        // Somewhat more, for those that were not looked at.
-        Ok((bytes * self.len()).checked_div(asked).unwrap_or(0) * 9 / 8)
-    }
-
-    /// Brings the series into label order.
-    fn sort(&mut self, scope: &Scope) -> Result<(), SourceError> {
-        let key_bytes = self.key_bytes(scope)?;
-        let _claim = scope.claim(self.len(), key_bytes + self.len() * SORTED_BYTES)?;
-        // All labels at once: a buffer that doubles would be twice as large for a moment.
-        let mut keys = Vec::with_capacity(key_bytes);
-        let mut spans = Vec::with_capacity(self.len());
-        for index in 0..self.len() {
-            let start = keys.len();
-            scope.labels_packed(&self.place(index), &mut keys)?;
-            spans.push((index, start, keys.len()));
-        }
-        spans.sort_unstable_by(|a, b| {
-            let (a, b) = (&keys[a.1..a.2], &keys[b.1..b.2]);
-            LabelsRef::from_packed(a).cmp(&LabelsRef::from_packed(b))
-        });
-        let mut sorted = Self::default();
-        for (index, _, _) in spans {
-            let place = self.place(index);
-            sorted.heads.push(place.head);
-            sorted.refs.extend_from_slice(place.blocks);
-            sorted.ref_ends.push(sorted.refs.len() as u32);
-        }
-        *self = sorted;
-        Ok(())
-    }
-}
-
 /// The series of one select.
 pub(crate) struct SeriesSelection {
     scope: Scope,
@@ -442,7 +312,7 @@ pub(crate) struct SeriesSelection {
 impl SeriesSelection {
     /// Series are mostly read one after the other: what the next ones have in the head is brought near.
     fn approach(&self, index: usize) {
-        let next = self.series.heads.get(index + 1..).unwrap_or_default();
+        let next = self.series.heads_from(index + 1);
         if next.is_empty() {
             return;
         }
@@ -458,6 +328,10 @@ impl SeriesSelection {
 impl Selection for SeriesSelection {
     fn len(&self) -> usize {
         self.series.len()
+    }
+
+    fn is_sorted(&self) -> bool {
+        self.series.is_sorted()
     }
 
     fn labels(&self, index: usize) -> Labels {

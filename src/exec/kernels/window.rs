@@ -25,35 +25,80 @@ impl Window {
     }
 }
 
+/// Integers up to this size are exact, and so are the sums and differences of a few of them.
+const WHOLE_MAX: f64 = (1u64 << 50) as f64;
+
 /// Places where a row's values fall, found once per row.
 #[derive(Debug, Default)]
 pub(crate) struct Drops {
-    /// Index behind the fall, and the value before it.
-    places: Vec<(usize, f64)>,
+    /// Indices behind the falls.
+    places: Vec<usize>,
+    /// The values before the falls.
+    lost: Vec<f64>,
+    /// What is lost before each fall and, at the end, in all; empty unless all of it are integers, whose
+    /// sums are exact in whatever order they are made.
+    before: Vec<f64>,
+    /// The falls inside the window.
     first: usize,
+    end: usize,
 }
 
 impl Drops {
     /// Finds the falls of a row.
     pub(crate) fn find(&mut self, values: &[f64]) {
-        self.places.clear();
-        self.first = 0;
+        (self.first, self.end) = (0, 0);
+        self.before.clear();
+        self.places.resize(values.len(), 0);
+        self.lost.resize(values.len(), 0.0);
+        let mut count = 0;
+        // Values of what is no counter fall at random: a branch would be taken wrongly every other time.
         for (index, pair) in values.windows(2).enumerate() {
-            if pair[1] < pair[0] {
-                self.places.push((index + 1, pair[0]));
+            (self.places[count], self.lost[count]) = (index + 1, pair[0]);
+            count += usize::from(pair[1] < pair[0]);
+        }
+        self.places.truncate(count);
+        self.lost.truncate(count);
+        self.sum();
+    }
+
+    fn sum(&mut self) {
+        let mut sum = 0.0;
+        for lost in &self.lost {
+            self.before.push(sum);
+            sum += lost;
+            if !is_whole(*lost) || sum.abs() > WHOLE_MAX {
+                self.before.clear();
+                return;
             }
         }
+        self.before.push(sum);
     }
 
     /// `growth` and, one after the other, the values before the falls between the samples `low..high`.
     /// Windows must come in order.
+    #[inline(always)]
     fn add_to(&mut self, growth: f64, low: usize, high: usize) -> f64 {
-        while self.places.get(self.first).is_some_and(|(index, _)| *index <= low) {
+        while self.places.get(self.first).is_some_and(|index| *index <= low) {
             self.first += 1;
         }
-        let inside = self.places[self.first..].iter().take_while(|(index, _)| *index < high);
-        inside.fold(growth, |growth, (_, lost)| growth + lost)
+        while self.places.get(self.end).is_some_and(|index| *index < high) {
+            self.end += 1;
+        }
+        let inside = self.first..self.end.max(self.first);
+        if inside.is_empty() {
+            return growth;
+        }
+        match (self.before.get(inside.start), self.before.get(inside.end)) {
+            (Some(start), Some(end)) if is_whole(growth) => growth + (end - start),
+            _ => self.lost[inside].iter().fold(growth, |growth, lost| growth + lost),
+        }
     }
+}
+
+/// True of integers that are exact in sums.
+#[inline(always)]
+fn is_whole(value: f64) -> bool {
+    value.abs() <= WHOLE_MAX && value as i64 as f64 == value
 }
 
 /// How samples lie in a window, in milliseconds.
@@ -283,6 +328,30 @@ mod tests {
         // Far from the edges only half a gap is added.
         assert_eq!(of(increase(false), &samples, -100_000, 200_000), 30.0);
         assert_eq!(of(increase(true), &samples[..1], 0, 30_000).to_bits(), ABSENT.to_bits());
+    }
+
+    #[test]
+    fn falls_are_added_as_if_one_by_one() {
+        let mut rng = base::rng::Rng::new(5);
+        for round in 0..2000 {
+            // Integers, fractions, and integers that are too large for exact sums.
+            let scale = [1.0, 0.1, 1e15][round % 3];
+            let count = 2 + rng.below(60) as usize;
+            let values: Vec<f64> = (0..count).map(|_| rng.below(50) as f64 * scale).collect();
+            let mut drops = Drops::default();
+            drops.find(&values);
+            let (mut low, mut high) = (0, 1);
+            while high < count {
+                high += 1 + rng.below(3) as usize;
+                high = high.min(count);
+                low = (low + rng.below(3) as usize).min(high - 1);
+                let growth = values[high - 1] - values[low];
+                let pairs = values[low..high].windows(2).filter(|pair| pair[1] < pair[0]);
+                let want = pairs.fold(growth, |growth, pair| growth + pair[0]);
+                let got = drops.add_to(growth, low, high);
+                assert_eq!(got.to_bits(), want.to_bits(), "{values:?} {low}..{high}");
+            }
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod counters;
 mod native;
+mod newest;
 mod occupied;
 mod own;
 mod summaries;
@@ -303,8 +304,10 @@ impl Folder<'_> {
             let edges = (after_ms, until_ms);
             let state = &mut self.state;
             increases((times, values), grid, edges, (counter, per_second), state, out);
-        } else if self.fold.function == FoldFunction::Newest && fits(grid, after_ms, until_ms) {
-            newest((times, values), grid, (after_ms, until_ms), out);
+        } else if self.fold.function == FoldFunction::Newest
+            && newest::fits(times, grid, (after_ms, until_ms))
+        {
+            newest::fill((times, values), grid, (after_ms, until_ms), &mut out.samples.values);
         } else {
             self.each_step(row, grid, after_ms, until_ms, out)?;
         }
@@ -467,31 +470,6 @@ fn increases(
         (low, high) = advance(samples.0, low, high, window);
         *slot = window::increase(samples, (low, high), window, counter, per_second, state);
     }
-}
-
-/// The loop of [`Folder::steps`] for the newest sample of each window.
-fn newest(
-    (times, values): (&[i64], &[f64]),
-    grid: StepGrid,
-    (after_ms, until_ms): (i64, i64),
-    out: &mut Row,
-) {
-    let mut high = 0;
-    for (index, slot) in out.samples.values.iter_mut().enumerate() {
-        let at_ms = grid.at(index);
-        while high < times.len() && times[high] <= at_ms.wrapping_add(until_ms) {
-            high += 1;
-        }
-        if high > 0 && times[high - 1] > at_ms.wrapping_add(after_ms) {
-            *slot = values[high - 1];
-        }
-    }
-}
-
-/// True when no edge of a window lies beyond the numbers.
-fn fits(grid: StepGrid, after_ms: i64, until_ms: i64) -> bool {
-    let edge = |at_ms: i64, by_ms: i64| at_ms.checked_add(by_ms).is_some();
-    [grid.start_ms, grid.end_ms].iter().all(|at| edge(*at, after_ms) && edge(*at, until_ms))
 }
 
 /// The edges that the row's first sample chooses.

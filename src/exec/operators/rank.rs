@@ -175,6 +175,10 @@ fn best(
 impl Contest<'_> {
     fn enter(&mut self, group: usize, identity: &mut Identity<'_>, row: &Row) {
         let steps = row.values().len();
+        if self.rows == 0 {
+            // Rows in no order are those of one scan; it may find them in order without being asked.
+            self.unsorted &= !identity.in_order;
+        }
         if self.heaps.len() <= group {
             self.heaps.resize_with(group + 1, Vec::new);
             self.bars.resize_with(group + 1, Vec::new);

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::OnceLock;
 
-use index::{SegmentReader, SeriesCursor, salvage_labels};
+use index::{HeadIndex, SegmentReader, SeriesCursor, salvage_labels};
 use model::{LabelsRef, Matcher, SourceError, TenantId, TimeRange, ValueNode, nodes_of_values};
 use object_store::path::Path as ObjectPath;
 use roaring::RoaringBitmap;
 
 use crate::block::chunks::{Chunks, once};
+use crate::block::head_ids::{HeadIds, Known};
 use crate::block::meta::BlockMeta;
 use crate::block::salvage::{Salvage, SeriesLabels};
 use crate::collect::Collector;
@@ -49,6 +50,7 @@ struct LazyParts {
     place: Place,
     /// The parts, or their damage. A store that does not answer is asked again the next time.
     opened: OnceLock<Result<Parts, StorageError>>,
+    head_ids: HeadIds,
 }
 
 /// Where the parts of a block are.
@@ -76,7 +78,7 @@ impl Place {
 
 impl LazyParts {
     fn new(place: Place) -> Arc<Self> {
-        Arc::new(Self { place, opened: OnceLock::new() })
+        Arc::new(Self { place, opened: OnceLock::new(), head_ids: HeadIds::default() })
     }
 
     fn get(&self, meta: &BlockMeta) -> Result<&Parts, StorageError> {
@@ -282,6 +284,11 @@ impl Block {
     pub(crate) fn cursor(&self) -> Result<SeriesCursor<'_>, StorageError> {
         let Parts { index, index_name, .. } = self.parts()?;
         index.series().map_err(|error| index_error(index_name, error))
+    }
+
+    /// The numbers that its series have in the index of the head.
+    pub(crate) fn head_ids(&self, index: &Arc<HeadIndex>) -> Known<'_> {
+        self.parts.head_ids.of(index, self.meta.series)
     }
 
     /// Calls `visit` with number and packed labels of each of `series`, ascending.

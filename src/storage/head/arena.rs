@@ -199,6 +199,21 @@ impl Buffer<'_> {
             }
         }
     }
+
+    /// Hands each block's keys, two in a word and perhaps one too many, and value bits of the first `count`
+    /// samples to `visit`.
+    #[inline]
+    pub(crate) fn each_block(&self, count: usize, mut visit: impl FnMut(&[u64], &[u64])) {
+        for (class, block) in self.blocks.iter().enumerate() {
+            let length = count.min(capacity(class as u8)).saturating_sub(FIRST[class]);
+            let keys = CAPACITIES[class]..CAPACITIES[class] + length.div_ceil(2);
+            if let (Some(keys), Some(bits)) = (block.get(keys), block.get(..length))
+                && length > 0
+            {
+                visit(keys, bits);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -233,6 +248,13 @@ mod tests {
             buffer.each(self.samples.len(), |index, key, bits| {
                 assert_eq!(index, got.len());
                 got.push((key, bits));
+            });
+            assert_eq!(got, self.samples);
+            got.clear();
+            buffer.each_block(self.samples.len(), |keys, bits| {
+                assert_eq!(keys.len(), bits.len().div_ceil(2));
+                let keys = keys.iter().flat_map(|word| [*word as u32, (word >> 32) as u32]);
+                got.extend(keys.zip(bits.iter().copied()));
             });
             assert_eq!(got, self.samples);
             let last = self.samples.len() - 1;

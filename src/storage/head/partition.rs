@@ -349,7 +349,15 @@ impl PartitionData {
         let at = |key: u32| self.start_ms + i64::from(offset_of(key));
         let runs = self.starts.get(place);
         if runs.is_none() && self.histograms.is_empty() {
-            buffer.each(count, |_, key, bits| out.push(at(key), kind_of(key), bits));
+            if series.unordered || !out.takes_floats() {
+                buffer.each(count, |_, key, bits| out.push(at(key), kind_of(key), bits));
+            } else {
+                out.push_ascending(|times, values| {
+                    buffer.each_block(count, |keys, bits| {
+                        load_numbers(self.start_ms, keys, bits, times, values);
+                    });
+                });
+            }
             return;
         }
         buffer.each(count, |index, key, bits| {
@@ -412,5 +420,31 @@ impl PartitionData {
             })?;
         }
         Ok(())
+    }
+}
+
+/// Appends the numbers with these keys, two in a word, and value bits.
+#[inline]
+fn load_numbers(
+    start_ms: i64,
+    keys: &[u64],
+    bits: &[u64],
+    times: &mut Vec<i64>,
+    values: &mut Vec<f64>,
+) {
+    let start = times.len();
+    times.resize(start + keys.len() * 2, 0);
+    let mut kinds = 0;
+    for (pair, word) in times[start..].chunks_exact_mut(2).zip(keys) {
+        let halves = [*word as u32, (word >> 32) as u32];
+        pair.copy_from_slice(&halves.map(|key| start_ms + i64::from(offset_of(key))));
+        kinds |= word;
+    }
+    times.truncate(start + bits.len());
+    if kind_of(kinds as u32 | (kinds >> 32) as u32) == SampleKind::Float {
+        values.extend(bits.iter().map(|bits| f64::from_bits(*bits)));
+    } else {
+        let keys = keys.iter().flat_map(|word| [*word as u32, (word >> 32) as u32]);
+        values.extend(keys.zip(bits).map(|(key, bits)| kind_of(key).to_f64(*bits)));
     }
 }

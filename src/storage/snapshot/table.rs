@@ -1,0 +1,213 @@
+//! Where the samples of each selected series are.
+
+use hashbrown::HashMap;
+use model::{LabelsRef, SeriesHasher, SourceError};
+use roaring::RoaringBitmap;
+
+use crate::snapshot::Scope;
+
+/// A series that is not in the head.
+pub(super) const NOT_IN_HEAD: u32 = u32::MAX;
+/// Memory of a series that is being sorted, beside its labels.
+const SORTED_BYTES: usize = 64;
+/// Series whose labels are looked at to tell how long labels are.
+const LABELS_ASKED: usize = 64;
+
+/// Where the samples of one series are.
+pub(super) struct Place<'a> {
+    pub(super) head: u32,
+    /// (block of the scope, series in the block), older writes first.
+    pub(super) blocks: &'a [(u32, u32)],
+}
+
+/// The places of all selected series, as columns: a million series cost a few megabytes.
+#[derive(Debug, Default)]
+pub(super) struct SeriesTable {
+    /// Head id of each series; empty when none is in the head.
+    heads: Vec<u32>,
+    /// Block places of all series; empty when none is in a block.
+    refs: Vec<(u32, u32)>,
+    /// Where the block places of each series end; empty when each has exactly one.
+    ref_ends: Vec<u32>,
+    /// The series come in label order.
+    sorted: bool,
+}
+
+/// A series of a block among those of a table.
+#[derive(Clone, Copy)]
+struct Match {
+    /// Its number in the table.
+    number: u32,
+    block: u32,
+    /// Its number in the block.
+    series: u32,
+}
+
+impl SeriesTable {
+    /// Series that are in the head alone.
+    pub(super) fn of_head(heads: Vec<u32>) -> Self {
+        Self { sorted: heads.len() < 2, heads, ..Self::default() }
+    }
+
+    /// Series that are in one block alone, where they have numbers in label order.
+    pub(super) fn of_block(block: u32, series: &RoaringBitmap) -> Self {
+        let refs = series.iter().map(|series| (block, series)).collect();
+        Self { refs, sorted: true, ..Self::default() }
+    }
+
+    /// True when the series come in label order.
+    pub(super) fn is_sorted(&self) -> bool {
+        self.sorted
+    }
+
+    /// The numbers in the head of the series from `index` on; nothing when none is in the head.
+    pub(super) fn heads_from(&self, index: usize) -> &[u32] {
+        self.heads.get(index..).unwrap_or_default()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        if self.heads.is_empty() && self.ref_ends.is_empty() {
+            return self.refs.len();
+        }
+        self.heads.len()
+    }
+
+    pub(super) fn place(&self, index: usize) -> Place<'_> {
+        let head = self.heads.get(index).copied().unwrap_or(NOT_IN_HEAD);
+        let blocks = if self.refs.is_empty() {
+            &[][..]
+        } else if self.ref_ends.is_empty() {
+            &self.refs[index..=index]
+        } else {
+            let start = if index == 0 { 0 } else { self.ref_ends[index - 1] as usize };
+            &self.refs[start..self.ref_ends[index] as usize]
+        };
+        Place { head, blocks }
+    }
+
+    /// Finds series that are in several places by the hash of their labels; `heads` ascend.
+    pub(super) fn merge(
+        scope: &Scope,
+        mut heads: Vec<u32>,
+        found: &[(u32, RoaringBitmap)],
+        hasher: SeriesHasher,
+    ) -> Result<Self, SourceError> {
+        let head_count = heads.len();
+        let mut matches = Vec::new();
+        let mut others: HashMap<u128, u32> = HashMap::new();
+        for (block, series) in found {
+            let known = scope.blocks[*block as usize].head_ids(&scope.index);
+            let mut unknown = RoaringBitmap::new();
+            for series in series {
+                let id = known.get(series);
+                match id.and_then(|id| heads[..head_count].binary_search(&id.0).ok()) {
+                    Some(place) => {
+                        matches.push(Match { number: place as u32, block: *block, series });
+                    }
+                    None => unknown.extend([series]),
+                }
+            }
+            scope.blocks[*block as usize].each_series(&unknown, |series, key| {
+                let hash = hasher.hash(key);
+                let id = scope.index.lookup(hash);
+                id.into_iter().for_each(|id| known.set(series, id));
+                let place = id.and_then(|id| heads[..head_count].binary_search(&id.0).ok());
+                let number = match place {
+                    Some(place) => place as u32,
+                    None => *others.entry(hash).or_insert_with(|| {
+                        heads.push(NOT_IN_HEAD);
+                        heads.len() as u32 - 1
+                    }),
+                };
+                matches.push(Match { number, block: *block, series });
+            })?;
+        }
+        let order = label_order(&mut matches, found, heads.len());
+        let sorted = order.is_some();
+        Ok(Self { sorted, ..Self::of_matches(heads, &matches, order) })
+    }
+
+    /// The table with these `matches`, block after block, its series in another order if one is given.
+    fn of_matches(mut heads: Vec<u32>, matches: &[Match], order: Option<Vec<u32>>) -> Self {
+        let mut rank: Vec<u32> = (0..heads.len() as u32).collect();
+        if let Some(order) = order {
+            for (place, number) in order.iter().enumerate() {
+                rank[*number as usize] = place as u32;
+            }
+            heads = order.iter().map(|number| heads[*number as usize]).collect();
+        }
+        // Counted first, then put where the counts say: what comes from later blocks stays behind.
+        let mut ref_ends = vec![0u32; heads.len()];
+        for one in matches {
+            ref_ends[rank[one.number as usize] as usize] += 1;
+        }
+        let mut total = 0;
+        for end in &mut ref_ends {
+            total += std::mem::replace(end, total);
+        }
+        let mut refs = vec![(0, 0); matches.len()];
+        for one in matches {
+            let end = &mut ref_ends[rank[one.number as usize] as usize];
+            refs[*end as usize] = (one.block, one.series);
+            *end += 1;
+        }
+        Self { heads, refs, ref_ends, sorted: false }
+    }
+
+    /// About how many bytes the packed labels of all series are, from a few of them.
+    fn key_bytes(&self, scope: &Scope) -> Result<usize, SourceError> {
+        let step = self.len().div_ceil(LABELS_ASKED).max(1);
+        let (mut key, mut asked, mut bytes) = (Vec::new(), 0, 0);
+        for index in (0..self.len()).step_by(step) {
+            key.clear();
+            scope.labels_packed(&self.place(index), &mut key)?;
+            (asked, bytes) = (asked + 1, bytes + key.len());
+        }
+        // Somewhat more, for those that were not looked at.
+        Ok((bytes * self.len()).checked_div(asked).unwrap_or(0) * 9 / 8)
+    }
+
+    /// Brings the series into label order.
+    pub(super) fn sort(&mut self, scope: &Scope) -> Result<(), SourceError> {
+        if self.sorted {
+            return Ok(());
+        }
+        let key_bytes = self.key_bytes(scope)?;
+        let _claim = scope.claim(self.len(), key_bytes + self.len() * SORTED_BYTES)?;
+        // All labels at once: a buffer that doubles would be twice as large for a moment.
+        let mut keys = Vec::with_capacity(key_bytes);
+        let mut spans = Vec::with_capacity(self.len());
+        for index in 0..self.len() {
+            let start = keys.len();
+            scope.labels_packed(&self.place(index), &mut keys)?;
+            spans.push((index, start, keys.len()));
+        }
+        spans.sort_unstable_by(|a, b| {
+            let (a, b) = (&keys[a.1..a.2], &keys[b.1..b.2]);
+            LabelsRef::from_packed(a).cmp(&LabelsRef::from_packed(b))
+        });
+        let mut sorted = Self { sorted: true, ..Self::default() };
+        for (index, _, _) in spans {
+            let place = self.place(index);
+            sorted.heads.push(place.head);
+            sorted.refs.extend_from_slice(place.blocks);
+            sorted.ref_ends.push(sorted.refs.len() as u32);
+        }
+        *self = sorted;
+        Ok(())
+    }
+}
+
+/// The label order of the `count` series of a table, where one of its blocks has all of them: in a block
+/// they have numbers in label order. Sorts its matches on the way.
+fn label_order(
+    matches: &mut [Match],
+    found: &[(u32, RoaringBitmap)],
+    count: usize,
+) -> Option<Vec<u32>> {
+    let (block, _) = found.iter().find(|(_, series)| series.len() == count as u64)?;
+    let start = matches.iter().position(|one| one.block == *block)?;
+    let all = &mut matches[start..start + count];
+    all.sort_unstable_by_key(|one| one.series);
+    Some(all.iter().map(|one| one.number).collect())
+}
