@@ -28,74 +28,73 @@ impl Window {
 /// Integers up to this size are exact, and so are the sums and differences of a few of them.
 const WHOLE_MAX: f64 = (1u64 << 50) as f64;
 
-/// Places where a row's values fall, found once per row.
+/// Where a row's values fall, found once per row.
 #[derive(Debug, Default)]
 pub(crate) struct Drops {
-    /// Indices behind the falls.
-    places: Vec<usize>,
     /// The values before the falls.
     lost: Vec<f64>,
-    /// What is lost before each fall and, at the end, in all; empty unless all of it are integers, whose
-    /// sums are exact in whatever order they are made.
-    before: Vec<f64>,
-    /// The falls inside the window.
-    first: usize,
-    end: usize,
+    /// For each sample how many falls there are up to it; empty without any.
+    falls: Vec<u32>,
+    /// For each sample what is lost up to it; empty unless all that is lost are integers, whose sums are
+    /// exact in whatever order they are made.
+    sums: Vec<f64>,
 }
 
 impl Drops {
     /// Finds the falls of a row.
     pub(crate) fn find(&mut self, values: &[f64]) {
-        (self.first, self.end) = (0, 0);
-        self.before.clear();
-        self.places.resize(values.len(), 0);
-        self.lost.resize(values.len(), 0.0);
-        let mut count = 0;
+        self.lost.clear();
+        self.falls.clear();
+        self.sums.clear();
+        if !values.windows(2).fold(false, |any, pair| any | (pair[1] < pair[0])) {
+            return;
+        }
         // Values of what is no counter fall at random: a branch would be taken wrongly every other time.
-        for (index, pair) in values.windows(2).enumerate() {
-            (self.places[count], self.lost[count]) = (index + 1, pair[0]);
-            count += usize::from(pair[1] < pair[0]);
+        self.lost.resize(values.len(), 0.0);
+        self.falls.resize(values.len(), 0);
+        let mut count = 0;
+        for (pair, falls) in values.windows(2).zip(&mut self.falls[1..]) {
+            self.lost[count as usize] = pair[0];
+            count += u32::from(pair[1] < pair[0]);
+            *falls = count;
         }
-        self.places.truncate(count);
-        self.lost.truncate(count);
-        self.sum();
+        self.lost.truncate(count as usize);
+        self.sum(values);
     }
 
-    fn sum(&mut self) {
+    fn sum(&mut self, values: &[f64]) {
+        let size: f64 = self.lost.iter().map(|lost| lost.abs()).sum();
+        if size > WHOLE_MAX || !self.lost.iter().all(|lost| is_whole(*lost)) {
+            return;
+        }
         let mut sum = 0.0;
-        for lost in &self.lost {
-            self.before.push(sum);
-            sum += lost;
-            if !is_whole(*lost) || sum.abs() > WHOLE_MAX {
-                self.before.clear();
-                return;
-            }
+        self.sums.push(sum);
+        for pair in values.windows(2) {
+            sum += if pair[1] < pair[0] { pair[0] } else { 0.0 };
+            self.sums.push(sum);
         }
-        self.before.push(sum);
     }
 
-    /// `growth` and, one after the other, the values before the falls between the samples `low..high`.
-    /// Windows must come in order.
+    /// `growth` and, one after the other, the values before the falls between the samples `low..high`, of
+    /// which there is at least one.
     #[inline(always)]
-    fn add_to(&mut self, growth: f64, low: usize, high: usize) -> f64 {
-        while self.places.get(self.first).is_some_and(|index| *index <= low) {
-            self.first += 1;
-        }
-        while self.places.get(self.end).is_some_and(|index| *index < high) {
-            self.end += 1;
-        }
-        let inside = self.first..self.end.max(self.first);
-        if inside.is_empty() {
+    fn add_to(&self, growth: f64, low: usize, high: usize) -> f64 {
+        let (Some(first), Some(end)) = (self.falls.get(low), self.falls.get(high - 1)) else {
             return growth;
-        }
-        match (self.before.get(inside.start), self.before.get(inside.end)) {
-            (Some(start), Some(end)) if is_whole(growth) => growth + (end - start),
-            _ => self.lost[inside].iter().fold(growth, |growth, lost| growth + lost),
+        };
+        match (self.sums.get(low), self.sums.get(high - 1)) {
+            (Some(before), Some(sum)) if is_whole(growth) && growth != 0.0 => {
+                growth + (sum - before)
+            }
+            _ => {
+                let inside = &self.lost[*first as usize..*end as usize];
+                inside.iter().fold(growth, |growth, lost| growth + lost)
+            }
         }
     }
 }
 
-/// True of integers that are exact in sums.
+/// True of integers that are exact in sums. (A zero has a sign, which a sum with nothing could lose.)
 #[inline(always)]
 fn is_whole(value: f64) -> bool {
     value.abs() <= WHOLE_MAX && value as i64 as f64 == value
@@ -122,8 +121,12 @@ pub(crate) struct Stretch {
     to_start: f64,
     to_end: f64,
     sampled: f64,
+    /// Of the whole window, in seconds.
+    window: f64,
     /// Without regard to where a counter was zero.
     factor: f64,
+    /// The same for growth per second.
+    per_second: f64,
 }
 
 impl Stretch {
@@ -147,23 +150,24 @@ impl Stretch {
         let near = |edge: f64| if edge >= average * 1.1 { average / 2.0 } else { edge };
         let (to_start, to_end) = (near(seconds(lie.to_start)), near(seconds(lie.to_end)));
         let factor = (sampled + to_start + to_end) / sampled;
-        Self { lie, to_start, to_end, sampled, factor }
+        let window = seconds(lie.to_start + lie.sampled + lie.to_end);
+        Self { lie, to_start, to_end, sampled, window, factor, per_second: factor / window }
     }
 
     /// The factor for a counter with `first` at the window's first sample, which cannot have been below
-    /// zero before.
+    /// zero before, where that makes it another one.
     #[inline(always)]
-    fn of_counter(&self, first: f64, growth: f64) -> f64 {
+    fn of_counter(&self, first: f64, growth: f64) -> Option<f64> {
         // A product with a margin for rounding spares the division where the bound does not bite.
         const MARGIN: f64 = 1e-9;
         let may_bite = growth > 0.0
             && first >= 0.0
             && self.to_start * growth > self.sampled * first * (1.0 - MARGIN);
         if !may_bite {
-            return self.factor;
+            return None;
         }
         let to_start = self.to_start.min(self.sampled * (first / growth));
-        (self.sampled + to_start + self.to_end) / self.sampled
+        Some((self.sampled + to_start + self.to_end) / self.sampled)
     }
 }
 
@@ -278,13 +282,19 @@ pub(crate) fn increase(
         return ABSENT;
     }
     let mut growth = values[high - 1] - values[low];
-    if counter && !state.drops.places.is_empty() {
+    if counter {
         growth = state.drops.add_to(growth, low, high);
     }
     let stretch = &mut state.stretch;
     stretch.set((timestamps[low], timestamps[high - 1]), high - low, window);
-    let factor = if counter { stretch.of_counter(values[low], growth) } else { stretch.factor };
-    growth * if per_second { factor / window.seconds() } else { factor }
+    let bound = if counter { stretch.of_counter(values[low], growth) } else { None };
+    let factor = match bound {
+        Some(factor) if per_second => factor / stretch.window,
+        Some(factor) => factor,
+        None if per_second => stretch.per_second,
+        None => stretch.factor,
+    };
+    growth * factor
 }
 
 /// [`Stretch`] for a single window.
@@ -298,7 +308,8 @@ pub(crate) fn stretch(
 ) -> f64 {
     let mut stretch = Stretch::default();
     stretch.set(ends, count, window);
-    if counter { stretch.of_counter(first, growth) } else { stretch.factor }
+    let bound = if counter { stretch.of_counter(first, growth) } else { None };
+    bound.unwrap_or(stretch.factor)
 }
 
 #[cfg(test)]

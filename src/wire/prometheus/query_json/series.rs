@@ -41,6 +41,7 @@ pub struct SeriesBody {
     series: std::vec::IntoIter<ResultSeries>,
     shape: Shape,
     beginnings: Beginnings,
+    texts: ValueTexts,
     /// The next piece as far as it stands.
     piece: Vec<u8>,
     /// What comes after the last series; `None` once that was sent.
@@ -54,8 +55,8 @@ impl SeriesBody {
         let mut piece = Vec::with_capacity(PIECE_CAPACITY.min(512 + series.len() * 1024));
         piece.extend_from_slice(BEGINNING);
         piece.extend_from_slice(shape.beginning());
-        let beginnings = Beginnings::default();
-        Self { series: series.into_iter(), shape, beginnings, piece, end: Some(end) }
+        let (beginnings, texts) = (Beginnings::default(), ValueTexts::default());
+        Self { series: series.into_iter(), shape, beginnings, texts, piece, end: Some(end) }
     }
 
     fn write(&mut self, one: &ResultSeries) {
@@ -74,7 +75,7 @@ impl SeriesBody {
         let start = out.len();
         out.extend_from_slice(b",\"values\":[");
         let empty = out.len();
-        write_numbers(out, &self.beginnings, points);
+        write_numbers(out, &self.beginnings, &mut self.texts, points);
         end_list(out, start, empty);
         let start = out.len();
         out.extend_from_slice(b",\"histograms\":[");
@@ -118,7 +119,12 @@ fn end_list(out: &mut Vec<u8>, start: usize, empty: usize) {
 
 /// Writes the points that are numbers, a comma behind each. This loop is what most answers cost: room is
 /// made for many points at once, and all copies have a fixed size.
-fn write_numbers(out: &mut Vec<u8>, beginnings: &Beginnings, points: &Points) {
+fn write_numbers(
+    out: &mut Vec<u8>,
+    beginnings: &Beginnings,
+    texts: &mut ValueTexts,
+    points: &Points,
+) {
     const ROOM: usize = BEGINNING_ROOM + VALUE_ROOM + POINT_END.len();
     let is_number = |index| points.histograms.get(index).is_none_or(Option::is_none);
     for (many, values) in points.values.chunks(POINTS_AT_ONCE).enumerate() {
@@ -132,7 +138,7 @@ fn write_numbers(out: &mut Vec<u8>, beginnings: &Beginnings, points: &Points) {
             };
             end += copy_room(&mut out[end..], text, usize::from(*length));
             if let Some(room) = out[end..].first_chunk_mut() {
-                end += put_value(room, value);
+                end += texts.put(room, value);
             }
             end += copy_room(&mut out[end..], POINT_END, POINT_END.len());
         }
@@ -147,6 +153,49 @@ fn copy_room<const N: usize>(out: &mut [u8], text: &[u8; N], length: usize) -> u
         *room = *text;
     }
     length
+}
+
+/// Texts of values that were written lately. Values repeat: what integers grow in a fixed time, divided by
+/// it, is one of few, and a text costs ten times what copying it does.
+#[derive(Debug, Default)]
+struct ValueTexts {
+    /// By a hash of the value; made when the first is kept.
+    kept: Vec<ValueText>,
+}
+
+#[derive(Clone, Debug)]
+struct ValueText {
+    bits: u64,
+    length: u8,
+    text: [u8; VALUE_ROOM],
+}
+
+impl ValueTexts {
+    /// Bits of a place; so many fit into the first cache.
+    const PLACE_BITS: u32 = 9;
+
+    /// As [`put_value`].
+    #[inline]
+    fn put(&mut self, room: &mut [u8; VALUE_ROOM], value: f64) -> usize {
+        // The digits of integers are cheap.
+        if value as i32 as f64 == value {
+            return put_value(room, value);
+        }
+        if self.kept.is_empty() {
+            // No text has been kept of zero, which is an integer.
+            let none = ValueText { bits: 0, length: 0, text: [0; VALUE_ROOM] };
+            self.kept = vec![none; 1 << Self::PLACE_BITS];
+        }
+        let bits = value.to_bits();
+        let hash = bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - Self::PLACE_BITS);
+        let kept = &mut self.kept[hash as usize];
+        if kept.bits != bits {
+            kept.bits = bits;
+            kept.length = put_value(&mut kept.text, value) as u8;
+        }
+        *room = kept.text;
+        usize::from(kept.length)
+    }
 }
 
 /// How points begin, up to their value: series of one result mostly have the same instants.
@@ -312,6 +361,23 @@ mod tests {
             text(vec![], Shape::Matrix, b"}}"),
             r#"{"status":"success","data":{"resultType":"matrix","result":[]}}"#
         );
+    }
+
+    #[test]
+    fn kept_texts_are_those_of_their_values() {
+        let mut rng = base::rng::Rng::new(3);
+        let mut texts = ValueTexts::default();
+        for _ in 0..20_000 {
+            let value = match rng.below(4) {
+                0 => rng.below(700) as f64 / 285.0,
+                1 => rng.below(700) as f64 - 300.0,
+                2 => f64::from_bits(rng.next_u64()),
+                _ => [0.0, -0.0, f64::NAN, f64::INFINITY][rng.below(4) as usize],
+            };
+            let (mut got, mut want) = ([0; VALUE_ROOM], [0; VALUE_ROOM]);
+            let lengths = (texts.put(&mut got, value), put_value(&mut want, value));
+            assert_eq!((&got[..lengths.0], lengths.0), (&want[..lengths.1], lengths.1), "{value}");
+        }
     }
 
     #[test]
