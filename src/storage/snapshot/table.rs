@@ -211,3 +211,41 @@ fn label_order(
     all.sort_unstable_by_key(|one| one.series);
     Some(all.iter().map(|one| one.number).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(matches: &[Match], block: u32) -> (u32, RoaringBitmap) {
+        let inside = matches.iter().filter(|one| one.block == block);
+        (block, inside.map(|one| one.series).collect())
+    }
+
+    #[test]
+    fn a_block_with_all_series_gives_them_its_order() {
+        // Met in the order of what was known already; the first two are in the head.
+        let all = [(2, 1, 30), (0, 1, 10), (1, 1, 20), (1, 2, 7), (0, 2, 8)];
+        let all = all.map(|(number, block, series)| Match { number, block, series });
+        let heads = vec![50, 40, NOT_IN_HEAD];
+        let places = |table: &SeriesTable| -> Vec<(u32, Vec<(u32, u32)>)> {
+            let place = |index| table.place(index);
+            (0..table.len()).map(|i| (place(i).head, place(i).blocks.to_vec())).collect()
+        };
+        let mut matches = all;
+        let blocks = [found(&all, 1), found(&all, 2)];
+        let order = label_order(&mut matches, &blocks, 3);
+        assert_eq!(order.as_deref(), Some(&[0, 1, 2][..]));
+        let (first, second) = ((50, vec![(1, 10), (2, 8)]), (40, vec![(1, 20), (2, 7)]));
+        let third = (NOT_IN_HEAD, vec![(1, 30)]);
+        let table = SeriesTable::of_matches(heads.clone(), &matches, order);
+        assert_eq!(places(&table), [first.clone(), second.clone(), third.clone()]);
+        let table = SeriesTable::of_matches(heads.clone(), &matches, Some(vec![2, 0, 1]));
+        assert_eq!(places(&table), [third.clone(), first.clone(), second.clone()]);
+        // No block has all of them.
+        let mut matches = all;
+        let fewer = [found(&all[1..], 1), found(&all[1..], 2)];
+        assert_eq!(label_order(&mut matches, &fewer, 3), None);
+        let table = SeriesTable::of_matches(heads, &matches, None);
+        assert_eq!(places(&table), [first, second, third]);
+    }
+}
