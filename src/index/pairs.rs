@@ -30,7 +30,7 @@ pub(crate) struct PairTable {
     arena: Vec<u8>,
     names: Vec<Box<str>>,
     name_numbers: HashMap<Box<str>, u32>,
-    /// Numbers of removed pairs, given again before new ones.
+    /// Numbers of removed pairs, descending; given again before new ones, the smallest first.
     free: Vec<u32>,
 }
 
@@ -226,31 +226,44 @@ impl PairTable {
     }
 
     /// Takes the pairs out for which `dead` answers true and frees their text. Their numbers will be
-    /// given again: nothing else may still name them.
+    /// given again: nothing else may still name them. Numbers behind the last pair that is left are gone.
     pub(crate) fn purge(&mut self, dead: impl Fn(u32) -> bool) {
-        let gone = self.freed();
+        let mut free = self.freed();
         for shard in &mut self.shards {
             shard.retain(|(_, pair)| !dead(*pair));
             shard.shrink_to_fit(|(tag, _)| spread(u64::from(*tag) << 20));
         }
         let mut arena = Vec::with_capacity(self.arena.len() / 2);
         for pair in 0..self.pairs.len() as u32 {
-            if gone.contains(pair) {
+            if free.contains(pair) {
                 continue;
             }
             let name = self.name_of(pair);
             let moved = if dead(pair) { None } else { Pair::new(arena.len(), name) };
-            if let Some(moved) = moved {
-                arena.extend_from_slice(self.packed(pair));
-                if let Some(slot) = self.pairs.get_mut(pair as usize) {
-                    *slot = moved;
-                }
-            } else {
-                self.free.push(pair);
+            match moved {
+                Some(_) => arena.extend_from_slice(self.packed(pair)),
+                None => _ = free.insert(pair),
+            }
+            if let Some(slot) = self.pairs.get_mut(pair as usize) {
+                *slot = moved.unwrap_or(Pair::nowhere(name));
             }
         }
         arena.shrink_to_fit();
         self.arena = arena;
+        self.release(free);
+    }
+
+    /// Makes `free` the numbers to be given again, and gives back the memory of those at the end.
+    fn release(&mut self, mut free: RoaringBitmap) {
+        let mut end = self.pairs.len() as u32;
+        while end > 0 && free.contains(end - 1) {
+            end -= 1;
+        }
+        free.remove_range(end..);
+        self.pairs.truncate(end as usize);
+        self.pairs.shrink_to_fit();
+        // The smallest is taken from the end of the list, so that large numbers fall out of use.
+        self.free = free.iter().rev().collect();
     }
 
     /// Bytes of memory, roughly.
@@ -264,6 +277,11 @@ impl Pair {
     fn new(offset: usize, name: u32) -> Option<Self> {
         let high = u32::try_from(offset >> 32).ok().filter(|high| *high < 256)?;
         Some(Self { offset_low: offset as u32, name_and_offset_high: name << 8 | high })
+    }
+
+    /// Of a number without a pair: no text begins there.
+    fn nowhere(name: u32) -> Self {
+        Self { offset_low: u32::MAX, name_and_offset_high: name << 8 | 0xff }
     }
 
     fn offset(&self) -> usize {
@@ -303,13 +321,46 @@ mod tests {
         assert_eq!(table.number("n0", "v1"), None);
         assert_eq!((table.len(), table.names().len()), (10_000, 7));
         table.purge(|pair| pair % 2 == 1);
-        assert_eq!((table.len(), table.end()), (5000, 10_000));
+        assert_eq!((table.len(), table.end()), (5000, 9999));
         assert_eq!(table.number("n0", "v14"), Some(14));
         assert_eq!(table.number("n0", "v21"), None);
         let again = intern(&mut table, &[("a", "b"), ("n0", "v14")]);
         assert_eq!((again.created.len(), again.pairs[1]), (1, 14));
         assert_eq!(again.created[0] % 2, 1);
         assert_eq!(table.packed(again.created[0]), b"\x01a\x01b");
+    }
+
+    #[test]
+    fn a_freed_number_is_not_taken_for_what_moved_to_its_place() {
+        let mut table = PairTable::new();
+        let mut lists = PairLists::default();
+        let labels = |value: &str| model::label::Labels::from_pairs([("n", value)]);
+        for value in ["a", "b", "a"] {
+            table.intern_all(labels(value).view(), &mut lists).unwrap();
+        }
+        assert_eq!(lists.pairs, [0], "the neighbour that is tried first");
+        table.purge(|pair| pair == 0);
+        table.intern_all(labels("b").view(), &mut lists).unwrap();
+        assert_eq!(lists.pairs, [1]);
+    }
+
+    #[test]
+    fn numbers_at_the_end_are_given_back() {
+        let mut table = PairTable::new();
+        for index in 0..10_000u32 {
+            intern(&mut table, &[("n", &format!("v{index}"))]);
+        }
+        let full = table.heap_bytes();
+        table.purge(|pair| pair != 3 && pair != 100);
+        assert_eq!((table.len(), table.end()), (2, 101));
+        assert!(table.heap_bytes() < full / 50, "{} of {full}", table.heap_bytes());
+        let given: Vec<u32> =
+            ["x", "y", "z", "w"].map(|value| intern(&mut table, &[("n", value)]).pairs[0]).into();
+        assert_eq!(given, [0, 1, 2, 4], "the smallest first");
+        assert_eq!(table.number("n", "v100"), Some(100));
+        table.purge(|_| true);
+        assert_eq!((table.len(), table.end()), (0, 0));
+        assert_eq!(intern(&mut table, &[("n", "v")]).pairs, [0]);
     }
 
     #[test]

@@ -199,6 +199,8 @@ impl State {
                 *postings = Postings::default();
             }
         }
+        self.postings.truncate(self.pairs.end());
+        self.postings.shrink_to_fit();
         self.purges += 1;
     }
 }
