@@ -193,6 +193,8 @@ pub(crate) struct Limits {
     pub queue_bytes_max: Bytes,
     /// Estimated memory of annotations, UIDs, events and other small records.
     pub document_bytes_max: Bytes,
+    /// Connections that may be open at once over all ports; `0` = any number.
+    pub connections_max: u64,
     /// One HTTP body as sent.
     pub body_bytes_max: Bytes,
     /// Memory for the bodies of all requests under way.
@@ -206,6 +208,7 @@ impl Default for Limits {
             future: Millis(0),
             queue_bytes_max: Bytes(256 << 20),
             document_bytes_max: Bytes(1 << 30),
+            connections_max: 10_000,
             body_bytes_max: Bytes(base::limits::BODY_BYTES_MAX as u64),
             bodies_bytes_max: Bytes(1 << 30),
         }

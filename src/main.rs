@@ -1,5 +1,6 @@
 //! The program: reads arguments and configuration, and picks what to do.
 
+mod allocator;
 mod archive;
 mod bench;
 mod config;
@@ -16,20 +17,6 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, LogFormat};
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-unsafe extern "C" {
-    /// mimalloc's own function: returns the freed pages of the calling thread, and all that no thread
-    /// holds any more, to the system. It may be called at any time.
-    safe fn mi_collect(force: bool);
-}
-
-/// Returns freed memory to the system.
-fn give_memory_back() {
-    mi_collect(true);
-}
 
 /// Metrics from Prometheus, Graphite and OpenTSDB in one store; answers in PromQL, Graphite and
 /// OpenTSDB.

@@ -1,7 +1,7 @@
 //! Wiring: opens the store, binds the listeners, serves, and closes in order.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use base::clock::{Clock, SystemClock};
 use base::memory::MemoryWatch;
@@ -86,20 +86,18 @@ impl StoreStatus for Figures {
 
 /// Runs the server until SIGINT or SIGTERM.
 pub(crate) fn serve(config: &Config) -> Result<(), ServeError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(config))
+    let memory = MemoryWatch::new(config.memory.limit.0);
+    let memory = Arc::new(memory.giving_back(crate::allocator::give_memory_back));
+    crate::allocator::runtime(&memory)?.block_on(run(config, memory))
 }
 
-async fn run(config: &Config) -> Result<(), ServeError> {
+async fn run(config: &Config, memory: Arc<MemoryWatch>) -> Result<(), ServeError> {
     let graphite = crate::rules::graphite(&config.graphite)?;
     let opentsdb = opentsdb_settings(&config.opentsdb)?;
     let otlp = config.otlp.settings(config)?;
     let bound = Bound::bind(&listeners(config)).await?;
     let metrics = Arc::new(Metrics::default());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let memory = MemoryWatch::new(config.memory.limit.0).giving_back(crate::give_memory_back);
-    let memory = Arc::new(memory);
-    tokio::spawn(give_back_regularly(memory.clone()));
     let started = Instant::now();
     tracing::info!(data_dir = %config.data_dir.0.display(), "opening the store");
     let engine = {
@@ -146,24 +144,6 @@ async fn run(config: &Config) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// Milliseconds between two looks at memory that could be given back, and the share of the limit, in
-/// percent, from which that is worth it.
-const GIVE_BACK_MS: u64 = 500;
-const GIVE_BACK_PERCENT: u64 = 40;
-
-/// Gives back what other threads have freed: nobody else does it for a thread that has nothing to do, and
-/// what the allocator keeps counts against the limit.
-async fn give_back_regularly(memory: Arc<MemoryWatch>) {
-    let mut ticks = tokio::time::interval(Duration::from_millis(GIVE_BACK_MS));
-    while memory.limit() > 0 {
-        ticks.tick().await;
-        if memory.used() >= memory.limit() / 100 * GIVE_BACK_PERCENT {
-            // Unmapping hundreds of megabytes takes longer than a socket should wait.
-            let _ = tokio::task::spawn_blocking(crate::give_memory_back).await;
-        }
-    }
-}
-
 async fn wait_for_signal() -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
@@ -186,13 +166,14 @@ fn listeners(config: &Config) -> Listeners {
 }
 
 /// One in so many bytes of the memory limit may be the head's samples, waiting writes, one query's, one
-/// body as sent (which takes up to twelve times as much while it is decoded), the documents, what one
-/// protocol remembers of spellings.
+/// body as sent (which takes up to twelve times as much while it is decoded), the documents (of which the
+/// most frequent, numbers of names, take as much again where they are looked up), what one protocol
+/// remembers of spellings.
 const HEAD_SHARE: u64 = 4;
 const QUEUE_SHARE: u64 = 16;
 const QUERY_SHARE: u64 = 4;
 const BODY_SHARE: u64 = 32;
-const DOCUMENT_SHARE: u64 = 8;
+const DOCUMENT_SHARE: u64 = 16;
 const SPELLING_SHARE: u64 = 64;
 
 /// One in `one_in` bytes of the memory limit; any number without a limit.
@@ -331,6 +312,7 @@ fn settings(config: &Config, graphite: GraphiteSettings, opentsdb: OpenTsdbSetti
             client_waiting_max: query.client_waiting_max,
         },
         memory: Arc::default(),
+        connections_max: config.limits.connections_max,
         body_bytes_max: config.limits.body_bytes_max.0.min(memory_share(config, BODY_SHARE))
             as usize,
         known_keys_max: (memory_share(config, SPELLING_SHARE) / KnownKeys::KEY_BYTES as u64)

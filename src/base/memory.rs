@@ -17,6 +17,8 @@ const READING_MS: u64 = 2;
 /// there is room for what was begun before.
 const TIGHT_PERCENT: u64 = 60;
 const FULL_PERCENT: u64 = 75;
+/// Share of the limit, in percent, from which it is worth the trouble to give freed memory back.
+const GIVE_BACK_PERCENT: u64 = 40;
 /// Bytes of a page, as `/proc` counts them on all platforms that we build for.
 const PAGE_BYTES: u64 = 4096;
 
@@ -104,6 +106,19 @@ impl MemoryWatch {
         if self.level() != MemoryLevel::Calm {
             (self.give_back)();
         }
+    }
+
+    /// [`Self::give_back`] for a thread that waits for work and has nothing better to do: it begins while
+    /// memory is still calm.
+    pub fn give_back_idle(&self) {
+        if self.is_worth_giving_back() {
+            (self.give_back)();
+        }
+    }
+
+    /// True when so much is held that freed memory should not be kept for later.
+    pub fn is_worth_giving_back(&self) -> bool {
+        self.limit > 0 && self.used().saturating_mul(100) / self.limit >= GIVE_BACK_PERCENT
     }
 
     /// Claims `bytes` for work that is about to take them; fails where memory would be full with them.

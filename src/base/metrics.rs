@@ -173,7 +173,8 @@ catalogue! {
     rejected_samples: CounterVec<14> = "tributary_rejected_samples_total", "Samples refused, by reason.", reason in ["malformed", "invalid_name", "invalid_value", "invalid_timestamp", "too_long", "too_many_labels", "too_old", "too_far_in_future", "series_limit", "nan", "blacklisted", "not_whitelisted", "unmapped", "other"];
     ingest_requests: CounterVec<4> = "tributary_ingest_requests_total", "Write requests over HTTP, by outcome.", outcome in ["ok", "invalid", "unavailable", "other"];
     body_bytes: Gauge = "tributary_request_body_bytes", "Memory set aside for the bodies of requests under way.";
-    connections: Gauge = "tributary_connections", "Open connections of the line protocols.";
+    connections: Gauge = "tributary_connections", "Open connections, of all protocols.";
+    connections_refused: Counter = "tributary_connections_refused_total", "Connections closed at once since there were as many as there may be.";
     // Storage
     series_active: Gauge = "tributary_head_series", "Series in the head.";
     series_created: Counter = "tributary_head_series_created_total", "Series created in the head.";

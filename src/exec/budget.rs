@@ -20,8 +20,9 @@ pub(crate) struct Budget {
     samples_read: AtomicU64,
 }
 
-/// Bytes per held sample: its value, and half of that for timestamps and presence on average.
-const SAMPLE_BYTES: u64 = 12;
+/// Bytes per held sample: its instant and its value. Rows on a grid hold values alone, but beside the row
+/// that is made of them.
+const SAMPLE_BYTES: u64 = 16;
 /// Bytes of a held row beside its samples: labels, title and vectors.
 const ROW_BYTES: u64 = 256;
 

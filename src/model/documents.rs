@@ -107,8 +107,9 @@ pub struct DocumentTables {
     bytes: u64,
 }
 
-/// What a document costs beside its bytes, estimated.
-const OVERHEAD_BYTES: u64 = 64;
+/// What a document costs beside its bytes: a place in a tree that is half full since keys mostly ascend,
+/// two allocations rounded up, and a count of references. Measured: 112 bytes.
+const OVERHEAD_BYTES: u64 = 112;
 
 fn cost(key: &[u8], value: &[u8]) -> u64 {
     key.len() as u64 + value.len() as u64 + OVERHEAD_BYTES

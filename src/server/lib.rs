@@ -10,6 +10,7 @@ mod answers;
 mod bodies;
 pub mod client;
 mod compress;
+mod connections;
 pub mod error_map;
 pub mod explain;
 pub mod graphite;

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::client::Remote;
+use crate::connections::{BUSY_HTTP, Connection};
 use crate::graphite::receive;
 use crate::opentsdb::telnet;
 use crate::patience::{PATIENCE, Patient};
@@ -143,21 +144,24 @@ impl Bound {
     /// Serves until `shutdown`, then lets open requests finish for a few seconds.
     pub async fn serve(self, state: Arc<State>, shutdown: Shutdown) {
         let mut loops = JoinSet::new();
+        let port = |listener, busy| Port { listener, busy, state: Arc::clone(&state) };
         if let Some(listener) = self.http {
             let router = crate::http::router(Arc::clone(&state));
-            loops.spawn(accept(listener, shutdown.clone(), move |stream, shutdown| {
-                serve_http(stream, router.clone(), shutdown)
-            }));
+            loops.spawn(accept(
+                port(listener, BUSY_HTTP),
+                shutdown.clone(),
+                move |stream, shutdown| serve_http(stream, router.clone(), shutdown),
+            ));
         }
         if let Some(listener) = self.graphite_tcp {
             let state = Arc::clone(&state);
-            loops.spawn(accept(listener, shutdown.clone(), move |stream, shutdown| {
+            loops.spawn(accept(port(listener, b""), shutdown.clone(), move |stream, shutdown| {
                 receive::serve_plaintext(stream, Arc::clone(&state), shutdown)
             }));
         }
         if let Some(listener) = self.graphite_pickle {
             let state = Arc::clone(&state);
-            loops.spawn(accept(listener, shutdown.clone(), move |stream, shutdown| {
+            loops.spawn(accept(port(listener, b""), shutdown.clone(), move |stream, shutdown| {
                 receive::serve_pickle(stream, Arc::clone(&state), shutdown)
             }));
         }
@@ -166,7 +170,7 @@ impl Bound {
         }
         if let Some(listener) = self.opentsdb {
             let router = crate::http::opentsdb_router(Arc::clone(&state));
-            loops.spawn(accept(listener, shutdown.clone(), move |stream, shutdown| {
+            loops.spawn(accept(port(listener, b""), shutdown.clone(), move |stream, shutdown| {
                 telnet::serve(stream, router.clone(), Arc::clone(&state), shutdown)
             }));
         }
@@ -174,8 +178,16 @@ impl Bound {
     }
 }
 
+/// A socket that takes connections.
+struct Port {
+    listener: TcpListener,
+    /// What a connection is told that is one too many.
+    busy: &'static [u8],
+    state: Arc<State>,
+}
+
 /// Accepts connections until `shutdown`, then waits for the open ones, but not for ever.
-async fn accept<F, C>(listener: TcpListener, mut shutdown: Shutdown, connection: F)
+async fn accept<F, C>(port: Port, mut shutdown: Shutdown, connection: F)
 where
     F: Fn(TcpStream, Shutdown) -> C + Send + 'static,
     C: Future<Output = ()> + Send + 'static,
@@ -183,10 +195,17 @@ where
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            accepted = listener.accept() => match accepted {
+            accepted = port.listener.accept() => match accepted {
                 Ok((stream, _)) => {
+                    let Some(open) = Connection::open(&port.state, &stream, port.busy) else {
+                        continue;
+                    };
                     let _ = stream.set_nodelay(true);
-                    connections.spawn(connection(stream, shutdown.clone()));
+                    let served = connection(stream, shutdown.clone());
+                    connections.spawn(async move {
+                        served.await;
+                        drop(open);
+                    });
                 }
                 Err(error) => {
                     // Out of descriptors, mostly: the open connections must go on.
@@ -198,7 +217,7 @@ where
             () = shutdown.wait() => break,
         }
     }
-    drop(listener);
+    drop(port);
     let drained = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(Duration::from_millis(DRAIN_MS), drained).await.is_err() {
         tracing::warn!(open = connections.len(), "closing connections that did not finish");

@@ -128,6 +128,8 @@ pub struct Settings {
     pub turns: TurnLimits,
     /// The memory of the process: when it is full, bodies and queries are refused.
     pub memory: Arc<MemoryWatch>,
+    /// Connections that may be open at once over all ports; 0 = any number.
+    pub connections_max: u64,
     /// Bytes of one request body as sent.
     pub body_bytes_max: usize,
     /// Bytes of memory for the bodies of all requests under way.
@@ -170,6 +172,7 @@ impl Default for Settings {
                 client_waiting_max: 500,
             },
             memory: Arc::default(),
+            connections_max: 0,
             body_bytes_max: base::limits::BODY_BYTES_MAX,
             bodies_bytes_max: 1 << 30,
             known_keys_max: KnownKeys::KEYS_MAX,

@@ -26,6 +26,10 @@ use crate::retention::Retention;
 use crate::shared::Shared;
 use crate::wal::writer::{WalPosition, WalWriter};
 
+/// Bytes of the buffer of frames that are kept, and the share of the memory limit that they may be.
+const FRAMES_KEPT: usize = 16 << 20;
+const FRAMES_SHARE: u64 = 64;
+
 /// A batch of the group that is being committed.
 struct Pending {
     batch: Box<WriteBatch>,
@@ -106,6 +110,7 @@ impl Committer {
         // A closed reply channel means that the asking side has gone; nothing is owed to it.
         match command {
             Message::Append(..) => {}
+            Message::GiveBack => self.shared.options.memory.give_back_idle(),
             Message::Freeze(windows, reply) => {
                 let _ = reply.send(self.freeze(&windows));
             }
@@ -161,11 +166,7 @@ impl Committer {
             tracing::error!(%error, "the head's index cannot forget series");
             return 0;
         }
-        for (id, log_id) in head.log_ids.iter_mut().enumerate() {
-            if *log_id != 0 && !keep.contains(id as u32) {
-                *log_id = 0;
-            }
-        }
+        head.log_ids.retain(&keep);
         let forgotten = before - head.index.len();
         self.shared.metrics.series_active.add(-(forgotten as i64));
         forgotten
@@ -200,10 +201,18 @@ impl Committer {
             self.wal.commit(&self.frames)
         };
         // A group with a million new series needs a buffer that the next ones do not.
-        self.frames.shrink_to(16 << 20);
+        self.frames.shrink_to(self.frames_kept());
         match committed {
             Ok(position) => self.apply_group(pending, &bounds, position),
             Err(error) => self.refuse_group(pending, &logged, &error),
+        }
+    }
+
+    /// Bytes of buffer that are kept from one group to the next.
+    fn frames_kept(&self) -> usize {
+        match self.shared.options.memory.limit() {
+            0 => FRAMES_KEPT,
+            limit => FRAMES_KEPT.min((limit / FRAMES_SHARE) as usize),
         }
     }
 

@@ -3,6 +3,7 @@
 pub(crate) mod append;
 pub(crate) mod arena;
 pub(crate) mod histograms;
+pub(crate) mod log_ids;
 pub(crate) mod partition;
 pub(crate) mod seal;
 pub(crate) mod series;

@@ -51,6 +51,10 @@ const FORGET_ONE_IN: u64 = 8;
 
 /// One in so many bytes of the memory limit makes a head that is worth a flush when memory is tight.
 const HEAD_WORTH_A_FLUSH: u64 = 32;
+/// The same for samples and index together. What a flush frees of the index cannot be told before, so
+/// such flushes keep their distance, in milliseconds, while there is still room.
+const INDEX_WORTH_A_FLUSH: u64 = 16;
+const ROOM_PAUSE_MS: u64 = 5000;
 
 /// How long a delete waits for others before its blocks are rewritten.
 const REWRITE_AFTER_MS: i64 = 10 * 60_000;
@@ -101,6 +105,8 @@ pub(crate) struct Maintenance {
     barren: Barren,
     /// Tenants whose head is to forget series however few they are: some were deleted.
     forgetful: HashSet<TenantId>,
+    /// When the head was last written out for the sake of its index.
+    made_room_ms: i64,
 }
 
 impl Maintenance {
@@ -128,6 +134,7 @@ impl Maintenance {
             rewritten_bytes: 0,
             barren: Barren::new(),
             forgetful: HashSet::new(),
+            made_room_ms: i64::MIN,
         }
     }
 
@@ -141,7 +148,17 @@ impl Maintenance {
         }
         self.maintain_index();
         self.forget_series();
+        self.give_memory_back();
         self.sweep_retired()
+    }
+
+    /// Has the store's own threads give back what they have freed.
+    fn give_memory_back(&self) {
+        let memory = &self.shared.options.memory;
+        if memory.is_worth_giving_back() {
+            memory.give_back_idle();
+            self.shared.queue.command(Message::GiveBack);
+        }
     }
 
     /// Writes partitions to blocks.
@@ -186,21 +203,21 @@ impl Maintenance {
         Ok(())
     }
 
-    fn windows_to_freeze(&self, which: &FlushWhich) -> Vec<(TenantId, i64)> {
-        let view = self.shared.view.load();
-        let options = &self.shared.options;
-        let settled = self.shared.clock.now_ms().saturating_sub(options.flush_after_ms);
+    fn windows_to_freeze(&mut self, which: &FlushWhich) -> Vec<(TenantId, i64)> {
+        let shared = Arc::clone(&self.shared);
+        let (view, options) = (shared.view.load(), &shared.options);
+        let settled = shared.clock.now_ms().saturating_sub(options.flush_after_ms);
         let growing = view.partitions().filter(|(_, partition)| {
             !self.frozen.iter().any(|frozen| Arc::ptr_eq(&frozen.partition, partition))
         });
         let mut growing: Vec<_> = growing.collect();
         // Oldest log first: flushing it shortens the log.
         growing.sort_by_key(|(_, partition)| partition.first_position());
-        let mut bytes = self.shared.head_bytes.load(Ordering::Relaxed);
+        let mut bytes = shared.head_bytes.load(Ordering::Relaxed);
         let mut count = growing.len();
-        let wal_bytes = self.shared.metrics.wal_size_bytes.get().max(0) as u64;
+        let wal_bytes = shared.metrics.wal_size_bytes.get().max(0) as u64;
         let mut log_is_long = wal_bytes > options.wal_bytes_max;
-        let wants_room = self.wants_room(bytes);
+        let wants_room = which == &FlushWhich::Due && self.wants_room(bytes);
         let mut windows = Vec::new();
         for (tenant, partition) in growing {
             let is_over = partition.window().end_ms < settled;
@@ -223,10 +240,30 @@ impl Maintenance {
         windows
     }
 
-    /// True when memory is tight and the head, with `bytes` of samples, is worth writing out.
-    fn wants_room(&self, bytes: u64) -> bool {
+    /// True when memory is tight and the head, with `bytes` of samples, is worth writing out: for its
+    /// samples, or for the series that it can forget afterwards.
+    fn wants_room(&mut self, bytes: u64) -> bool {
         let memory = &self.shared.options.memory;
-        memory.level() >= MemoryLevel::Tight && bytes > memory.limit() / HEAD_WORTH_A_FLUSH
+        let (level, limit) = (memory.level(), memory.limit());
+        if level == MemoryLevel::Calm || bytes == 0 {
+            return false;
+        }
+        if bytes > limit / HEAD_WORTH_A_FLUSH {
+            return true;
+        }
+        let now_ms = self.shared.clock.now_ms();
+        let is_soon = now_ms.abs_diff(self.made_room_ms) < ROOM_PAUSE_MS;
+        // When memory is full nothing is written, so there is nothing to wait for.
+        if level == MemoryLevel::Tight && is_soon {
+            return false;
+        }
+        let view = self.shared.view.load();
+        let index: usize = view.tenants.values().map(|view| view.index.memory_bytes()).sum();
+        let wants = bytes + index as u64 > limit / INDEX_WORTH_A_FLUSH;
+        if wants {
+            self.made_room_ms = now_ms;
+        }
+        wants
     }
 
     fn new_block(&mut self, tenant: TenantId, level: u32, chunk_samples_max: usize) -> NewBlock {

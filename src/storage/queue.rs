@@ -14,6 +14,7 @@ use parking_lot::{Condvar, Mutex};
 use std::sync::mpsc;
 
 use crate::error::StorageError;
+use crate::head::log_ids::LogIds;
 use crate::head::partition::Partition;
 use crate::wal::writer::WalPosition;
 
@@ -36,8 +37,8 @@ pub(crate) struct LoggedSeries {
     pub(crate) tenant: TenantId,
     /// Their labels.
     pub(crate) index: Arc<HeadIndex>,
-    /// By head id; 0 where the log has no record of the series.
-    pub(crate) log_ids: Vec<u64>,
+    /// Their numbers there.
+    pub(crate) log_ids: LogIds,
 }
 
 /// Work for the committer.
@@ -51,6 +52,8 @@ pub(crate) enum Message {
     ListSeries(mpsc::Sender<(Vec<LoggedSeries>, WalPosition)>),
     /// Forget series of the head that no partition holds.
     ForgetSeries(TenantId, mpsc::Sender<usize>),
+    /// Give freed memory back.
+    GiveBack,
     /// Sync the log.
     Sync(mpsc::Sender<()>),
     /// Finish the newest log file; the number of the next one is the answer.

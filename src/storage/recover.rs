@@ -169,8 +169,7 @@ impl Replay<'_> {
         for (log_id, key) in record.iter() {
             match head.index.insert(shared.hasher.hash(key), LabelsRef::from_packed(key)) {
                 Ok((id, _)) => {
-                    head.cover(Some(id.0));
-                    head.log_ids[id.0 as usize] = log_id.0;
+                    head.log_ids.set(id.0, log_id.0);
                     self.ids.insert((record.tenant, log_id), id);
                     self.max_log_id = self.max_log_id.max(log_id.0);
                 }
@@ -187,8 +186,8 @@ impl Replay<'_> {
         if let Some((last_tenant, last_log, last_id)) = self.last {
             let step = log_id.0.wrapping_sub(last_log.0);
             let guess = SeriesId(last_id.0.wrapping_add(step as u32));
-            let log_ids = self.committer.heads.get(&tenant).map(|head| &head.log_ids[..]);
-            let fits = log_ids.and_then(|ids| ids.get(guess.0 as usize)) == Some(&log_id.0);
+            let head = self.committer.heads.get(&tenant);
+            let fits = head.is_some_and(|head| head.log_ids.get(guess.0) == log_id.0);
             if last_tenant == tenant && step <= 1 && fits {
                 self.last = Some((tenant, log_id, guess));
                 return Some(guess);

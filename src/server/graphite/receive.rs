@@ -27,28 +27,11 @@ const DATAGRAM_SAMPLES_MAX: usize = 50_000;
 /// Pause before a refused batch is tried again.
 const RETRY_MS: u64 = 200;
 
-/// Counts an open connection.
-struct Connection<'s>(&'s State);
-
-impl<'s> Connection<'s> {
-    fn open(state: &'s State) -> Self {
-        state.metrics.connections.add(1);
-        Self(state)
-    }
-}
-
-impl Drop for Connection<'_> {
-    fn drop(&mut self) {
-        self.0.metrics.connections.add(-1);
-    }
-}
-
 /// Takes lines until the stream ends.
 pub async fn serve_plaintext<S>(mut stream: S, state: Arc<State>, mut shutdown: Shutdown)
 where
     S: AsyncRead + Unpin + Send,
 {
-    let _open = Connection::open(&state);
     let mut writer = Writer::new(&state, "carbon");
     let mut decoder = LineDecoder::default();
     let mut buffer = BytesMut::new();
@@ -85,7 +68,6 @@ pub async fn serve_pickle<S>(mut stream: S, state: Arc<State>, mut shutdown: Shu
 where
     S: AsyncRead + Unpin + Send,
 {
-    let _open = Connection::open(&state);
     let mut writer = Writer::new(&state, "pickle");
     let length_max = state.settings.graphite.pickle_bytes_max;
     let mut buffer = BytesMut::new();

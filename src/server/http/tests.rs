@@ -136,7 +136,7 @@ fn served(settings: Settings) -> (Arc<Gate>, Arc<State>, Routes) {
 }
 
 fn with_runtime(test: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_multi_thread().enable_time().build().unwrap().block_on(test);
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(test);
 }
 
 /// Status, and whether it says when to come back.
@@ -243,5 +243,54 @@ fn full_memory_refuses_and_recovers() {
         assert_eq!(answer(&routes, query("a")).await, (200, false));
         assert_eq!(answer(&routes, body()).await, (400, false));
         assert_eq!(answer(&routes, labels()).await, (200, false));
+    });
+}
+
+/// All that the server says on a connection that asks `question`, until it closes or falls silent.
+async fn said(address: std::net::SocketAddr, question: &[u8]) -> (tokio::net::TcpStream, String) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    // A refused connection may be gone before it has asked.
+    let _ = stream.write_all(question).await;
+    let mut buffer = vec![0; 4096];
+    let patience = std::time::Duration::from_secs(10);
+    let read = tokio::time::timeout(patience, stream.read(&mut buffer)).await.unwrap();
+    (stream, String::from_utf8_lossy(&buffer[..read.unwrap_or(0)]).into_owned())
+}
+
+#[test]
+fn connections_are_bounded_over_all_ports() {
+    with_runtime(async {
+        let (_, state, _) = served(Settings { connections_max: 2, ..Settings::default() });
+        let any = || Some("127.0.0.1:0".to_owned());
+        let listeners =
+            crate::Listeners { http: any(), graphite_tcp: any(), ..crate::Listeners::default() };
+        let bound = crate::Bound::bind(&listeners).await.unwrap();
+        let addresses: Vec<_> = bound.addresses().into_iter().map(|(_, address)| address).collect();
+        let (_switch, shutdown) = crate::Shutdown::channel();
+        tokio::spawn(bound.serve(Arc::clone(&state), shutdown));
+        let open = |count| {
+            let state = Arc::clone(&state);
+            async move {
+                while state.metrics.connections.get() != count {
+                    tokio::task::yield_now().await;
+                }
+            }
+        };
+        let ready = b"GET /-/ready HTTP/1.1\r\nHost: x\r\n\r\n";
+        let carbon = tokio::net::TcpStream::connect(addresses[1]).await.unwrap();
+        open(1).await;
+        let (first, text) = said(addresses[0], ready).await;
+        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+        let (_, text) = said(addresses[0], b"").await;
+        assert!(text.starts_with("HTTP/1.1 503") && text.contains("Retry-After: "), "{text}");
+        assert!(text.ends_with("\r\n\r\ntoo many connections\n"), "{text}");
+        let (_, text) = said(addresses[1], b"").await;
+        assert_eq!(text, "", "lines have no word for it");
+        assert_eq!(state.metrics.connections_refused.get(), 2);
+        drop((carbon, first));
+        open(0).await;
+        let (_, text) = said(addresses[0], ready).await;
+        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
     });
 }

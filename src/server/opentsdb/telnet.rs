@@ -43,28 +43,11 @@ pub async fn serve(stream: TcpStream, router: Router, state: Arc<State>, mut shu
     }
 }
 
-/// Counts an open connection.
-struct Connection<'s>(&'s State);
-
-impl<'s> Connection<'s> {
-    fn open(state: &'s State) -> Self {
-        state.metrics.connections.add(1);
-        Self(state)
-    }
-}
-
-impl Drop for Connection<'_> {
-    fn drop(&mut self) {
-        self.0.metrics.connections.add(-1);
-    }
-}
-
 /// Takes lines until the stream ends or says `exit`.
 pub async fn serve_lines<S>(mut stream: S, state: Arc<State>, mut shutdown: Shutdown)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let _open = Connection::open(&state);
     let mut decoder = LineDecoder::default();
     let mut buffer = BytesMut::new();
     let mut spare = None;

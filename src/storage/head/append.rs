@@ -11,6 +11,7 @@ use index::{HeadIndex, SeriesId};
 use model::{Reject, RejectReason, Row, SampleKind, TimeRange, WriteBatch};
 use parking_lot::RwLockWriteGuard;
 
+use crate::head::log_ids::LogIds;
 use crate::head::partition::{Partition, PartitionData};
 use crate::head::series::SealScratch;
 use crate::wal::record::{LogId, RECORD_BYTES_TARGET, RecordEncoder};
@@ -43,8 +44,8 @@ pub(crate) struct TenantHead {
     pub(crate) index: Arc<HeadIndex>,
     /// The partitions that grow, by the start of their window.
     pub(crate) growing: BTreeMap<i64, Arc<Partition>>,
-    /// The log's number of each series; 0 before the log has it.
-    pub(crate) log_ids: Vec<u64>,
+    /// The log's number of each series.
+    pub(crate) log_ids: LogIds,
 }
 
 /// A batch whose rows have series.
@@ -62,7 +63,7 @@ pub(crate) struct Resolved {
 impl TenantHead {
     /// A head over `index` without partitions.
     pub(crate) fn new(index: Arc<HeadIndex>) -> Self {
-        Self { index, growing: BTreeMap::new(), log_ids: Vec::new() }
+        Self { index, growing: BTreeMap::new(), log_ids: LogIds::default() }
     }
 
     /// Finds or creates the series of every row that has a sample inside `bounds`.
@@ -71,8 +72,7 @@ impl TenantHead {
         self.index.lookup_all(batch.rows().iter().map(|row| row.hash), &mut found);
         // The index and the log want labels of what they do not know.
         for (index, known) in found.iter().enumerate() {
-            let log_id = known.and_then(|id| self.log_ids.get(id.0 as usize));
-            if log_id.is_none_or(|log_id| *log_id == 0) {
+            if known.is_none_or(|id| self.log_ids.get(id.0) == 0) {
                 batch.unpack(index);
             }
         }
@@ -94,17 +94,7 @@ impl TenantHead {
             resolved.ids.push(id);
             resolved.admitted += if id == NO_SERIES { 0 } else { admitted };
         }
-        let admitted = resolved.ids.iter().filter(|id| **id != NO_SERIES);
-        self.cover(admitted.map(|id| id.0).max());
         resolved
-    }
-
-    /// Makes room for the log's number of `id`.
-    pub(crate) fn cover(&mut self, id: Option<u32>) {
-        let length = id.map_or(0, |id| id as usize + 1);
-        if length > self.log_ids.len() {
-            self.log_ids.resize(length, 0);
-        }
     }
 
     #[cold]
@@ -147,8 +137,8 @@ impl TenantHead {
         let LogTarget { out, shard, next_log_id, logged } = target;
         let mut encoder = RecordEncoder::series(out, batch.tenant(), *shard);
         for (row, id) in batch.rows().iter().zip(&resolved.ids) {
-            if *id != NO_SERIES && self.log_ids[id.0 as usize] == 0 {
-                self.log_ids[id.0 as usize] = **next_log_id;
+            if *id != NO_SERIES && self.log_ids.get(id.0) == 0 {
+                self.log_ids.set(id.0, **next_log_id);
                 logged.push(*id);
                 encoder.push_series(out, LogId(**next_log_id), batch.labels(row).as_packed());
                 **next_log_id += 1;
@@ -165,7 +155,7 @@ impl TenantHead {
             if *id == NO_SERIES {
                 continue;
             }
-            let log_id = LogId(self.log_ids[id.0 as usize]);
+            let log_id = LogId(self.log_ids.get(id.0));
             if is_extended {
                 encode_extended(&mut encoder, out, batch, row, log_id, bounds);
             } else {
@@ -187,7 +177,7 @@ impl TenantHead {
     /// Takes back the numbers of series that the log refused.
     pub(crate) fn forget_logged(&mut self, ids: &[SeriesId]) {
         for id in ids {
-            self.log_ids[id.0 as usize] = 0;
+            self.log_ids.set(id.0, 0);
         }
     }
 }

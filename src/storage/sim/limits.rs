@@ -191,3 +191,35 @@ fn tight_memory_empties_the_head_and_full_memory_refuses() {
     store.append(&[floats(1, &[(START + 2, 1.0)])]).unwrap();
     assert_eq!(store.dump()[&series(1)].len(), 3);
 }
+
+#[test]
+fn a_head_of_many_series_and_few_samples_is_forgotten_for_the_sake_of_its_index() {
+    static HELD: AtomicU64 = AtomicU64::new(0);
+    const LIMIT: u64 = 16 << 20;
+    let memory = MemoryWatch::reading(LIMIT, || Some(HELD.load(Ordering::SeqCst)));
+    let dir = TestDir::new();
+    let options = EngineOptions { memory: Arc::new(memory), ..options(&dir) };
+    let store = Store::open_with(options, Arc::new(crate::DiskFiles)).unwrap();
+    let hold = |percent: u64| {
+        HELD.store(LIMIT / 100 * percent, Ordering::SeqCst);
+        std::thread::sleep(std::time::Duration::from_millis(15));
+    };
+    // A quarter of a megabyte of samples is not worth a flush, a megabyte of index is.
+    let fill = |ts: i64| {
+        let rows: Vec<_> = (0..6000).map(|number| floats(number, &[(ts, 1.0)])).collect();
+        store.append(&rows).unwrap();
+        store.engine.maintain_now().unwrap();
+        store.engine.status().head_series
+    };
+    assert_eq!(fill(START), 6000, "memory is calm");
+    hold(70);
+    assert_eq!(fill(START + 1), 0);
+    assert_eq!(fill(START + 2), 6000, "not again so soon");
+    hold(80);
+    store.engine.maintain_now().unwrap();
+    assert_eq!(store.engine.status().head_series, 0, "full memory waits for nothing");
+    hold(10);
+    store.append(&[floats(7, &[(START + 3, 1.0)])]).unwrap();
+    let dump = store.dump();
+    assert_eq!((dump.len(), dump[&series(7)].len(), dump[&series(8)].len()), (6000, 4, 3));
+}

@@ -79,10 +79,10 @@ fn write_tenant(file: &mut dyn LogFile, shard: u16, logged: &LoggedSeries) -> io
     };
     let (mut out, mut key) = (Vec::new(), Vec::new());
     let mut encoder = begin(&mut out, logged.tenant);
-    for (id, log_id) in logged.log_ids.iter().enumerate().filter(|(_, log_id)| **log_id != 0) {
+    for (id, log_id) in logged.log_ids.iter() {
         key.clear();
-        logged.index.labels_into(SeriesId(id as u32), &mut key);
-        encoder.push_series(&mut out, LogId(*log_id), &key);
+        logged.index.labels_into(SeriesId(id), &mut key);
+        encoder.push_series(&mut out, LogId(log_id), &key);
         if encoder.len(&out) >= RECORD_BYTES_TARGET {
             encoder.finish_packed(&mut out)?;
             file.append(&out)?;
