@@ -13,149 +13,17 @@ and starts empty. Only Python's standard library.
 import argparse
 import os
 import random
-import re
 import shutil
 import signal
-import subprocess
 import sys
-import tempfile
 import time
 import urllib.parse
 import urllib.request
 
+import peers_dashboards
+import peers_scale
 import promql_fuzz
-
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-
-
-class Server:
-    """A server under test: how to start it and where it listens."""
-
-    def __init__(self, name, command, http, write, lines=None):
-        self.name, self.command, self.http, self.write = name, command, http, write
-        self.lines = lines or {}
-        self.process = None
-        self.directory = None
-
-    def start(self, directory=None):
-        self.directory = directory or tempfile.mkdtemp(prefix=f"bench-{self.name}-")
-        command = [part.replace("{dir}", self.directory) for part in self.command]
-        log = open(os.path.join(self.directory, "log"), "ab")
-        started = time.time()
-        self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        for _ in range(1200):
-            try:
-                urllib.request.urlopen(self.http + "/-/ready", timeout=5).read()
-                return time.time() - started
-            except OSError:
-                if self.process.poll() is not None:
-                    raise SystemExit(open(log.name).read()[-2000:])
-                time.sleep(0.05)
-        raise SystemExit(f"{self.name} does not become ready")
-
-    def stop(self, how=signal.SIGTERM, keep=False):
-        self.process.send_signal(how)
-        self.process.wait()
-        if not keep:
-            shutil.rmtree(self.directory, ignore_errors=True)
-
-    def cpu_seconds(self):
-        """Of all its threads, in nanoseconds' resolution: the number of Linux's CPU clock of a process."""
-        return time.clock_gettime((~self.process.pid << 3) | 2)
-
-    def memory(self, key="VmRSS"):
-        status = open(f"/proc/{self.process.pid}/status").read()
-        return int(re.search(key + r":\s+(\d+)", status).group(1)) * 1024
-
-    def rest(self, seconds=300):
-        """Waits until the server uses no CPU, and says how long that took."""
-        started, last = time.time(), self.cpu_seconds()
-        while time.time() - started < seconds:
-            time.sleep(2)
-            now = self.cpu_seconds()
-            if now - last < 0.06:
-                break
-            last = now
-        return time.time() - started
-
-
-def size_of(directory):
-    """Bytes of data at rest: write-ahead logs, whose files are reused or dropped later, are left out."""
-    total = 0
-    for base, _, names in os.walk(directory):
-        if {"wal", "chunks_head"} & set(base.split(os.sep)):
-            continue
-        for name in names:
-            if name != "log":
-                try:
-                    total += os.stat(os.path.join(base, name)).st_size
-                except OSError:
-                    pass
-    return total
-
-
-def servers(arguments):
-    found = []
-    tributary = arguments.tributary or os.path.join(
-        os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "release", "tributary")
-    settings = ["listen.http=127.0.0.1:29009", "listen.graphite_tcp=127.0.0.1:22003", "listen.graphite_udp=",
-                "listen.graphite_pickle=", "listen.opentsdb=127.0.0.1:24242", "log.level=warn"]
-    command = [tributary, "--data-dir", "{dir}/data"]
-    for item in settings + (arguments.set or []):
-        command += ["--set", item]
-    found.append(Server("tributary", command, "http://127.0.0.1:29009", "http://127.0.0.1:29009/api/v1/write", {
-        "carbon": "127.0.0.1:22003", "carbon-tagged": "127.0.0.1:22003", "telnet": "127.0.0.1:24242",
-        "http-put": "http://127.0.0.1:24242/api/put"}))
-    victoria = shutil.which(arguments.victoria_metrics)
-    if victoria:
-        found.append(Server("victoria-metrics", [
-            victoria, "-storageDataPath={dir}/data", "-retentionPeriod=100y", "-httpListenAddr=127.0.0.1:28428",
-            "-graphiteListenAddr=127.0.0.1:32003", "-opentsdbListenAddr=127.0.0.1:34242",
-            "-opentsdbHTTPListenAddr=127.0.0.1:34243", "-search.maxUniqueTimeseries=30000000",
-            "-search.disableCache=true"],
-            "http://127.0.0.1:28428", "http://127.0.0.1:28428/api/v1/write", {
-                "carbon": "127.0.0.1:32003", "carbon-tagged": "127.0.0.1:32003", "telnet": "127.0.0.1:34242",
-                "http-put": "http://127.0.0.1:34243/api/put"}))
-    prometheus = shutil.which(arguments.prometheus)
-    if prometheus:
-        empty = os.path.join(tempfile.gettempdir(), "bench-prometheus.yml")
-        open(empty, "w").write("storage: {tsdb: {out_of_order_time_window: 8d}}\n")
-        found.append(Server("prometheus", [
-            prometheus, f"--config.file={empty}", "--storage.tsdb.path={dir}/data",
-            "--web.listen-address=127.0.0.1:29090", "--web.enable-remote-write-receiver"],
-            "http://127.0.0.1:29090", "http://127.0.0.1:29090/api/v1/write"))
-    wanted = arguments.servers.split(",") if arguments.servers else [server.name for server in found]
-    return tributary, [server for server in found if server.name in wanted]
-
-
-def load(tributary, server, protocol, series, steps, interval, start):
-    target = server.lines.get(protocol, server.write)
-    command = [tributary, "bench", "ingest", "--protocol", protocol, "--target", target, "--series", str(series),
-               "--steps", str(steps), "--interval", str(interval), "--start", str(start)]
-    before = server.cpu_seconds()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    server.rest()
-    return (server.cpu_seconds() - before) * 1e6 / (series * steps)
-
-
-def ask(server, query, repeat, **params):
-    """Median latency in ms and CPU in ms of a query."""
-    path = "/api/v1/query_range" if "start" in params else "/api/v1/query"
-    data = urllib.parse.urlencode({"query": query, "nocache": "1", **params}).encode()
-    latencies, before = [], server.cpu_seconds()
-    for _ in range(repeat):
-        started = time.time()
-        try:
-            urllib.request.urlopen(server.http + path, data, timeout=120).read()
-        except OSError as error:
-            return f"{error}"[:30]
-        latencies.append((time.time() - started) * 1000)
-    cpu = (server.cpu_seconds() - before) * 1000 / repeat
-    return f"{sorted(latencies)[len(latencies) // 2]:.1f} ms ({cpu:.1f} CPU)"
-
-
-def row(name, cells):
-    print(f"{name:<58}" + "".join(f"{cell:>28}" for cell in cells), flush=True)
+from peers import ask, load, measure, row, servers, shown, size_of
 
 
 def ingest(tributary, found, arguments):
@@ -225,30 +93,6 @@ def cardinality(tributary, found, arguments):
     row("  ready after kill -9", lines["restart"])
 
 
-QUERIES = [
-    ("sum(rate(x[5m])), 1,000 series, 1 h at 60 s", "sum(rate(cpu_usage_0[5m]))"),
-    ("one host, max", 'max_over_time(cpu_usage_1{hostname="host_7"}[1m])'),
-    ("8 hosts, avg by host", 'avg by (hostname) (cpu_load_3{hostname=~"host_(1|2|3|4|5|6|7|8)"})'),
-    ("all hosts, avg by region", "avg by (region) (cpu_usage_2)"),
-    ("topk", "topk(5, rate(net_1[5m]))"),
-    ("quantile", "quantile(0.9, cpu_load_1)"),
-    ("join", "disk_1 / on (hostname) disk_2"),
-]
-
-
-def queries(tributary, found, arguments):
-    start = int(time.time()) - 3600
-    table = [[] for _ in QUERIES]
-    for server in found:
-        server.start()
-        load(tributary, server, "remote-write", arguments.series, 240, 15, start)
-        for index, (_, query) in enumerate(QUERIES):
-            table[index].append(ask(server, query, 20, start=start, end=start + 3600, step=60))
-        server.stop()
-    for (name, _), cells in zip(QUERIES, table):
-        row(name, cells)
-
-
 # PromQL by operator family: what is asked, of which data set, and for how long back.
 FAMILIES = [
     ("rate, 1,000 series", "hour", "rate(cpu_usage_0[5m])"),
@@ -296,9 +140,7 @@ def families(tributary, found, arguments):
                     writer.write(body)
             else:
                 load(tributary, server, "remote-write", 1_000, 7 * 1440, 60, week)
-            if server.name == "victoria-metrics":
-                urllib.request.urlopen(server.http + "/internal/force_flush").read()
-            server.rest()
+            server.settle()
             for index, (_, of, query) in enumerate(FAMILIES):
                 if of == data:
                     span = {"start": hour, "end": hour + 3585, "step": 15} if of == "hour" else {"time": now}
@@ -345,9 +187,7 @@ def opentsdb(tributary, found, arguments):
         server.start()
         for body in day_of_lines(10_000, start, 30):
             urllib.request.urlopen(server.http + "/api/v1/import", body, timeout=300).read()
-        if server.name == "victoria-metrics":
-            urllib.request.urlopen(server.http + "/internal/force_flush").read()
-        server.rest()
+        server.settle()
         for index, (own, promql) in enumerate(DAYS):
             if server.name == "tributary":
                 cell = ask_opentsdb(server, own, 5, start=start, end=start + 86399)
@@ -360,14 +200,15 @@ def opentsdb(tributary, found, arguments):
 
 
 def ask_opentsdb(server, query, repeat, **params):
-    url = f"{server.http}/api/query?" + urllib.parse.urlencode({"m": query, **params})
-    latencies, before = [], server.cpu_seconds()
-    for _ in range(repeat):
-        started = time.time()
-        urllib.request.urlopen(url, timeout=120).read()
-        latencies.append((time.time() - started) * 1000)
-    cpu = (server.cpu_seconds() - before) * 1000 / repeat
-    return f"{sorted(latencies)[len(latencies) // 2]:.1f} ms ({cpu:.1f} CPU)"
+    path = "/api/query?" + urllib.parse.urlencode({"m": query, **params})
+    return shown(measure(server, path, None, repeat))
+
+
+PARTS = {"ingest": ingest, "disk": disk, "cardinality": cardinality, "queries": peers_dashboards.queries,
+         "families": families, "opentsdb": opentsdb, "cold": peers_dashboards.cold,
+         "together": peers_dashboards.together, "scale": peers_scale.scale}
+# Many minutes, root or gigabytes of memory: only where asked for.
+SLOW = {"cold", "scale"}
 
 
 def main():
@@ -376,20 +217,21 @@ def main():
     parser.add_argument("--victoria-metrics", default="victoria-metrics")
     parser.add_argument("--prometheus", default="prometheus")
     parser.add_argument("--servers", help="names, comma-separated")
-    parser.add_argument("--only", help="of ingest,disk,cardinality,queries,families,opentsdb, comma-separated")
+    parser.add_argument("--only", help=f"of {','.join(PARTS)}, comma-separated")
     parser.add_argument("--series", type=int, default=100_000)
     parser.add_argument("--steps", type=int, default=240)
     parser.add_argument("--interval", type=int, default=15)
     parser.add_argument("--many", type=int, default=1_000_000)
     parser.add_argument("--settle", type=float, default=20)
+    parser.add_argument("--port", type=int, default=29000, help="the first of eight ports")
+    parser.add_argument("--sizes", default="10000,100000,1000000,10000000", help="numbers of series for scale")
+    parser.add_argument("--csv", help="where scale writes its table for benches/scale_chart.py")
     parser.add_argument("--set", action="append", help="a setting of tributary")
     arguments = parser.parse_args()
     tributary, found = servers(arguments)
     row("", [server.name for server in found])
-    parts = {"ingest": ingest, "disk": disk, "cardinality": cardinality, "queries": queries, "families": families,
-             "opentsdb": opentsdb}
-    for name in (arguments.only or "ingest,disk,cardinality,queries,families,opentsdb").split(","):
-        parts[name](tributary, found, arguments)
+    for name in (arguments.only or ",".join(part for part in PARTS if part not in SLOW)).split(","):
+        PARTS[name](tributary, found, arguments)
 
 
 if __name__ == "__main__":

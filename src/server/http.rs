@@ -89,4 +89,4 @@ pub(crate) fn http_body_length(body: &Body) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -24,6 +24,7 @@ mod request_line;
 pub mod run_query;
 pub mod spare;
 pub mod state;
+mod stream;
 pub mod turns;
 
 pub use graphite::GraphiteSettings;

@@ -56,6 +56,7 @@ pub struct Engine {
     committer: Mutex<Option<JoinHandle<()>>>,
     background: Mutex<Option<(Arc<StopFlag>, JoinHandle<()>)>>,
     documents: Arc<DocumentStore>,
+    io: Arc<ObjectIo>,
     _lock: Arc<DirLock>,
 }
 
@@ -184,7 +185,7 @@ impl Engine {
         open_blocks(&shared, &io, &manifest);
         let recovered = recover(&shared, &files, &manifest)?;
         let oldest = recovered.oldest_wal_file;
-        let mut maintenance = Maintenance::new(shared.clone(), io, files, store, oldest);
+        let mut maintenance = Maintenance::new(shared.clone(), io.clone(), files, store, oldest);
         maintenance.sweep_all()?;
         shared.metrics.storage_writable.set(1);
         let committer = start_committer(&shared, recovered.committer)?;
@@ -200,6 +201,7 @@ impl Engine {
             committer: Mutex::new(Some(committer)),
             background: Mutex::new(background),
             documents,
+            io,
             _lock: lock,
         })
     }
@@ -279,7 +281,7 @@ impl Engine {
         blocks
     }
 
-    /// Stops all threads; what is acknowledged is synced, and with `flush_on_close` in blocks.
+    /// Stops all threads, soon; what is acknowledged is synced, and with `flush_on_close` in blocks.
     /// Appends from now on are refused; selections stay readable.
     pub fn close(&self) -> Result<(), StorageError> {
         self.stop_background();
@@ -293,12 +295,22 @@ impl Engine {
         flushed
     }
 
+    /// A flush or merge under way is given up: its samples are in the log or in the blocks that it
+    /// reads, and what it wrote is swept.
     fn stop_background(&self) {
         if let Some((stop, thread)) = self.background.lock().take() {
             *stop.is_set.lock() = true;
             stop.wake.notify_all();
+            self.io.interrupt(true);
             let _ = thread.join();
+            self.io.interrupt(false);
         }
+    }
+
+    /// Interrupts flushes and merges as [`Engine::close`] does, or ends that.
+    #[cfg(test)]
+    pub(crate) fn interrupt(&self, is_interrupted: bool) {
+        self.io.interrupt(is_interrupted);
     }
 
     fn stop_committer(&self) {
@@ -518,6 +530,7 @@ fn start_background(
                 let done = maintenance.lock().run_due();
                 pause = match shared.fence(done) {
                     Ok(()) => 1,
+                    Err(StorageError::Closed { .. }) if *seen.is_set.lock() => break,
                     Err(error) => {
                         tracing::error!(%error, "maintenance failed; it will be tried again");
                         (pause * 2).min(BACKOFF_TICKS_MAX)

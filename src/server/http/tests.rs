@@ -21,7 +21,7 @@ use crate::turns::TurnLimits;
 
 /// A store without series, whose reads wait.
 #[derive(Default)]
-struct Gate {
+pub(crate) struct Gate {
     is_open: Mutex<bool>,
     opened: Condvar,
     /// Reads that came so far.

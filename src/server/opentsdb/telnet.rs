@@ -1,17 +1,13 @@
 //! The port that speaks both protocols, and the line protocol itself.
 //!
-//! What a socket holds is decoded into one batch, made durable, and only then answered: a reply to
-//! `version` behind some points says that the points are stored. A store that cannot write is waited
-//! for, so senders see back-pressure instead of losing points.
+//! Lines follow the rules of [`crate::stream`]: a reply to `version` behind some points says that the
+//! points are stored.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use base::memory::MemoryLevel;
-use bytes::{Buf, BytesMut};
-use model::{AppendError, TenantId, WriteBatch};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use model::{AppendReport, WriteBatch};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use wire::opentsdb::telnet::{Command, LineDecoder, PutError};
 
@@ -20,11 +16,8 @@ use super::{info, special, stats};
 use crate::listen::{Shutdown, serve_http};
 use crate::prometheus::write::reject_label;
 use crate::state::State;
+use crate::stream::{self, Protocol};
 
-/// Bytes asked for in one read; what a busy socket holds at once.
-const READ_BYTES: usize = 256 * 1024;
-/// Pause before a refused batch is tried again.
-const RETRY_MS: u64 = 200;
 /// The commands of the original, each with a blank behind it.
 const HELP: &str = "available commands: stats dropcaches version status exit help put rollup \
                     histogram diediedie \n";
@@ -44,50 +37,35 @@ pub async fn serve(stream: TcpStream, router: Router, state: Arc<State>, mut shu
 }
 
 /// Takes lines until the stream ends or says `exit`.
-pub async fn serve_lines<S>(mut stream: S, state: Arc<State>, mut shutdown: Shutdown)
+pub async fn serve_lines<S>(stream: S, state: Arc<State>, shutdown: Shutdown)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let mut decoder = LineDecoder::default();
-    let mut buffer = BytesMut::new();
-    let mut spare = None;
-    loop {
-        while state.settings.memory.is_full() {
-            // The sender waits until there is memory for its lines.
-            tokio::select! {
-                () = tokio::time::sleep(Duration::from_millis(RETRY_MS)) => {}
-                () = shutdown.wait() => return,
-            }
-        }
-        buffer.reserve(READ_BYTES);
-        let read = tokio::select! {
-            read = stream.read_buf(&mut buffer) => read,
-            () = shutdown.wait() => return,
-        };
-        if !matches!(read, Ok(bytes) if bytes > 0) {
-            // Half a line without its end may be half a number: it is no point.
-            return;
-        }
-        let Some(round) = take(&state, &decoder, &buffer, &mut spare, &mut shutdown).await else {
-            return;
-        };
-        buffer.advance(round.bytes);
-        decoder = round.decoder;
-        if !round.replies.is_empty() && stream.write_all(&round.replies).await.is_err() {
-            return;
-        }
-        if round.exit {
-            let _ = stream.shutdown().await;
-            return;
-        }
-    }
+    let lines = Lines { state: &state, decoder: LineDecoder::default(), is_over: false };
+    stream::serve(stream, &state, lines, shutdown).await;
 }
 
-/// What became of the lines in a buffer.
+/// The line protocol.
+struct Lines<'s> {
+    state: &'s State,
+    decoder: LineDecoder,
+    is_over: bool,
+}
+
+/// How a piece of lines was decoded, and what came of it.
+struct Piece {
+    /// In front of the piece.
+    decoder: LineDecoder,
+    replies: Vec<u8>,
+    fresh: Fresh,
+}
+
+/// One decoding of some lines.
 struct Round {
     decoder: LineDecoder,
     bytes: usize,
     replies: Vec<u8>,
+    refusals: Vec<&'static str>,
     exit: bool,
 }
 
@@ -99,41 +77,41 @@ impl Round {
     }
 }
 
-/// Decodes and stores what the buffer holds, again and again until the store takes it. `None` when
-/// the process stops first.
-async fn take(
-    state: &State,
-    decoder: &LineDecoder,
-    buffer: &[u8],
-    spare: &mut Option<WriteBatch>,
-    shutdown: &mut Shutdown,
-) -> Option<Round> {
-    loop {
-        let mut batch = spare.take().unwrap_or_else(|| state.appender.batch(TenantId::DEFAULT));
-        batch.clear();
-        let mut refusals = Vec::new();
-        let (mut round, fresh) = decode(state, decoder, buffer, &mut batch, &mut refusals);
-        fresh.settle(state, &state.telnet_keys).await;
-        let stored = if batch.is_empty() {
-            *spare = Some(batch);
-            Ok(())
-        } else {
-            store(state, batch, spare, &mut round.replies).await
-        };
-        match stored {
-            Ok(()) => {
-                refusals.iter().for_each(|label| state.metrics.rejected_samples.with(label).inc());
-                return Some(round);
-            }
-            Err(AppendError::Closing) => return None,
-            Err(error) => {
-                tracing::warn!(%error, "telnet: the store takes nothing, waiting");
-                tokio::select! {
-                    () = tokio::time::sleep(Duration::from_millis(RETRY_MS)) => {}
-                    () = shutdown.wait() => return None,
-                }
-            }
+impl Protocol for Lines<'_> {
+    type Piece = Piece;
+
+    /// Half a line without its end may be half a number: it is no point, also when nothing follows.
+    fn decode(&mut self, bytes: &[u8], _: bool, batch: &mut WriteBatch) -> (usize, Piece) {
+        let (round, fresh) = decode(self.state, &self.decoder, bytes, batch);
+        let rejected = &self.state.metrics.rejected_samples;
+        round.refusals.iter().for_each(|label| rejected.with(label).inc());
+        let decoder = std::mem::replace(&mut self.decoder, round.decoder);
+        self.is_over = round.exit;
+        (round.bytes, Piece { decoder, replies: round.replies, fresh })
+    }
+
+    async fn prepare(&mut self, piece: &mut Piece) {
+        let fresh = std::mem::take(&mut piece.fresh);
+        fresh.settle(self.state, &self.state.telnet_keys).await;
+    }
+
+    fn decode_again(&self, piece: &Piece, bytes: &[u8], batch: &mut WriteBatch) {
+        decode(self.state, &piece.decoder, bytes, batch);
+    }
+
+    fn stored(&mut self, piece: Piece, report: &AppendReport) -> Vec<u8> {
+        let (metrics, mut replies) = (&self.state.metrics, piece.replies);
+        metrics.ingested_samples.with("telnet").add(report.written);
+        for reject in &report.rejects {
+            metrics.rejected_samples.with(reject_label(&reject.reason)).inc();
+            let line = format!("put: illegal argument: {}\n", reject.reason);
+            replies.extend_from_slice(line.as_bytes());
         }
+        replies
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over
     }
 }
 
@@ -142,14 +120,14 @@ fn decode(
     decoder: &LineDecoder,
     buffer: &[u8],
     batch: &mut WriteBatch,
-    refusals: &mut Vec<&'static str>,
 ) -> (Round, Fresh) {
     let mut gate = Admission::new(state, &state.telnet_keys, None);
     let answers = state.settings.opentsdb.telnet_errors;
     let decoder = decoder.clone();
-    let mut round = Round { decoder, bytes: 0, replies: Vec::new(), exit: false };
+    let (replies, refusals) = (Vec::new(), Vec::new());
+    let mut round = Round { decoder, bytes: 0, replies, refusals, exit: false };
     while !round.exit {
-        let Round { decoder, replies, bytes, .. } = &mut round;
+        let Round { decoder, replies, bytes, refusals, .. } = &mut round;
         let fed = decoder.feed(&buffer[*bytes..], batch, &mut gate, |error: PutError| {
             refusals.push(error.label());
             if answers {
@@ -172,25 +150,6 @@ fn decode(
         }
     }
     (round, gate.finish())
-}
-
-async fn store(
-    state: &State,
-    batch: WriteBatch,
-    spare: &mut Option<WriteBatch>,
-    replies: &mut Vec<u8>,
-) -> Result<(), AppendError> {
-    let report = state.appender.append(batch).await?;
-    state.metrics.ingested_samples.with("telnet").add(report.written);
-    for reject in &report.rejects {
-        state.metrics.rejected_samples.with(reject_label(&reject.reason)).inc();
-        let line = format!("put: illegal argument: {}\n", reject.reason);
-        replies.extend_from_slice(line.as_bytes());
-    }
-    // A connection that falls silent must not keep what the next one needs.
-    let is_calm = state.settings.memory.level() == MemoryLevel::Calm;
-    *spare = is_calm.then_some(report.batch);
-    Ok(())
 }
 
 fn reply(state: &State, command: Command<'_>, out: &mut Vec<u8>) {

@@ -18,6 +18,9 @@ use crate::object::io::ObjectIo;
 /// little, and a reader of the last minutes decodes less.
 pub(crate) const FLUSH_CHUNK_SAMPLES: usize = 2048;
 
+/// Series between two lines of the log that tell how far a flush is.
+const SERIES_A_LINE: usize = 1 << 20;
+
 /// Writes all samples of `partitions`, those with older writes first, as one block; `None` when
 /// there are none.
 pub(crate) fn write_block(
@@ -34,7 +37,10 @@ pub(crate) fn write_block(
     let mut writer = BlockWriter::new(io, layout, new)?;
     let mut samples = Samples::default();
     let mut labels = Vec::new();
-    for id in index.sorted(&ids) {
+    for (done, id) in index.sorted(&ids).into_iter().enumerate() {
+        if done > 0 && done % SERIES_A_LINE == 0 {
+            tracing::info!(done, of = ids.len(), "writing series of the head to a block");
+        }
         labels.clear();
         index.labels_into(id, &mut labels);
         let mut out = Collector::new(&mut samples, TimeRange::ALL, Wanted::ALL);

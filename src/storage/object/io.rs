@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
@@ -27,6 +28,8 @@ pub(crate) struct ObjectIo {
     opened: OpenedStore,
     handle: Handle,
     stop: Mutex<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
+    /// Streams that are being written fail.
+    is_interrupted: AtomicBool,
 }
 
 fn failed(action: &'static str, path: &ObjectPath, error: &Error) -> StorageError {
@@ -51,7 +54,8 @@ impl ObjectIo {
                 let _ = runtime.block_on(stopped);
             })
             .map_err(refused)?;
-        Ok(Self { opened, handle, stop: Mutex::new(Some((stop, thread))) })
+        let (stop, is_interrupted) = (Mutex::new(Some((stop, thread))), AtomicBool::new(false));
+        Ok(Self { opened, handle, stop, is_interrupted })
     }
 
     fn wait<T: Send + 'static>(
@@ -161,6 +165,12 @@ impl ObjectIo {
         Ok(Upload { io: self, path: path.clone(), upload: Some(upload), buffer, length: 0 })
     }
 
+    /// Makes every stream fail that is being written or begun, until the next call says otherwise:
+    /// whoever is in the middle of a large object and may as well repeat it later stops soon.
+    pub(crate) fn interrupt(&self, is_interrupted: bool) {
+        self.is_interrupted.store(is_interrupted, Ordering::Relaxed);
+    }
+
     /// Stops the I/O thread; later calls fail.
     pub(crate) fn stop(&self) {
         if let Some((stop, thread)) = self.stop.lock().take() {
@@ -194,6 +204,9 @@ impl Upload<'_> {
 
     /// Appends bytes.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
+        if self.io.is_interrupted.load(Ordering::Relaxed) {
+            return Err(StorageError::Closed { action: "write an object" });
+        }
         self.length += bytes.len() as u64;
         self.buffer.extend_from_slice(bytes);
         if self.buffer.len() >= PART_BYTES { self.send() } else { Ok(()) }

@@ -42,6 +42,38 @@ fn samples_come_back_after_a_crash_a_drop_and_a_close() {
 }
 
 #[test]
+fn an_interrupted_flush_or_merge_changes_nothing_and_is_repeated() {
+    let dir = TestDir::new();
+    let store = Store::open(&dir);
+    let mut want = Content::new();
+    for round in 0..4 {
+        let rows: Vec<Row> =
+            (0..20).map(|number| floats(number, &[(START + round, round as f64)])).collect();
+        store.append(&rows).unwrap();
+        remember(&mut want, &rows);
+        store.engine.interrupt(true);
+        let flushed = store.engine.flush_now();
+        assert!(matches!(flushed, Err(StorageError::Closed { .. })), "{flushed:?}");
+        assert_eq!(dir.files("chunks").len(), round as usize, "what was begun is swept");
+        assert_eq!(store.dump(), want);
+        assert_eq!(Store::open(&dir.copy()).dump(), want);
+        store.engine.interrupt(false);
+        store.engine.flush_now().unwrap();
+        assert_eq!(store.dump(), want);
+    }
+    store.clock.set(START + 100 * HOUR);
+    store.engine.interrupt(true);
+    let merged = store.engine.compact_now();
+    assert!(matches!(merged, Err(StorageError::Closed { .. })), "{merged:?}");
+    assert_eq!(store.dump(), want);
+    store.engine.interrupt(false);
+    store.engine.compact_now().unwrap();
+    assert_eq!((dir.files("chunks").len(), store.dump()), (1, want.clone()));
+    drop(store);
+    assert_eq!(Store::open(&dir).dump(), want);
+}
+
+#[test]
 fn an_interval_syncs_later_and_answers_at_once() {
     let dir = TestDir::new();
     let options = EngineOptions { wal_sync: WalSync::Interval(1), ..options(&dir) };
