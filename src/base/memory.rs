@@ -6,6 +6,9 @@
 //! body that is read or an answer that is written out, claims it first: a claim counts as held already,
 //! so two of them cannot both see the last free room. Memory that has been taken is seen by the
 //! reading, so a claim ends when the growth does.
+//!
+//! What has been taken in must be written out one day, which takes memory again: that is owed, and counts
+//! as held from the beginning, or there would be no room left to make room.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,9 +16,10 @@ use std::time::Instant;
 
 /// Milliseconds for which a reading holds.
 const READING_MS: u64 = 2;
-/// Shares of the limit, in percent, from which memory is tight and full. Between the second and the limit
-/// there is room for what was begun before.
+/// Shares of the limit, in percent, from which memory is tight, crowded and full. Between the last and the
+/// limit there is room for what was begun before.
 const TIGHT_PERCENT: u64 = 60;
+const CROWDED_PERCENT: u64 = 70;
 const FULL_PERCENT: u64 = 75;
 /// Share of the limit, in percent, from which it is worth the trouble to give freed memory back.
 const GIVE_BACK_PERCENT: u64 = 40;
@@ -29,6 +33,8 @@ pub enum MemoryLevel {
     Calm,
     /// What can be written out and given back should be.
     Tight,
+    /// Nothing more may be taken in: what is left is for questions, which are small and soon over.
+    Crowded,
     /// Nothing more may be begun.
     Full,
 }
@@ -45,6 +51,11 @@ pub struct MemoryWatch {
     read: fn() -> Option<u64>,
     /// Bytes of all claims.
     claimed: AtomicU64,
+    /// Bytes that are needed to write out what was taken in.
+    owed: AtomicU64,
+    /// While some of that is being spent: how much of it, and what will be held at the end; else 0.
+    spending: AtomicU64,
+    due: AtomicU64,
     give_back: fn(),
 }
 
@@ -58,6 +69,17 @@ pub struct Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         self.watch.claimed.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// Memory that is owed and now needed; one at a time. Ends with the value.
+#[derive(Debug)]
+pub struct Spending(Arc<MemoryWatch>);
+
+impl Drop for Spending {
+    fn drop(&mut self) {
+        self.0.due.store(0, Ordering::Relaxed);
+        self.0.spending.store(0, Ordering::Relaxed);
     }
 }
 
@@ -90,6 +112,9 @@ impl MemoryWatch {
             used: AtomicU64::new(0),
             read,
             claimed: AtomicU64::new(0),
+            owed: AtomicU64::new(0),
+            spending: AtomicU64::new(0),
+            due: AtomicU64::new(0),
             give_back: || {},
         }
     }
@@ -121,19 +146,58 @@ impl MemoryWatch {
         self.limit > 0 && self.used().saturating_mul(100) / self.limit >= GIVE_BACK_PERCENT
     }
 
-    /// Claims `bytes` for work that is about to take them; fails where memory would be full with them.
+    /// Claims `bytes` for a question that is about to take them; fails where memory would be full with
+    /// them.
     pub fn claim(self: &Arc<Self>, bytes: u64) -> Result<Claim, MemoryFull> {
+        self.claim_below(MemoryLevel::Full, bytes)
+    }
+
+    /// [`Self::claim`] for what is to be stored; fails where memory would be crowded.
+    pub fn claim_to_write(self: &Arc<Self>, bytes: u64) -> Result<Claim, MemoryFull> {
+        self.claim_below(MemoryLevel::Crowded, bytes)
+    }
+
+    fn claim_below(self: &Arc<Self>, level: MemoryLevel, bytes: u64) -> Result<Claim, MemoryFull> {
         let before = self.claimed.fetch_add(bytes, Ordering::Relaxed);
         // From here on the claim gives back what was added.
         let claim = Claim { watch: Arc::clone(self), bytes };
         if self.limit == 0 {
             return Ok(claim);
         }
-        let held = self.used().saturating_add(before).saturating_add(bytes);
-        if self.level_of(held) == MemoryLevel::Full {
+        let held = self.held().saturating_add(before).saturating_add(bytes);
+        if self.level_of(held) >= level {
             return Err(MemoryFull { limit: self.limit });
         }
         Ok(claim)
+    }
+
+    /// Notes that writing out what was taken in will need `bytes` more.
+    pub fn owe(&self, bytes: u64) {
+        self.owed.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Notes that `bytes` of what [`Self::owe`] noted are needed no more.
+    pub fn settle(&self, bytes: u64) {
+        self.owed.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that are owed.
+    pub fn owed(&self) -> u64 {
+        self.owed.load(Ordering::Relaxed)
+    }
+
+    /// From now on `bytes` more will be taken, of which `owed` were noted before. Nobody is asked: what is
+    /// in the way of room must go.
+    pub fn spend(self: &Arc<Self>, bytes: u64, owed: u64) -> Spending {
+        self.due.store(self.used().saturating_add(bytes), Ordering::Relaxed);
+        self.spending.store(owed, Ordering::Relaxed);
+        Spending(Arc::clone(self))
+    }
+
+    /// Bytes that are held or will be, without the claims.
+    fn held(&self) -> u64 {
+        let owed = self.owed().saturating_sub(self.spending.load(Ordering::Relaxed));
+        self.used().max(self.due.load(Ordering::Relaxed)).saturating_add(owed)
     }
 
     /// Bytes of all claims.
@@ -164,12 +228,13 @@ impl MemoryWatch {
         if self.limit == 0 {
             return MemoryLevel::Calm;
         }
-        self.level_of(self.used().saturating_add(self.claimed()))
+        self.level_of(self.held().saturating_add(self.claimed()))
     }
 
     fn level_of(&self, held: u64) -> MemoryLevel {
         match held.saturating_mul(100) / self.limit {
             FULL_PERCENT.. => MemoryLevel::Full,
+            CROWDED_PERCENT.. => MemoryLevel::Crowded,
             TIGHT_PERCENT.. => MemoryLevel::Tight,
             _ => MemoryLevel::Calm,
         }
@@ -178,6 +243,16 @@ impl MemoryWatch {
     /// Fails when nothing more may be begun.
     pub fn check(&self) -> Result<(), MemoryFull> {
         if self.is_full() { Err(MemoryFull { limit: self.limit }) } else { Ok(()) }
+    }
+
+    /// Fails when nothing more may be taken in.
+    pub fn check_writes(&self) -> Result<(), MemoryFull> {
+        if self.takes_writes() { Ok(()) } else { Err(MemoryFull { limit: self.limit }) }
+    }
+
+    /// True while more may be taken in.
+    pub fn takes_writes(&self) -> bool {
+        self.level() < MemoryLevel::Crowded
     }
 
     /// True when nothing more may be begun.
@@ -205,7 +280,9 @@ mod tests {
         check(0, MemoryLevel::Calm);
         check(1167, MemoryLevel::Calm);
         check(1166, MemoryLevel::Tight);
-        check(934, MemoryLevel::Tight);
+        check(1001, MemoryLevel::Tight);
+        check(1000, MemoryLevel::Crowded);
+        check(934, MemoryLevel::Crowded);
         check(933, MemoryLevel::Full);
         check(1, MemoryLevel::Full);
         assert!(!MemoryWatch::reading(1, || None).is_full(), "nobody can tell");
@@ -215,9 +292,10 @@ mod tests {
     fn claims_count_as_held_until_they_end() {
         let watch = Arc::new(MemoryWatch::reading(1000, || Some(500)));
         let first = watch.claim(200).unwrap();
-        assert_eq!(watch.level(), MemoryLevel::Tight);
+        assert_eq!(watch.level(), MemoryLevel::Crowded);
         assert_eq!(watch.claim(60).unwrap_err(), MemoryFull { limit: 1000 });
         assert_eq!(watch.claimed(), 200, "a refused claim leaves nothing behind");
+        assert!(watch.claim_to_write(20).is_err() && watch.claim(20).is_ok());
         let second = watch.claim(40).unwrap();
         drop(first);
         assert_eq!(watch.claimed(), 40);
@@ -225,6 +303,27 @@ mod tests {
         assert_eq!(watch.level(), MemoryLevel::Calm);
         let unlimited = Arc::new(MemoryWatch::reading(0, || Some(500)));
         assert!(unlimited.claim(u64::MAX / 2).is_ok());
+    }
+
+    #[test]
+    fn what_is_owed_counts_until_it_is_held() {
+        static HELD: AtomicU64 = AtomicU64::new(400);
+        let hold = |bytes| {
+            HELD.store(bytes, Ordering::Relaxed);
+            std::thread::sleep(std::time::Duration::from_millis(2 * READING_MS));
+        };
+        let watch = MemoryWatch::reading(1000, || Some(HELD.load(Ordering::Relaxed)));
+        let watch = Arc::new(watch);
+        watch.owe(300);
+        assert_eq!((watch.level(), watch.takes_writes()), (MemoryLevel::Crowded, false));
+        let spending = watch.spend(250, 250);
+        assert_eq!(watch.level(), MemoryLevel::Crowded, "nothing is taken yet, and it will be");
+        hold(640);
+        assert_eq!(watch.level(), MemoryLevel::Crowded, "it is held, and not counted twice");
+        hold(420);
+        drop(spending);
+        watch.settle(250);
+        assert_eq!((watch.level(), watch.owed()), (MemoryLevel::Calm, 50));
     }
 
     #[test]

@@ -175,6 +175,8 @@ catalogue! {
     body_bytes: Gauge = "tributary_request_body_bytes", "Memory set aside for the bodies of requests under way.";
     connections: Gauge = "tributary_connections", "Open connections, of all protocols.";
     connections_refused: Counter = "tributary_connections_refused_total", "Connections closed at once since there were as many as there may be.";
+    memory_used: Gauge = "tributary_memory_used_bytes", "Memory held beside mapped files: what memory.limit is about.";
+    memory_owed: Gauge = "tributary_memory_owed_bytes", "Memory that writing the head to a block will take.";
     // Storage
     series_active: Gauge = "tributary_head_series", "Series in the head.";
     series_created: Counter = "tributary_head_series_created_total", "Series created in the head.";

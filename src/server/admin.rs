@@ -54,6 +54,9 @@ async fn metrics(Extract(state): Extract<Arc<State>>, request: Request) -> Respo
     state.metrics.head_samples.set(figures.head_samples as i64);
     state.metrics.blocks.set(figures.blocks as i64);
     state.metrics.block_bytes.set(figures.block_bytes as i64);
+    let memory = &state.settings.memory;
+    state.metrics.memory_used.set(memory.used() as i64);
+    state.metrics.memory_owed.set(memory.owed() as i64);
     let mut page = state.metrics.expose();
     page.push_str(&process_page());
     page.push_str(&format!(

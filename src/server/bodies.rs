@@ -66,7 +66,7 @@ pub(crate) async fn admit(
     let Some(_under_way) = UnderWay::begin(&state, bytes) else {
         return refuse("too many bytes of other requests are under way");
     };
-    match state.settings.memory.claim(bytes) {
+    match state.settings.memory.claim_to_write(bytes) {
         Ok(_claim) => next.run(request.map(without_stalls)).await,
         Err(full) => refuse(&full.to_string()),
     }
@@ -94,11 +94,11 @@ fn factor(headers: &HeaderMap) -> u64 {
     }
 }
 
-/// Fails while memory is full, for handlers about to unpack a body: small as it is, it may become a large
+/// Fails while memory is crowded, for handlers about to unpack a body: small as it is, it may become a large
 /// message.
 pub(crate) fn check(state: &State) -> Result<(), (StatusCode, String)> {
     let full = |full| (StatusCode::SERVICE_UNAVAILABLE, format!("cannot take more: {full}"));
-    state.settings.memory.check().map_err(full)
+    state.settings.memory.check_writes().map_err(full)
 }
 
 /// The body, broken off when nothing more of it comes: what is set aside for it is missed elsewhere.

@@ -123,7 +123,7 @@ async fn fill<S>(
 where
     S: AsyncRead + Unpin,
 {
-    while state.settings.memory.is_full() {
+    while !state.settings.memory.takes_writes() {
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(RETRY_MS)) => {}
             () = shutdown.wait() => return Read::Broken,

@@ -168,7 +168,7 @@ impl Committer {
         }
         head.log_ids.retain(&keep);
         let forgotten = before - head.index.len();
-        self.shared.metrics.series_active.add(-(forgotten as i64));
+        self.shared.series_left(forgotten as u64);
         forgotten
     }
 
@@ -227,7 +227,7 @@ impl Committer {
         let head = head_of(&self.shared, &mut self.heads, tenant);
         let resolved = head.resolve(batch, bounds);
         self.shared.metrics.series_created.add(resolved.created);
-        self.shared.metrics.series_active.add(resolved.created as i64);
+        self.shared.series_entered(resolved.created);
         let mut target = LogTarget {
             out: &mut self.frames,
             shard: self.shared.layout.shard(),

@@ -337,9 +337,12 @@ impl Engine {
             let bytes = self.shared.head_bytes.load(Ordering::Relaxed);
             let windows = self.shared.partitions.load(Ordering::Relaxed);
             format!("the head holds {bytes} bytes in {windows} windows and waits for a flush")
-        } else if self.shared.options.memory.is_full() {
+        } else if !self.shared.options.memory.takes_writes() {
             let memory = &self.shared.options.memory;
-            format!("the process holds {} of {} bytes of memory", memory.used(), memory.limit())
+            let (used, limit, owed) = (memory.used(), memory.limit(), memory.owed());
+            format!(
+                "the process holds {used} of {limit} bytes of memory and needs {owed} to write out the head"
+            )
         } else {
             return None;
         };

@@ -39,7 +39,7 @@ use crate::object::io::ObjectIo;
 use crate::queue::Message;
 use crate::retention::{Classes, Retention};
 use crate::rollup::policy::Barren;
-use crate::shared::Shared;
+use crate::shared::{Shared, block_memory};
 use crate::sweep::sweep;
 use crate::view::TenantView;
 use crate::wal::checkpoint;
@@ -168,7 +168,11 @@ impl Maintenance {
             return Ok(());
         }
         let start = Instant::now();
+        let series = self.frozen.iter().map(|frozen| frozen.partition.read().series()).sum();
+        let bytes = block_memory(series);
+        let spending = self.shared.options.memory.spend(bytes, bytes);
         let result = self.flush_frozen();
+        drop(spending);
         match &result {
             Ok(()) => self.shared.metrics.flush_seconds.observe(start.elapsed()),
             Err(_) => {
@@ -257,9 +261,8 @@ impl Maintenance {
         if level == MemoryLevel::Tight && is_soon {
             return false;
         }
-        let view = self.shared.view.load();
-        let index: usize = view.tenants.values().map(|view| view.index.memory_bytes()).sum();
-        let wants = bytes + index as u64 > limit / INDEX_WORTH_A_FLUSH;
+        // A series takes about as much in the index as it takes to write it out.
+        let wants = bytes + memory.owed() > limit / INDEX_WORTH_A_FLUSH;
         if wants {
             self.made_room_ms = now_ms;
         }
@@ -409,6 +412,7 @@ impl Maintenance {
             skip: &self.unmergeable,
             partition_ms: options.partition_ms,
             settled_ms: self.shared.clock.now_ms().saturating_sub(options.flush_after_ms),
+            series_max: self.shared.merged_series_max(),
         };
         let Some(choice) = choose(&situation) else {
             return self.rewrite_one(self.shared.clock.now_ms().saturating_sub(REWRITE_AFTER_MS));
@@ -451,6 +455,8 @@ impl Maintenance {
         let layout = &self.shared.layout;
         let retention = Retention::at(&self.shared.options, self.shared.clock.now_ms());
         let mut rewrite = self.begin_rewrite(&choice.blocks);
+        let series = inputs.iter().map(|block| block.meta.series).sum();
+        let _spending = self.shared.options.memory.spend(block_memory(series), 0);
         let step = &mut |series| rewrite.step(series);
         let merged = merge_blocks(&self.io, layout, new, &inputs, &retention, step)?;
         replace_blocks(

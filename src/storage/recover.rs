@@ -240,7 +240,7 @@ impl Replay<'_> {
             tracing::error!(samples, "the log has samples of series that no record introduces");
         }
         let series: usize = self.committer.heads.values().map(|head| head.index.len()).sum();
-        metrics.series_active.set(series as i64);
+        self.committer.shared.series_entered(series as u64);
         let tenants = self.committer.heads.len();
         tracing::info!(series, tenants, "the head is back from the log");
         self.committer.next_log_id = self.max_log_id + 1;

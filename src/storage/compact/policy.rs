@@ -41,6 +41,19 @@ pub(crate) struct Situation<'a> {
     pub(crate) partition_ms: i64,
     /// Ranges that end later than this are not over.
     pub(crate) settled_ms: i64,
+    /// Series that blocks which are merged may have together.
+    pub(crate) series_max: u64,
+}
+
+impl Situation<'_> {
+    /// How many of the first of `blocks` may be merged at once.
+    fn fitting(&self, blocks: &[&BlockEntry]) -> usize {
+        let sums = blocks.iter().scan(0u64, |sum, entry| {
+            *sum = sum.saturating_add(entry.meta.series);
+            Some(*sum)
+        });
+        sums.take_while(|sum| *sum <= self.series_max).count()
+    }
 }
 
 fn bytes(entry: &BlockEntry) -> u64 {
@@ -95,8 +108,15 @@ fn choose_range(situation: &Situation<'_>, length: i64, level: u32) -> Option<Ch
             .filter(|entry| entry.meta.tenant == tenant && !situation.skip.contains(&entry.meta.id))
             .filter(|entry| within.intersect(&range(entry)) == range(entry))
             .collect();
-        let pays = is_worth(&chosen, level) && keeps_order(situation.blocks, &chosen);
-        pays.then(|| Choice {
+        let pays = |chosen: &&[&BlockEntry]| {
+            is_worth(chosen, level) && keeps_order(situation.blocks, chosen)
+        };
+        // All of them, or else the first neighbours for which there is memory.
+        let is_all = situation.fitting(&chosen) == chosen.len();
+        let starts = if is_all { 0..1 } else { 0..chosen.len() };
+        let runs = starts.map(|start| &chosen[start..]);
+        let chosen = runs.map(|run| &run[..situation.fitting(run)]).find(pays)?;
+        Some(Choice {
             tenant,
             blocks: chosen.iter().map(|entry| entry.meta.id).collect(),
             level: chosen.iter().map(|entry| entry.meta.level).max().unwrap_or(0).max(level),
@@ -137,7 +157,19 @@ mod tests {
     use crate::block::meta::BlockMeta;
 
     /// Blocks as (order, first and last ms, level, bytes), windows of 10 ms.
-    fn check(blocks: &[(u64, i64, i64, u32, u64)], settled_ms: i64, want: Option<(&[u64], u32)>) {
+    type Described = (u64, i64, i64, u32, u64);
+
+    fn check(blocks: &[Described], settled_ms: i64, want: Option<(&[u64], u32)>) {
+        check_below(u64::MAX, blocks, settled_ms, want);
+    }
+
+    /// [`check`] where at most `series_max` blocks may be merged: each has one series.
+    fn check_below(
+        series_max: u64,
+        blocks: &[Described],
+        settled_ms: i64,
+        want: Option<(&[u64], u32)>,
+    ) {
         let entries: Vec<BlockEntry> = blocks
             .iter()
             .map(|&(order, min_time_ms, max_time_ms, level, chunks_bytes)| BlockEntry {
@@ -163,7 +195,8 @@ mod tests {
             })
             .collect();
         let skip = [];
-        let situation = Situation { blocks: &entries, skip: &skip, partition_ms: 10, settled_ms };
+        let situation =
+            Situation { blocks: &entries, skip: &skip, partition_ms: 10, settled_ms, series_max };
         let got = choose(&situation).map(|choice| {
             let orders: Vec<u64> = choice.blocks.iter().map(|id| id.0 as u64).collect();
             (orders, choice.level)
@@ -188,6 +221,18 @@ mod tests {
         check(&[(1, 0, 59, 1, 100), (2, 10, 19, 0, 1)], 100, None);
         check(&[(1, 0, 59, 1, 100), (2, 60, 119, 1, 100)], 359, Some((&[1, 2], 2)));
         check(&[(1, 0, 359, 2, 100), (2, 360, 719, 2, 100)], 9999, None);
+    }
+
+    #[test]
+    fn merges_no_more_than_there_is_memory_for() {
+        let five: Vec<Described> = (1..=5).map(|order| (order, 0, 9, 0, 100)).collect();
+        check_below(5, &five, 20, Some((&[1, 2, 3, 4, 5], 0)));
+        check_below(4, &five, 20, Some((&[1, 2, 3, 4], 0)));
+        check_below(2, &five, 20, Some((&[1, 2], 0)));
+        check_below(1, &five, 20, None);
+        // The first two were merged before and are not worth it again, their successors are.
+        let merged = [(1, 0, 59, 1, 100), (2, 10, 19, 0, 1), (3, 20, 29, 0, 100)];
+        check_below(2, &merged, 100, Some((&[2, 3], 1)));
     }
 
     #[test]

@@ -93,6 +93,11 @@ impl PartitionData {
         self.samples
     }
 
+    /// Series that have samples here.
+    pub(crate) fn series(&self) -> u64 {
+        self.ids.len() as u64
+    }
+
     /// Sealed chunks and open buffers.
     pub(crate) fn chunks(&self) -> u64 {
         (self.chunks.len() + self.series.len()) as u64

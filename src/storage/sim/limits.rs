@@ -168,7 +168,7 @@ fn impossible_options_are_named() {
 #[test]
 fn tight_memory_empties_the_head_and_full_memory_refuses() {
     static HELD: AtomicU64 = AtomicU64::new(0);
-    let memory = MemoryWatch::reading(1000, || Some(HELD.load(Ordering::SeqCst)));
+    let memory = MemoryWatch::reading(5000, || Some(HELD.load(Ordering::SeqCst)));
     let dir = TestDir::new();
     let options = EngineOptions { memory: Arc::new(memory), ..options(&dir) };
     let store = Store::open_with(options, Arc::new(crate::DiskFiles)).unwrap();
@@ -180,14 +180,14 @@ fn tight_memory_empties_the_head_and_full_memory_refuses() {
     store.append(&[floats(1, &[(START, 1.0)])]).unwrap();
     store.engine.maintain_now().unwrap();
     assert_eq!(store.engine.status().partitions, 1);
-    hold(700);
+    hold(3200);
     store.engine.maintain_now().unwrap();
     assert_eq!(store.engine.status().partitions, 0, "written out");
     store.append(&[floats(1, &[(START + 1, 1.0)])]).unwrap();
-    hold(900);
+    hold(4500);
     let refused = store.append(&[floats(1, &[(START + 2, 1.0)])]).err().unwrap();
-    assert!(refused.to_string().contains("900 of 1000 bytes"), "{refused}");
-    hold(100);
+    assert!(refused.to_string().contains("4500 of 5000 bytes"), "{refused}");
+    hold(500);
     store.append(&[floats(1, &[(START + 2, 1.0)])]).unwrap();
     assert_eq!(store.dump()[&series(1)].len(), 3);
 }
@@ -212,7 +212,7 @@ fn a_head_of_many_series_and_few_samples_is_forgotten_for_the_sake_of_its_index(
         store.engine.status().head_series
     };
     assert_eq!(fill(START), 6000, "memory is calm");
-    hold(70);
+    hold(60);
     assert_eq!(fill(START + 1), 0);
     assert_eq!(fill(START + 2), 6000, "not again so soon");
     hold(80);
