@@ -241,6 +241,8 @@ pub(crate) struct Query {
     pub subquery_step: Millis,
     /// Queries that run at once.
     pub concurrency: usize,
+    /// Threads that large queries may use together; 0 = one for each processor.
+    pub threads: usize,
     /// Queries of one client that run at once.
     pub client_concurrency: usize,
     /// Queries that may wait for their turn.
@@ -264,6 +266,7 @@ impl Default for Query {
             lookback: Millis(300_000),
             subquery_step: Millis(60_000),
             concurrency: 20,
+            threads: 0,
             client_concurrency: 15,
             waiting_max: 1000,
             client_waiting_max: 500,

@@ -1,5 +1,6 @@
 //! Wiring: opens the store, binds the listeners, serves, and closes in order.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,7 +13,7 @@ use server::opentsdb::settings::OpenTsdbSettings;
 use server::prometheus::search;
 use server::state::{BlockFigures, LabelFigures, PromqlSettings, StoreFigures, StoreStatus};
 use server::turns::TurnLimits;
-use server::{Bound, GraphiteSettings, Listeners, Settings, Shutdown, State};
+use server::{Bound, GraphiteSettings, Helpers, Listeners, Settings, Shutdown, State};
 use storage::{Engine, EngineOptions, RetentionRule, RollupRule, WalSync};
 
 use crate::config::{Config, Prometheus, SyncPolicy};
@@ -184,6 +185,14 @@ fn memory_share(config: &Config, one_in: u64) -> u64 {
     }
 }
 
+/// Threads for queries: as many as there are processors if nobody says.
+fn query_threads(threads: usize) -> usize {
+    match threads {
+        0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+        threads => threads,
+    }
+}
+
 fn retention_rules(config: &Config) -> Result<Vec<RetentionRule>, ServeError> {
     let rule = |rule: &crate::config::RetentionRule| {
         let failed = |reason: String| ServeError::Setting { key: "storage.retention_rule", reason };
@@ -311,6 +320,7 @@ fn settings(config: &Config, graphite: GraphiteSettings, opentsdb: OpenTsdbSetti
             waiting_max: query.waiting_max,
             client_waiting_max: query.client_waiting_max,
         },
+        helpers: Arc::new(Helpers::new(query_threads(query.threads))),
         memory: Arc::default(),
         connections_max: config.limits.connections_max,
         body_bytes_max: config.limits.body_bytes_max.0.min(memory_share(config, BODY_SHARE))

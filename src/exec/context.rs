@@ -9,6 +9,7 @@ use model::{Labels, Points, ResultSeries, StepGrid};
 use plan::{Annotation, RowStyle};
 
 use crate::counts::StepCounts;
+use crate::helpers::Helpers;
 
 /// Numbers for names, kept outside of queries.
 pub trait Numbers: Send + Sync + std::fmt::Debug {
@@ -30,6 +31,8 @@ pub struct Context {
     pub numbers: Option<Arc<dyn Numbers>>,
     /// The memory of the process: a query that wants more when it is full ends.
     pub memory: Arc<MemoryWatch>,
+    /// Threads that may help this query.
+    pub helpers: Arc<Helpers>,
 }
 
 impl Context {

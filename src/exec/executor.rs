@@ -119,6 +119,8 @@ pub(crate) struct Executor<'e> {
     pub(crate) context: &'e Context,
     pub(crate) budget: &'e Budget,
     pub(crate) naming: Naming,
+    /// What a scan reads instead of what it would select.
+    pub(crate) part: Option<Part<'e>>,
     annotations: Mutex<Vec<Annotation>>,
     /// See [`Output::styles`].
     styles: Mutex<Vec<Option<Arc<RowStyle>>>>,
@@ -127,6 +129,14 @@ pub(crate) struct Executor<'e> {
     groups: Mutex<HashMap<usize, Arc<Group>>>,
     measures: Mutex<HashMap<usize, Measure>>,
     widths: Mutex<Widths>,
+}
+
+/// Consecutive series of a selection.
+#[derive(Clone, Copy)]
+pub(crate) struct Part<'p> {
+    pub(crate) selection: &'p dyn Selection,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
 }
 
 /// What became of a node that is used more than once.
@@ -145,6 +155,7 @@ impl<'e> Executor<'e> {
             context,
             budget,
             naming: Naming::default(),
+            part: None,
             annotations: Mutex::default(),
             styles: Mutex::default(),
             shared: Mutex::default(),
@@ -152,6 +163,23 @@ impl<'e> Executor<'e> {
             measures: Mutex::default(),
             widths: Mutex::default(),
         }
+    }
+
+    /// An executor of the same query for a node over a scan, of which it reads one part only.
+    pub(crate) fn of_part<'p>(&'p self, part: Part<'p>) -> Executor<'p> {
+        let part = Some(part);
+        let executor = Executor::new(self.source, self.context, self.budget);
+        Executor { naming: self.naming, part, ..executor }
+    }
+
+    /// What it has noted.
+    pub(crate) fn into_annotations(self) -> Vec<Annotation> {
+        self.annotations.into_inner()
+    }
+
+    /// Notes what the executor of a part has noted.
+    pub(crate) fn absorb(&self, annotations: Vec<Annotation>) {
+        annotations.into_iter().for_each(|one| self.annotate(one.kind, one.span));
     }
 
     /// `Err` once the query should stop.

@@ -5,13 +5,16 @@
 //! holding more than one row, and memory is groups × steps. Nodes that need all rows at once (joins,
 //! sorting) collect them in a [`row::Rows`], which the query's budget counts.
 //!
-//! Nothing here knows a query language, a storage format or a thread pool.
+//! Large scans are folded by several threads ([`Helpers`]); rows keep their order, so answers do not depend on it.
+//!
+//! Nothing here knows a query language, a storage format or a runtime.
 
 mod budget;
 mod context;
 mod counts;
 mod error;
 mod executor;
+mod helpers;
 mod kernels;
 mod operators;
 #[cfg(test)]
@@ -31,3 +34,4 @@ pub use context::{Context, Numbers, Output, Profile, Value, sort_by_labels};
 pub use counts::StepCounts;
 pub use error::ExecError;
 pub use executor::execute;
+pub use helpers::{Busy, Helpers};

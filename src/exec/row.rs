@@ -347,6 +347,10 @@ impl<'s> Identity<'s> {
             Origin::Stored(selection, index) => Origin::Stored(*selection, *index),
             Origin::Known(labels) => Origin::Known(labels.clone()),
         };
+        self.with_origin(origin)
+    }
+
+    fn with_origin<'o>(&self, origin: Origin<'o>) -> Identity<'o> {
         Identity {
             origin,
             nameless: self.nameless,
@@ -358,17 +362,19 @@ impl<'s> Identity<'s> {
         }
     }
 
+    /// A copy for as long as `selection` lives, which is that of the row if it is a stored one.
+    pub(crate) fn placed<'p>(&self, selection: &'p dyn Selection) -> Identity<'p> {
+        let origin = match &self.origin {
+            Origin::Stored(_, index) => Origin::Stored(selection, *index),
+            Origin::Known(labels) => Origin::Known(labels.clone()),
+        };
+        self.with_origin(origin)
+    }
+
     /// An owned copy.
     pub(crate) fn keep(&mut self) -> Identity<'static> {
-        Identity {
-            origin: Origin::Known(self.labels().clone()),
-            nameless: false,
-            name_pending: self.name_pending,
-            in_order: self.in_order,
-            title: self.title.clone(),
-            disagreeing: self.disagreeing.clone(),
-            style: self.style.clone(),
-        }
+        let labels = self.labels().clone();
+        self.with_origin(Origin::Known(labels))
     }
 
     /// The row as a result.

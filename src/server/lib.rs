@@ -27,6 +27,7 @@ pub mod state;
 mod stream;
 pub mod turns;
 
+pub use exec::Helpers;
 pub use graphite::GraphiteSettings;
 pub use lang::graphite::StepRules;
 pub use lang::promql::parse_selector;

@@ -119,7 +119,9 @@ impl Asking<'_> {
 
     /// Runs a part of the query.
     pub fn run(&self, plan: &Plan) -> Result<Output, ExecError> {
-        exec::execute(plan, &*self.state.source, &Context::new(self.cancel.clone()))
+        let helpers = self.state.settings.helpers.clone();
+        let context = Context { helpers, ..Context::new(self.cancel.clone()) };
+        exec::execute(plan, &*self.state.source, &context)
     }
 }
 
@@ -191,7 +193,9 @@ async fn run(
             _ => None,
         };
         let memory = state_of_query.settings.memory.clone();
-        let context = Context { cancel, analyze, count_steps, numbers, memory };
+        let helpers = state_of_query.settings.helpers.clone();
+        let _thread = helpers.begin();
+        let context = Context { cancel, analyze, count_steps, numbers, memory, helpers };
         let outcome = work(&state_of_query, &context);
         state_of_query.settings.memory.give_back();
         outcome

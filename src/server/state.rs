@@ -126,6 +126,8 @@ pub struct Settings {
     pub subquery_step_ms: i64,
     /// Queries that run at once and wait.
     pub turns: TurnLimits,
+    /// Threads that large queries may use beside their own.
+    pub helpers: Arc<exec::Helpers>,
     /// The memory of the process: when it is full, bodies and queries are refused.
     pub memory: Arc<MemoryWatch>,
     /// Connections that may be open at once over all ports; 0 = any number.
@@ -171,6 +173,7 @@ impl Default for Settings {
                 waiting_max: 1000,
                 client_waiting_max: 500,
             },
+            helpers: Arc::default(),
             memory: Arc::default(),
             connections_max: 0,
             body_bytes_max: base::limits::BODY_BYTES_MAX,

@@ -7,6 +7,7 @@ mod native;
 mod newest;
 mod occupied;
 mod own;
+mod parts;
 mod summaries;
 
 use std::sync::Arc;
@@ -43,6 +44,16 @@ pub(crate) fn stream(
 }
 
 fn folded(
+    executor: &Executor<'_>,
+    fold: &Fold,
+    span: Option<Span>,
+    sink: &mut Sink<'_>,
+) -> Result<(), ExecError> {
+    parts::stream(executor, fold, &|executor, sink| fold_rows(executor, fold, span, sink), sink)
+}
+
+/// One row after the other, by this thread.
+fn fold_rows(
     executor: &Executor<'_>,
     fold: &Fold,
     span: Option<Span>,

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use model::{Hints, ResetHint, Samples};
+use model::{Hints, ResetHint, Samples, Selection};
 use plan::Scan;
 
 use crate::context::Numbers;
 use crate::error::ExecError;
-use crate::executor::{Executor, Sink};
+use crate::executor::{Executor, Part, Sink};
 use crate::operators::title;
 use crate::row::{Identity, Row};
 
@@ -20,7 +20,23 @@ pub(crate) fn stream(
     scan: &Scan,
     sink: &mut Sink<'_>,
 ) -> Result<(), ExecError> {
-    in_order(executor, scan, &hints(scan), None, sink)
+    if let Some(Part { selection, start, end }) = executor.part {
+        return rows(executor, scan, selection, start..end, sink);
+    }
+    let selection = select(executor, scan)?;
+    rows(executor, scan, &*selection, 0..selection.len(), sink)
+}
+
+/// The series of a scan, within the query's limits.
+pub(crate) fn select(
+    executor: &Executor<'_>,
+    scan: &Scan,
+) -> Result<Box<dyn Selection>, ExecError> {
+    executor.check()?;
+    let selection = executor.source.select(&scan.matchers, scan.range, &hints(scan))?;
+    executor.budget.series(selection.len())?;
+    executor.note_widths(scan, &*selection);
+    Ok(selection)
 }
 
 fn hints(scan: &Scan) -> Hints {
@@ -43,26 +59,21 @@ pub(crate) fn numbered(
     numbers: &dyn Numbers,
     sink: &mut Sink<'_>,
 ) -> Result<(), ExecError> {
-    in_order(executor, scan, &hints(scan), Some(numbers), sink)
+    let selection = select(executor, scan)?;
+    let mut order: Vec<usize> = (0..selection.len()).collect();
+    order.sort_by_cached_key(|index| numbers.key(&selection.labels(*index)));
+    rows(executor, scan, &*selection, order.into_iter(), sink)
 }
 
-fn in_order(
+fn rows(
     executor: &Executor<'_>,
     scan: &Scan,
-    hints: &Hints,
-    numbers: Option<&dyn Numbers>,
+    selection: &dyn Selection,
+    order: impl Iterator<Item = usize>,
     sink: &mut Sink<'_>,
 ) -> Result<(), ExecError> {
-    executor.check()?;
-    let selection = executor.source.select(&scan.matchers, scan.range, hints)?;
-    executor.budget.series(selection.len())?;
-    executor.note_widths(scan, &*selection);
-    let mut order: Vec<usize> = (0..selection.len()).collect();
-    if let Some(numbers) = numbers {
-        order.sort_by_cached_key(|index| numbers.key(&selection.labels(*index)));
-    }
     let mut row = Row::default();
-    for (read, index) in order.into_iter().enumerate() {
+    for (read, index) in order.enumerate() {
         if read % SERIES_PER_CHECK == 0 {
             executor.check()?;
         }
@@ -73,7 +84,7 @@ fn in_order(
         }
         forget_resets(&mut row.samples);
         executor.budget.read(row.samples.len())?;
-        let mut identity = Identity::stored(&*selection, index);
+        let mut identity = Identity::stored(selection, index);
         if let Some(rule) = &scan.title {
             title::apply(rule, &mut identity)?;
         }

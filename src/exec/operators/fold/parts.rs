@@ -1,0 +1,255 @@
+//! Folds the series of one scan by several threads; the rows come in the order of the scan all the same.
+//!
+//! The scan is cut into parts of consecutive series. Whoever is free takes the next part: a helper keeps its
+//! rows until their turn comes; the query's own thread first hands on what others have kept and then streams
+//! its part without keeping anything. What follows (sums, answers) happens on the query's own thread, so no
+//! answer depends on who was faster.
+//!
+//! Invariants: nobody waits for a part that nobody works on; helpers stay [`AHEAD`] parts ahead at most, which
+//! bounds what is kept.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use model::Selection;
+use parking_lot::{Condvar, Mutex};
+use plan::semantics::Buckets;
+use plan::{Annotation, Fold, Node, Op};
+
+use crate::error::ExecError;
+use crate::executor::{Executor, Part, Sink};
+use crate::operators::scan;
+use crate::row::{Identity, Row};
+
+/// About how many values the rows of a part have.
+const PART_VALUES: usize = 32 * 1024;
+/// Series of a part, at least and at most.
+const PART_SERIES: (usize, usize) = (8, 128);
+/// Values of a row whose instants are not known before it is read.
+const STEPS_GUESSED: usize = 512;
+/// Parts that may be kept or worked on beyond the one whose turn it is.
+const AHEAD: usize = 8;
+/// A helper comes for so many parts.
+const PARTS_PER_HELPER: usize = 3;
+
+/// Folds the rows of one part: the executor's.
+pub(super) type Run<'r> = dyn Fn(&Executor<'_>, &mut Sink<'_>) -> Result<(), ExecError> + Sync + 'r;
+
+/// Folds by `run`: at once, or in parts where the input is a scan of many series and a thread is free.
+pub(super) fn stream(
+    executor: &Executor<'_>,
+    fold: &Fold,
+    run: &Run<'_>,
+    sink: &mut Sink<'_>,
+) -> Result<(), ExecError> {
+    let is_constant = |node: &Node| matches!(node.op, Op::Constant(..));
+    let Op::Scan(scan) = &fold.input.op else { return run(executor, sink) };
+    let helpers = &executor.context.helpers;
+    let in_parts = executor.part.is_none()
+        && !executor.context.analyze
+        && fold.arguments.iter().all(is_constant)
+        && helpers.pay_for(usize::MAX);
+    if !in_parts {
+        return run(executor, sink);
+    }
+    let selection = scan::select(executor, scan)?;
+    let count = selection.len();
+    let size = part_size(fold);
+    let parts = count.div_ceil(size);
+    let helpers =
+        if helpers.pay_for(count) { helpers.take(parts / PARTS_PER_HELPER) } else { Vec::new() };
+    if helpers.is_empty() {
+        let all = Part { selection: &*selection, start: 0, end: count };
+        let part = executor.of_part(all);
+        let outcome = run(&part, sink);
+        executor.absorb(part.into_annotations());
+        return outcome;
+    }
+    let board = Board {
+        selection: &*selection,
+        size,
+        parts,
+        state: Mutex::default(),
+        turn: Condvar::new(),
+    };
+    std::thread::scope(|scope| {
+        for busy in helpers {
+            let board = &board;
+            let work = move || {
+                let _busy = busy;
+                board.help(executor, run);
+            };
+            // Without a helper the query's own thread does it all.
+            let _ = std::thread::Builder::new()
+                .name("query-helper".to_owned())
+                .spawn_scoped(scope, work);
+        }
+        board.lead(executor, run, sink)
+    })
+}
+
+fn part_size(fold: &Fold) -> usize {
+    let steps = match &fold.buckets {
+        Buckets::Steps { grid, .. } | Buckets::Fixed { grid, .. } => grid.len(),
+        Buckets::Whole(_) => 1,
+        _ => STEPS_GUESSED,
+    };
+    (PART_VALUES / steps.max(1)).clamp(PART_SERIES.0, PART_SERIES.1)
+}
+
+/// A part that waits for its turn.
+struct Kept<'s> {
+    rows: Vec<(Identity<'s>, Row)>,
+    annotations: Vec<Annotation>,
+    outcome: Result<(), ExecError>,
+}
+
+/// What the query's own thread does.
+enum Move<'s> {
+    /// Folds the part whose turn it is and hands its rows on at once.
+    Stream,
+    /// Hands on what was kept of it.
+    HandOn(Kept<'s>),
+    /// Folds a later one, while another thread has that part in hand.
+    WorkAhead(usize),
+}
+
+/// Who does what.
+#[derive(Default)]
+struct State<'s> {
+    /// The first part that nobody has taken.
+    next: usize,
+    /// The part whose turn it is.
+    turn: usize,
+    kept: BTreeMap<usize, Kept<'s>>,
+    /// The query has ended, or a helper has died.
+    stopped: bool,
+}
+
+/// What the threads of one scan share.
+struct Board<'s> {
+    selection: &'s dyn Selection,
+    /// Series of a part, but perhaps for the last.
+    size: usize,
+    parts: usize,
+    state: Mutex<State<'s>>,
+    /// The turn has gone on, a part is kept, or all is over.
+    turn: Condvar,
+}
+
+/// Ends the work of the others when its holder ends, by panic or not.
+struct StopOnDrop<'b, 's>(&'b Board<'s>);
+
+impl Drop for StopOnDrop<'_, '_> {
+    fn drop(&mut self) {
+        self.0.state.lock().stopped = true;
+        self.0.turn.notify_all();
+    }
+}
+
+impl<'s> Board<'s> {
+    fn part(&self, number: usize) -> Part<'s> {
+        let start = number * self.size;
+        let end = self.selection.len().min(start + self.size);
+        Part { selection: self.selection, start, end }
+    }
+
+    /// The query's own thread: hands on the rows of one part after the other.
+    fn lead(
+        &self,
+        executor: &Executor<'_>,
+        run: &Run<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), ExecError> {
+        let _stop = StopOnDrop(self);
+        let mut turn = 0;
+        while turn < self.parts {
+            match self.next_move(turn)? {
+                Move::Stream => {
+                    let part = executor.of_part(self.part(turn));
+                    let outcome = run(&part, sink);
+                    executor.absorb(part.into_annotations());
+                    outcome?;
+                }
+                Move::HandOn(kept) => {
+                    for (mut identity, mut row) in kept.rows {
+                        sink(&mut identity, &mut row)?;
+                    }
+                    executor.absorb(kept.annotations);
+                    kept.outcome?;
+                }
+                Move::WorkAhead(number) => {
+                    self.keep(number, executor, run);
+                    continue;
+                }
+            }
+            turn += 1;
+            self.state.lock().turn = turn;
+            self.turn.notify_all();
+        }
+        Ok(())
+    }
+
+    /// What the query's own thread does next, at the turn of part `turn`.
+    fn next_move(&self, turn: usize) -> Result<Move<'s>, ExecError> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(kept) = state.kept.remove(&turn) {
+                return Ok(Move::HandOn(kept));
+            }
+            match self.take(&mut state) {
+                Some(number) if number == turn => return Ok(Move::Stream),
+                Some(number) => return Ok(Move::WorkAhead(number)),
+                None if state.stopped => {
+                    return Err(ExecError::Internal("a thread of the query has died".to_owned()));
+                }
+                None => self.turn.wait(&mut state),
+            }
+        }
+    }
+
+    /// A helper: works ahead until there is nothing left.
+    fn help(&self, executor: &Executor<'_>, run: &Run<'_>) {
+        let stop = StopOnDrop(self);
+        while let Some(number) = self.wait_for_part() {
+            self.keep(number, executor, run);
+        }
+        // Who ends in order stops nobody.
+        std::mem::forget(stop);
+    }
+
+    fn wait_for_part(&self) -> Option<usize> {
+        let mut state = self.state.lock();
+        while !state.stopped && state.next < self.parts {
+            let taken = self.take(&mut state);
+            if taken.is_some() {
+                return taken;
+            }
+            self.turn.wait(&mut state);
+        }
+        None
+    }
+
+    /// Takes the next part, if there is one and it is not too far ahead.
+    fn take(&self, state: &mut State<'s>) -> Option<usize> {
+        let number = state.next;
+        let is_free = number < self.parts && number <= state.turn + AHEAD;
+        state.next += usize::from(is_free);
+        is_free.then_some(number)
+    }
+
+    /// Folds a part and keeps its rows for their turn.
+    fn keep(&self, number: usize, executor: &Executor<'_>, run: &Run<'_>) {
+        let mut rows = Vec::with_capacity(self.size);
+        let part = executor.of_part(self.part(number));
+        let outcome = run(&part, &mut |identity, row| {
+            rows.push((identity.placed(self.selection), std::mem::take(row)));
+            Ok(())
+        });
+        let kept = Kept { rows, annotations: part.into_annotations(), outcome };
+        self.state.lock().kept.insert(number, kept);
+        self.turn.notify_all();
+    }
+}
