@@ -128,6 +128,13 @@ impl HeadIndex {
         }
     }
 
+    /// Replaces `out` by the hash of each series, `None` for those that were dropped, taking the lock once.
+    pub fn hashes(&self, ids: impl Iterator<Item = SeriesId>, out: &mut Vec<Option<u128>>) {
+        out.clear();
+        let state = self.state.read();
+        out.extend(ids.map(|id| state.series.hash(id.0)));
+    }
+
     /// The series with these labels, created when it is new (then the second part is true). `hash`
     /// must be the process-wide hash of the packed labels. Labels are checked on creation only;
     /// labels with an empty value are left out.

@@ -123,6 +123,11 @@ impl SeriesTable {
         self.shards.get(shard_of(hash))?.find(hash as u64, same).copied()
     }
 
+    /// The hash of a series that was not dropped.
+    pub(crate) fn hash(&self, id: u32) -> Option<u128> {
+        hash_in(&self.chunks, id).copied()
+    }
+
     /// True when `id` is the series with this hash.
     pub(crate) fn is(&self, id: u32, hash: u128) -> bool {
         hash_in(&self.chunks, id) == Some(&hash)

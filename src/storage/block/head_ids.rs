@@ -2,7 +2,7 @@
 //!
 //! A query over block and head matches their series by the hash of their labels, and to build those labels
 //! costs more than the rest of the match. Numbers of the head are never given twice, so what was found
-//! once stays true; a number that the head has let go of since is in no selection.
+//! once stays true while the head knows the number.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock, Weak};

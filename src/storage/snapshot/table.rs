@@ -1,6 +1,7 @@
 //! Where the samples of each selected series are.
 
 use hashbrown::HashMap;
+use index::SeriesId;
 use model::{LabelsRef, SeriesHasher, SourceError};
 use roaring::RoaringBitmap;
 
@@ -88,40 +89,15 @@ impl SeriesTable {
     /// Finds series that are in several places by the hash of their labels; `heads` ascend.
     pub(super) fn merge(
         scope: &Scope,
-        mut heads: Vec<u32>,
+        heads: Vec<u32>,
         found: &[(u32, RoaringBitmap)],
         hasher: SeriesHasher,
     ) -> Result<Self, SourceError> {
-        let head_count = heads.len();
-        let mut matches = Vec::new();
-        let mut others: HashMap<u128, u32> = HashMap::new();
+        let mut merge = Merge::new(heads);
         for (block, series) in found {
-            let known = scope.blocks[*block as usize].head_ids(&scope.index);
-            let mut unknown = RoaringBitmap::new();
-            for series in series {
-                let id = known.get(series);
-                match id.and_then(|id| heads[..head_count].binary_search(&id.0).ok()) {
-                    Some(place) => {
-                        matches.push(Match { number: place as u32, block: *block, series });
-                    }
-                    None => unknown.extend([series]),
-                }
-            }
-            scope.blocks[*block as usize].each_series(&unknown, |series, key| {
-                let hash = hasher.hash(key);
-                let id = scope.index.lookup(hash);
-                id.into_iter().for_each(|id| known.set(series, id));
-                let place = id.and_then(|id| heads[..head_count].binary_search(&id.0).ok());
-                let number = match place {
-                    Some(place) => place as u32,
-                    None => *others.entry(hash).or_insert_with(|| {
-                        heads.push(NOT_IN_HEAD);
-                        heads.len() as u32 - 1
-                    }),
-                };
-                matches.push(Match { number, block: *block, series });
-            })?;
+            merge.add_block(scope, *block, series, hasher)?;
         }
+        let Merge { heads, mut matches, .. } = merge;
         let order = label_order(&mut matches, found, heads.len());
         let sorted = order.is_some();
         Ok(Self { sorted, ..Self::of_matches(heads, &matches, order) })
@@ -195,6 +171,78 @@ impl SeriesTable {
         }
         *self = sorted;
         Ok(())
+    }
+}
+
+/// Series that are being matched.
+struct Merge {
+    /// Head id of each series: first those of the head, ascending.
+    heads: Vec<u32>,
+    head_count: usize,
+    /// Numbers of the series that are not in the head's list, by hash.
+    others: HashMap<u128, u32>,
+    matches: Vec<Match>,
+}
+
+impl Merge {
+    fn new(heads: Vec<u32>) -> Self {
+        let head_count = heads.len();
+        Self { heads, head_count, others: HashMap::new(), matches: Vec::new() }
+    }
+
+    /// Matches the series of a block. To build their labels costs most, so that is done only for those whose
+    /// number in the head's index nobody has kept ([`crate::block::head_ids`]) or whom that has forgotten.
+    fn add_block(
+        &mut self,
+        scope: &Scope,
+        block: u32,
+        series: &RoaringBitmap,
+        hasher: SeriesHasher,
+    ) -> Result<(), SourceError> {
+        let reader = &scope.blocks[block as usize];
+        let known = reader.head_ids(&scope.index);
+        let (mut elsewhere, mut unknown) = (Vec::new(), RoaringBitmap::new());
+        for series in series {
+            match known.get(series) {
+                Some(id) => match self.in_head(id) {
+                    Some(number) => self.matches.push(Match { number, block, series }),
+                    None => elsewhere.push((series, id)),
+                },
+                None => unknown.extend([series]),
+            }
+        }
+        let mut hashes = Vec::new();
+        scope.index.hashes(elsewhere.iter().map(|(_, id)| *id), &mut hashes);
+        for ((series, _), hash) in elsewhere.into_iter().zip(hashes) {
+            match hash {
+                Some(hash) => self.add_other(hash, block, series),
+                None => unknown.extend([series]),
+            }
+        }
+        reader.each_series(&unknown, |series, key| {
+            let hash = hasher.hash(key);
+            let id = scope.index.lookup(hash);
+            id.into_iter().for_each(|id| known.set(series, id));
+            match id.and_then(|id| self.in_head(id)) {
+                Some(number) => self.matches.push(Match { number, block, series }),
+                None => self.add_other(hash, block, series),
+            }
+        })?;
+        Ok(())
+    }
+
+    /// The number of a series in the head's list.
+    fn in_head(&self, id: SeriesId) -> Option<u32> {
+        let place = self.heads[..self.head_count].binary_search(&id.0).ok();
+        place.map(|place| place as u32)
+    }
+
+    fn add_other(&mut self, hash: u128, block: u32, series: u32) {
+        let number = *self.others.entry(hash).or_insert_with(|| {
+            self.heads.push(NOT_IN_HEAD);
+            self.heads.len() as u32 - 1
+        });
+        self.matches.push(Match { number, block, series });
     }
 }
 
