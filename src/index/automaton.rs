@@ -16,6 +16,8 @@ use regex_automata::{Anchored, MatchKind};
 use regex_syntax::hir::literal::Extractor;
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
+use crate::required::Required;
+
 /// Literals of one pattern that are looked up one by one. Beyond, an automaton is cheaper.
 const LITERALS_MAX: usize = 2048;
 /// Memory of one pattern's automaton while a query runs.
@@ -112,7 +114,7 @@ fn analyse(pattern: &Pattern) -> Values {
         .parse(pattern.as_str())
         .ok();
     let Some(hir) = parsed.as_ref().and_then(without_anchors) else {
-        return Values::Matching(Box::new(Automaton::new(pattern, Vec::new(), true)));
+        return Values::Matching(Box::new(Automaton::new(pattern, Vec::new(), true, Vec::new())));
     };
     let parts: &[Hir] = match hir.kind() {
         HirKind::Concat(parts) => parts,
@@ -142,7 +144,8 @@ fn analyse(pattern: &Pattern) -> Values {
     }
     let prefix = sequence.longest_common_prefix().unwrap_or_default().to_vec();
     let open = parts.first().is_some_and(|first| any_loop(first).is_some());
-    Values::Matching(Box::new(Automaton::new(pattern, prefix, open)))
+    let required = Required::of(parts, &prefix);
+    Values::Matching(Box::new(Automaton::new(pattern, prefix, open, required)))
 }
 
 /// The pattern without the anchors that a whole-value match implies; `None` when it looks around
@@ -194,6 +197,7 @@ pub(crate) struct Automaton {
     pattern: Pattern,
     prefix: Vec<u8>,
     open: bool,
+    required: Vec<Required>,
     dfa: Option<Box<LazyDfa>>,
 }
 
@@ -269,9 +273,25 @@ impl LazyDfa {
 }
 
 impl Automaton {
-    fn new(pattern: &Pattern, prefix: Vec<u8>, open: bool) -> Self {
+    fn new(pattern: &Pattern, prefix: Vec<u8>, open: bool, required: Vec<Required>) -> Self {
         let dfa = build(pattern).map(Box::new);
-        Self { pattern: pattern.clone(), prefix, open, dfa }
+        Self { pattern: pattern.clone(), prefix, open, required, dfa }
+    }
+
+    /// True where something is known that every matching value contains.
+    pub(crate) fn requires(&self) -> bool {
+        !self.required.is_empty()
+    }
+
+    /// What every matching value contains, as far as that is known. It is taken out, since whoever
+    /// looks for it steps the automaton meanwhile.
+    pub(crate) fn take_required(&mut self) -> Vec<Required> {
+        std::mem::take(&mut self.required)
+    }
+
+    /// Puts back what was taken out.
+    pub(crate) fn put_required(&mut self, required: Vec<Required>) {
+        self.required = required;
     }
 
     /// What every matching value starts with.

@@ -18,6 +18,7 @@ mod merge_policy;
 mod pairs;
 mod postings;
 mod registry;
+mod required;
 mod segment;
 mod select;
 mod terms;
