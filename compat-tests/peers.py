@@ -150,6 +150,22 @@ def load(tributary, server, protocol, series, steps, interval, start):
     return (server.cpu_seconds() - before) * 1e6 / (series * steps)
 
 
+def to_blocks(server):
+    """Stops a server once its data are where they stay."""
+    server.settle()
+    if server.name == "tributary":
+        server.stop(keep=True)
+        server.command += ["--set", "storage.flush_on_close=true"]
+        server.start(server.directory)
+        server.stop(keep=True)
+        del server.command[-2:]
+        return
+    if server.name == "victoria-metrics":
+        server.request("GET", "/internal/force_merge")
+        server.rest()
+    server.stop(keep=True)
+
+
 def promql(query, **params):
     """Path and body of a request for a query."""
     path = "/api/v1/query_range" if "start" in params else "/api/v1/query"

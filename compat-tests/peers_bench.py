@@ -15,6 +15,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import time
 import urllib.parse
@@ -23,7 +24,7 @@ import urllib.request
 import peers_dashboards
 import peers_scale
 import promql_fuzz
-from peers import ask, load, measure, row, servers, shown, size_of
+from peers import ask, load, measure, row, servers, shown, size_of, to_blocks
 
 
 def ingest(tributary, found, arguments):
@@ -43,32 +44,56 @@ def ingest(tributary, found, arguments):
         row(f"{protocol}: CPU a sample, peak memory", cells)
 
 
+def bytes_at_rest(server, settle):
+    """What the data of a server take once it has had its time to flush and merge; ends the server."""
+    time.sleep(settle)
+    to_blocks(server)
+    total = size_of(os.path.join(server.directory, "data"))
+    shutil.rmtree(server.directory, ignore_errors=True)
+    return total
+
+
 def disk(tributary, found, arguments):
-    """Bytes a sample once a server has had its time to flush and merge."""
     start = int(time.time()) - arguments.steps * arguments.interval - 8 * 3600
     start -= start % 7200
     cells = []
     for server in found:
         server.start()
         load(tributary, server, "remote-write", arguments.series, arguments.steps, arguments.interval, start)
-        if server.name == "victoria-metrics":
-            urllib.request.urlopen(server.http + "/internal/force_flush").read()
-            urllib.request.urlopen(server.http + "/internal/force_merge").read()
-        time.sleep(arguments.settle)
-        server.rest()
-        if server.name == "tributary":
-            server.stop(keep=True)
-            server.command += ["--set", "storage.flush_on_close=true"]
-            server.start(server.directory)
-            server.stop(keep=True)
-            server.command = server.command[:-2]
-            total = size_of(os.path.join(server.directory, "data"))
-        else:
-            total = size_of(os.path.join(server.directory, "data"))
-            server.stop(keep=True)
-        shutil.rmtree(server.directory, ignore_errors=True)
+        total = bytes_at_rest(server, arguments.settle)
         cells.append(f"{total / (arguments.series * arguments.steps):.2f} B")
     row(f"disk: bytes a sample, {arguments.series} series x {arguments.steps}", cells)
+
+
+def scrapes(count, port):
+    """What a node_exporter of this machine says, once a second, as lines of text."""
+    address = f"127.0.0.1:{port}"
+    exporter = subprocess.Popen(["prometheus-node-exporter", f"--web.listen-address={address}", "--log.level=error"])
+    try:
+        time.sleep(2)
+        for _ in range(count):
+            began = time.time()
+            text = urllib.request.urlopen(f"http://{address}/metrics").read().decode()
+            yield [line for line in text.splitlines() if line and not line.startswith("#")]
+            time.sleep(max(0, began + 1 - time.time()))
+    finally:
+        exporter.terminate()
+        exporter.wait()
+
+
+def node(tributary, found, arguments):
+    """Bytes a sample of a real node_exporter: one scrape a second, told as one every fifteen."""
+    taken = list(scrapes(arguments.steps, arguments.port + 7))
+    start = (int(time.time()) - len(taken) * 15 - 8 * 3600) // 7200 * 7200
+    samples = sum(map(len, taken))
+    cells = []
+    for server in (server for server in found if server.name != "prometheus"):
+        server.start()
+        for at, lines in enumerate(taken):
+            body = "".join(f"{line} {(start + 15 * at) * 1000}\n" for line in lines).encode()
+            urllib.request.urlopen(server.http + "/api/v1/import/prometheus", body, timeout=300).read()
+        cells.append(f"{bytes_at_rest(server, arguments.settle) / samples:.2f} B")
+    row(f"disk: node_exporter, {len(taken[-1])} series x {len(taken)}", cells)
 
 
 def cardinality(tributary, found, arguments):
@@ -204,11 +229,11 @@ def ask_opentsdb(server, query, repeat, **params):
     return shown(measure(server, path, None, repeat))
 
 
-PARTS = {"ingest": ingest, "disk": disk, "cardinality": cardinality, "queries": peers_dashboards.queries,
+PARTS = {"ingest": ingest, "disk": disk, "node": node, "cardinality": cardinality, "queries": peers_dashboards.queries,
          "families": families, "opentsdb": opentsdb, "cold": peers_dashboards.cold,
          "together": peers_dashboards.together, "scale": peers_scale.scale}
-# Many minutes, root or gigabytes of memory: only where asked for.
-SLOW = {"cold", "scale"}
+# Many minutes, root, gigabytes of memory or another package: only where asked for.
+SLOW = {"cold", "node", "scale"}
 
 
 def main():

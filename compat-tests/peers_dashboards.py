@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 
-from peers import load, measure, promql, row, shown
+from peers import load, measure, promql, row, shown, to_blocks
 
 EIGHT = 'hostname=~"host_(1|2|3|4|5|6|7|8)"'
 
@@ -91,22 +91,6 @@ def cold(tributary, found, arguments):
             cells.append(sorted(rounds)[1])
         shutil.rmtree(server.directory, ignore_errors=True)
     print_mix(found, table, "cold: ")
-
-
-def to_blocks(server):
-    """Stops a server once its data are where they stay."""
-    server.settle()
-    if server.name == "tributary":
-        server.stop(keep=True)
-        server.command += ["--set", "storage.flush_on_close=true"]
-        server.start(server.directory)
-        server.stop(keep=True)
-        del server.command[-2:]
-        return
-    if server.name == "victoria-metrics":
-        server.request("GET", "/internal/force_merge")
-        server.rest()
-    server.stop(keep=True)
 
 
 class Clients:

@@ -9,6 +9,8 @@ use roaring::RoaringBitmap;
 /// Numbers that a list holds before it becomes a bitmap. A roaring bitmap costs about 100 bytes
 /// before its first number, so up to here four bytes a number are cheaper.
 const LIST_MAX: usize = 64;
+/// Numbers of a bitmap that a [`Union`] takes one by one: a container of more is no sorted list.
+const SMALL_MAX: u64 = 4096;
 /// Numbers stored without a heap block.
 const FEW_MAX: usize = 3;
 
@@ -245,9 +247,14 @@ impl Union {
         }
     }
 
-    /// Adds a whole bitmap.
+    /// Adds a whole bitmap. Small ones go in number by number: uniting many of them would copy what
+    /// is united so far again and again.
     pub(crate) fn add_bitmap(&mut self, bitmap: &RoaringBitmap) {
-        self.bitmap |= bitmap;
+        if bitmap.len() <= SMALL_MAX {
+            bitmap.iter().for_each(|id| self.add(id));
+        } else {
+            self.bitmap |= bitmap;
+        }
     }
 
     /// Adds a set.
