@@ -11,6 +11,7 @@ use model::{
 #[derive(Clone, Debug, Default)]
 pub struct MemorySource {
     series: Vec<(Labels, Vec<(i64, SampleKind, u64)>)>,
+    dies_at: Option<usize>,
 }
 
 impl MemorySource {
@@ -59,6 +60,11 @@ impl MemorySource {
         self.series.push((labels, floats.collect()));
     }
 
+    /// Panics when the series at this place of a selection is read.
+    pub fn dying_at(self, index: usize) -> Self {
+        Self { dies_at: Some(index), ..self }
+    }
+
     fn selected(&self, matchers: &[Matcher], range: TimeRange) -> Vec<usize> {
         let passes = |labels: &Labels| {
             matchers.iter().all(|matcher| matcher.matches(labels.get(&matcher.name).unwrap_or("")))
@@ -72,6 +78,7 @@ impl MemorySource {
 
 struct MemorySelection {
     series: Vec<(Labels, Samples)>,
+    dies_at: Option<usize>,
 }
 
 impl Selection for MemorySelection {
@@ -84,6 +91,7 @@ impl Selection for MemorySelection {
     }
 
     fn read(&self, index: usize, out: &mut Samples) -> Result<(), SourceError> {
+        assert_ne!(Some(index), self.dies_at, "the series that kills");
         let samples = &self.series[index].1;
         out.timestamps.clone_from(&samples.timestamps);
         out.values.clone_from(&samples.values);
@@ -192,7 +200,7 @@ impl Source for MemorySource {
         if hints.sorted {
             series.sort_by(|left, right| left.0.cmp(&right.0));
         }
-        Ok(Box::new(MemorySelection { series }))
+        Ok(Box::new(MemorySelection { series, dies_at: self.dies_at }))
     }
 
     fn label_names(

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use base::cancel::CancelToken;
 use base::rng::Rng;
-use model::{
-    Hints, Labels, Matcher, Samples, Selection, Source, SourceError, StepGrid, TenantId, TimeRange,
-};
+use model::{Labels, Matcher, StepGrid, TenantId, TimeRange};
 use plan::node::{Number, QueryLimits};
 use plan::semantics::{Arithmetic, Buckets, Fill, FoldFunction, Grouping, Reducer, Staleness};
 use plan::{Fold, Node, Op, Plan, Rank, RankKind, Scan};
@@ -57,7 +55,7 @@ fn fold(function: FoldFunction, arguments: &[f64]) -> Node {
 
 fn run(
     root: Node,
-    source: &dyn Source,
+    source: &MemorySource,
     limits: QueryLimits,
     threads: usize,
 ) -> Result<Output, ExecError> {
@@ -117,61 +115,9 @@ fn errors_are_those_of_a_single_thread() {
     }
 }
 
-/// Dies while it reads one of its series.
-struct Dying(MemorySource);
-
-struct DyingSelection(Box<dyn Selection>);
-
-impl Selection for DyingSelection {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn labels(&self, index: usize) -> Labels {
-        self.0.labels(index)
-    }
-
-    fn read(&self, index: usize, out: &mut Samples) -> Result<(), SourceError> {
-        assert_ne!(index, 700, "the series that kills");
-        self.0.read(index, out)
-    }
-}
-
-impl Source for Dying {
-    fn select(
-        &self,
-        matchers: &[Matcher],
-        range: TimeRange,
-        hints: &Hints,
-    ) -> Result<Box<dyn Selection>, SourceError> {
-        Ok(Box::new(DyingSelection(self.0.select(matchers, range, hints)?)))
-    }
-
-    fn label_names(
-        &self,
-        tenant: TenantId,
-        matchers: &[Matcher],
-        range: TimeRange,
-    ) -> Result<Vec<String>, SourceError> {
-        self.0.label_names(tenant, matchers, range)
-    }
-
-    fn label_values(
-        &self,
-        tenant: TenantId,
-        name: &str,
-        matchers: &[Matcher],
-        range: TimeRange,
-        prefix: &str,
-        limit: usize,
-    ) -> Result<Vec<String>, SourceError> {
-        self.0.label_values(tenant, name, matchers, range, prefix, limit)
-    }
-}
-
 #[test]
 fn a_thread_that_dies_takes_the_query_with_it() {
-    let dying = Dying(source());
+    let dying = source().dying_at(700);
     for threads in [1, 2, 5] {
         for _ in 0..20 {
             let root = fold(FoldFunction::Newest, &[]);
