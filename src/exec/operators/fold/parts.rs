@@ -50,7 +50,7 @@ pub(super) fn stream(
     let in_parts = executor.part.is_none()
         && !executor.context.analyze
         && fold.arguments.iter().all(is_constant)
-        && helpers.pay_for(usize::MAX);
+        && helpers.pay_for(scan.range);
     if !in_parts {
         return run(executor, sink);
     }
@@ -58,8 +58,7 @@ pub(super) fn stream(
     let count = selection.len();
     let size = part_size(fold);
     let parts = count.div_ceil(size);
-    let helpers =
-        if helpers.pay_for(count) { helpers.take(parts / PARTS_PER_HELPER) } else { Vec::new() };
+    let helpers = helpers.take(parts / PARTS_PER_HELPER, count);
     if helpers.is_empty() {
         let all = Part { selection: &*selection, start: 0, end: count };
         let part = executor.of_part(all);
