@@ -40,7 +40,7 @@ pub fn put_value(room: &mut [u8; VALUE_ROOM], value: f64) -> usize {
 }
 
 /// Integers that an `i64` holds exactly and that are not the negative zero.
-fn is_small_integer(value: f64) -> bool {
+pub(super) fn is_small_integer(value: f64) -> bool {
     value.abs() < 1e15 && (value as i64 as f64).to_bits() == value.to_bits()
 }
 

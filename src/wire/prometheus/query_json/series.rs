@@ -2,7 +2,7 @@
 
 use model::{Histogram, Points, ResultSeries};
 
-use super::super::number::{VALUE_ROOM, put_value, write_timestamp, write_value};
+use super::super::number::{VALUE_ROOM, is_small_integer, put_value, write_timestamp, write_value};
 use super::{BEGINNING, write_labels, write_point};
 
 /// A piece ends with the series that makes it this long.
@@ -178,7 +178,7 @@ impl ValueTexts {
     #[inline]
     fn put(&mut self, room: &mut [u8; VALUE_ROOM], value: f64) -> usize {
         // The digits of integers are cheap.
-        if value as i32 as f64 == value {
+        if is_small_integer(value) {
             return put_value(room, value);
         }
         if self.kept.is_empty() {
