@@ -12,7 +12,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::compress::compress;
 use crate::state::State;
-use crate::{admin, bodies, client, explain, graphite, opentsdb, prometheus};
+use crate::{admin, answers, bodies, client, explain, graphite, opentsdb, prometheus};
 
 /// After so many seconds a refused client may try again: a flush takes about as long.
 const RETRY_SECONDS: &str = "2";
@@ -37,6 +37,7 @@ fn finish(routes: Router<Arc<State>>, state: Arc<State>) -> Router {
     routes
         .layer(from_fn_with_state(Arc::clone(&state), refuse_until_ready))
         .layer(from_fn_with_state(Arc::clone(&state), bodies::admit))
+        .layer(from_fn_with_state(Arc::clone(&state), answers::hurry))
         .layer(from_fn(client::note))
         .merge(admin::router())
         .layer(from_fn(compress))

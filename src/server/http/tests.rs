@@ -246,6 +246,35 @@ fn full_memory_refuses_and_recovers() {
     });
 }
 
+#[test]
+fn answers_that_last_are_broken_off_where_memory_is_wanted() {
+    static HELD: AtomicU64 = AtomicU64::new(0);
+    with_runtime(async {
+        let memory = MemoryWatch::reading(1000, || Some(HELD.load(Ordering::SeqCst)));
+        let memory = Arc::new(memory);
+        let (_, state, _) = served(Settings { memory, ..Settings::default() });
+        let slow = || async {
+            let pieces = futures::stream::unfold(0, async |number| {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                (number < 20).then_some((Ok::<_, std::io::Error>("piece"), number + 1))
+            });
+            Body::from_stream(pieces)
+        };
+        let routes = Router::new().route("/slow", axum::routing::get(slow));
+        let routes = routes.layer(from_fn_with_state(Arc::clone(&state), answers::hurry));
+        let routes = TowerToHyperService::new(routes.with_state(state));
+        let ask = || async {
+            let request = axum::http::Request::get("/slow").body(Body::empty()).unwrap();
+            let answer = routes.call(request).await.unwrap().into_body();
+            axum::body::to_bytes(answer, usize::MAX).await.map(|bytes| bytes.len())
+        };
+        assert_eq!(ask().await.unwrap(), 100, "memory is calm");
+        HELD.store(650, Ordering::SeqCst);
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        assert!(ask().await.is_err());
+    });
+}
+
 /// All that the server says on a connection that asks `question`, until it closes or falls silent.
 async fn said(address: std::net::SocketAddr, question: &[u8]) -> (tokio::net::TcpStream, String) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
