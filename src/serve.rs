@@ -176,6 +176,10 @@ const QUERY_SHARE: u64 = 4;
 const BODY_SHARE: u64 = 32;
 const DOCUMENT_SHARE: u64 = 16;
 const SPELLING_SHARE: u64 = 64;
+/// The same for one file of the log: a restart brings back every series that is in a file which is still
+/// needed. Files are not made smaller than this.
+const LOG_FILE_SHARE: u64 = 16;
+const LOG_FILE_BYTES_MIN: u64 = 1 << 20;
 
 /// One in `one_in` bytes of the memory limit; any number without a limit.
 fn memory_share(config: &Config, one_in: u64) -> u64 {
@@ -234,7 +238,7 @@ pub(crate) fn engine_options(config: &Config) -> Result<EngineOptions, ServeErro
             SyncPolicy::Always => WalSync::Always,
             SyncPolicy::Interval => WalSync::Interval(wal.sync_interval.0.unsigned_abs()),
         },
-        wal_file_bytes: wal.file_bytes.0,
+        wal_file_bytes: wal.file_bytes.0.min(share(LOG_FILE_SHARE).max(LOG_FILE_BYTES_MIN)),
         wal_bytes_max: wal.bytes_max.0,
         partition_ms: storage.partition.0,
         flush_after_ms: storage.flush_after.0,

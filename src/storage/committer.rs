@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use index::SeriesId;
 use model::{AppendError, AppendReport, TenantId, TimeRange, WriteBatch};
-use roaring::RoaringBitmap;
 
 use crate::error::StorageError;
 use crate::head::append::{
@@ -150,17 +149,14 @@ impl Committer {
 
     /// Forgets the series that no partition of the view holds. Safe here and nowhere else: a
     /// series that was just found or created gets its samples before the next message is taken.
-    fn forget_series(&mut self, tenant: TenantId) -> usize {
+    pub(crate) fn forget_series(&mut self, tenant: TenantId) -> usize {
         let view = self.shared.view.load();
         let (Some(head), Some(tenant_view)) =
             (self.heads.get_mut(&tenant), view.tenants.get(&tenant))
         else {
             return 0;
         };
-        let mut keep = RoaringBitmap::new();
-        for partition in &tenant_view.partitions {
-            keep |= partition.read().ids();
-        }
+        let keep = tenant_view.series_in_use();
         let before = head.index.len();
         if let Err(error) = head.index.retain(&keep) {
             tracing::error!(%error, "the head's index cannot forget series");

@@ -19,7 +19,6 @@ use base::limits::CHUNK_SAMPLES_MAX;
 use base::memory::MemoryLevel;
 use base::rng::Rng;
 use model::TenantId;
-use roaring::RoaringBitmap;
 
 use crate::archive::snapshot::{Original, copy_to, name_of};
 use crate::block::meta::BlockMeta;
@@ -45,9 +44,6 @@ use crate::view::TenantView;
 use crate::wal::checkpoint;
 use crate::wal::file::LogFiles;
 use crate::wal::writer::WalPosition;
-
-/// Series of the head are forgotten once at least one in so many has no samples there.
-const FORGET_ONE_IN: u64 = 8;
 
 /// One in so many bytes of the memory limit makes a head that is worth a flush when memory is tight.
 const HEAD_WORTH_A_FLUSH: u64 = 32;
@@ -497,14 +493,7 @@ impl Maintenance {
             let Some(tenant_view) = view.tenants.get(tenant) else {
                 return false;
             };
-            let mut kept = RoaringBitmap::new();
-            for partition in &tenant_view.partitions {
-                kept |= partition.read().ids();
-            }
-            let known = tenant_view.index.len() as u64;
-            if known.saturating_sub(kept.len()) * FORGET_ONE_IN >= known.max(1)
-                || self.forgetful.remove(tenant)
-            {
+            if tenant_view.has_many_unused() || self.forgetful.remove(tenant) {
                 asked.push(*tenant);
             }
             false

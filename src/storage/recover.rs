@@ -239,9 +239,17 @@ impl Replay<'_> {
             let samples = self.orphans;
             tracing::error!(samples, "the log has samples of series that no record introduces");
         }
-        let series: usize = self.committer.heads.values().map(|head| head.index.len()).sum();
-        self.committer.shared.series_entered(series as u64);
-        let tenants = self.committer.heads.len();
+        let count = |committer: &Committer| -> usize {
+            committer.heads.values().map(|head| head.index.len()).sum()
+        };
+        self.committer.shared.series_entered(count(&self.committer) as u64);
+        // The log has all series of its files; those whose samples are in blocks by now are not needed.
+        for (tenant, view) in &self.committer.shared.view.load().tenants {
+            if view.has_many_unused() {
+                self.committer.forget_series(*tenant);
+            }
+        }
+        let (series, tenants) = (count(&self.committer), self.committer.heads.len());
         tracing::info!(series, tenants, "the head is back from the log");
         self.committer.next_log_id = self.max_log_id + 1;
         Recovered { committer: self.committer, oldest_wal_file }

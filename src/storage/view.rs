@@ -10,6 +10,7 @@ use std::sync::Arc;
 use index::HeadIndex;
 use model::TenantId;
 use parking_lot::RwLock;
+use roaring::RoaringBitmap;
 
 use crate::block::reader::Block;
 use crate::head::partition::Partition;
@@ -32,7 +33,23 @@ pub(crate) struct TenantView {
     pub(crate) generation: Arc<()>,
 }
 
+/// Series of the head are forgotten once at least one in so many has no samples there.
+const FORGET_ONE_IN: u64 = 8;
+
 impl TenantView {
+    /// The series that have samples in the head.
+    pub(crate) fn series_in_use(&self) -> RoaringBitmap {
+        let ids = self.partitions.iter().map(|partition| partition.read().ids());
+        ids.fold(RoaringBitmap::new(), |all, ids| all | ids)
+    }
+
+    /// True when the head knows so many other series that it pays to forget them.
+    pub(crate) fn has_many_unused(&self) -> bool {
+        let known = self.index.len() as u64;
+        let unused = known.saturating_sub(self.series_in_use().len());
+        unused > 0 && unused * FORGET_ONE_IN >= known
+    }
+
     /// Blocks of samples and of summaries, to be replaced.
     pub(crate) fn all_blocks_mut(&mut self) -> impl Iterator<Item = &mut Arc<Block>> {
         self.blocks.iter_mut().chain(&mut self.rollups)

@@ -282,3 +282,30 @@ fn counter_resets_are_found_on_the_way_in() {
     selection.read(0, &mut samples).unwrap();
     assert!(samples.is_empty());
 }
+
+#[test]
+fn a_restart_brings_back_no_series_whose_samples_are_in_blocks() {
+    let dir = TestDir::new();
+    let store = Store::open(&dir);
+    let mut want = Content::new();
+    let write = |want: &mut Content, numbers: std::ops::Range<u64>, ts: i64| {
+        let rows: Vec<Row> = numbers.map(|number| floats(number, &[(ts, 1.0)])).collect();
+        store.append(&rows).unwrap();
+        remember(want, &rows);
+    };
+    write(&mut want, 0..100, START);
+    store.engine.flush_now().unwrap();
+    write(&mut want, 90..110, START + 1);
+    // The log still has all of them: its only file is needed.
+    let reopened = Store::open(&dir.copy());
+    assert_eq!(reopened.engine.status().head_series, 20);
+    assert_eq!(reopened.dump(), want);
+    // One that was forgotten is introduced to the log anew.
+    let rows = [floats(5, &[(START + 2, 1.0)]), floats(95, &[(START + 2, 1.0)])];
+    let again = dir.copy();
+    let store = Store::open(&again);
+    store.append(&rows).unwrap();
+    remember(&mut want, &rows);
+    assert_eq!(Store::open(&again.copy()).dump(), want);
+    assert_eq!(store.engine.status().head_series, 21);
+}
