@@ -92,10 +92,10 @@ class Server:
 
 
 def size_of(directory):
-    """Bytes of data at rest: write-ahead logs, whose files are reused or dropped later, are left out."""
+    """Bytes of data at rest: write-ahead logs, whose files are reused or dropped later, and caches are left out."""
     total = 0
     for base, _, names in os.walk(directory):
-        if {"wal", "chunks_head"} & set(base.split(os.sep)):
+        if {"wal", "chunks_head", "cache"} & set(base.split(os.sep)):
             continue
         for name in names:
             if name != "log":

@@ -292,9 +292,9 @@ impl<'a> Dictionary<'a> {
         Ok(())
     }
 
-    /// True when the automaton gets to the end of many terms of the range: then the FST's branches
-    /// cannot be left out, and a scan is three times faster than the walk, or ten times where there is
-    /// a text to look for. Looks at a few terms.
+    /// True when the FST's branches cannot be left out, so that a scan is three times faster than the
+    /// walk: when the automaton gets to the end of many terms of the range, or where there is a text to
+    /// look for, which is faster yet, behind what many share with the term before. Looks at a few terms.
     fn mostly_survive(
         &self,
         range: Range<u32>,
@@ -302,20 +302,25 @@ impl<'a> Dictionary<'a> {
         automaton: &mut Automaton,
     ) -> Result<bool, IndexError> {
         let Ok(start) = automaton.start() else { return Ok(true) };
-        let mut term = Vec::new();
+        let (mut before, mut term) = (Vec::new(), Vec::new());
+        let sifts = automaton.requires();
         let mut survivors = 0;
         for sample in 0..SAMPLES {
             let distance = u64::from(sample) * range.len() as u64 / u64::from(SAMPLES);
-            self.term(range.start + distance as u32, &mut term)?;
+            let ordinal = range.start + distance as u32;
+            self.term(ordinal.saturating_sub(1), &mut before)?;
+            self.term(ordinal, &mut term)?;
             let value = term.get(skip..).unwrap_or_default();
             let mut scan = Scan { automaton: &mut *automaton, states: vec![start], dead: false };
             match scan.test(0, value) {
-                Ok(_) => survivors += u32::from(!scan.dead),
+                Ok(_) => {
+                    let behind = skip + scan.states.len() > common_prefix(&before, &term) + 1;
+                    survivors += u32::from(!scan.dead || sifts && behind);
+                }
                 Err(GaveUp) => return Ok(true),
             }
         }
-        let gain = if automaton.requires() { 32 } else { 4 };
-        Ok(survivors * gain > SAMPLES)
+        Ok(survivors * 4 > SAMPLES)
     }
 
     /// Runs the automaton over the table, keeping its state after each byte of the last term.
