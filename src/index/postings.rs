@@ -247,10 +247,10 @@ impl Union {
         }
     }
 
-    /// Adds a whole bitmap. Small ones go in number by number: uniting many of them would copy what
-    /// is united so far again and again.
+    /// Adds a whole bitmap. Small ones behind the first go in number by number: uniting many of them
+    /// would copy what is united so far again and again.
     pub(crate) fn add_bitmap(&mut self, bitmap: &RoaringBitmap) {
-        if bitmap.len() <= SMALL_MAX {
+        if !self.bitmap.is_empty() && bitmap.len() <= SMALL_MAX {
             bitmap.iter().for_each(|id| self.add(id));
         } else {
             self.bitmap |= bitmap;
@@ -270,7 +270,7 @@ impl Union {
         let small = if self.bits.is_empty() {
             self.list.sort_unstable();
             self.list.dedup();
-            self.list.into_iter().collect()
+            RoaringBitmap::from_sorted_iter(self.list).unwrap_or_default()
         } else {
             RoaringBitmap::from_lsb0_bytes(0, &self.bits)
         };
