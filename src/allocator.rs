@@ -5,7 +5,6 @@
 //! memory missed elsewhere: then every thread looks after its heap before it waits for work.
 
 use std::cell::Cell;
-use std::ffi::{c_int, c_ulong};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,14 +18,9 @@ unsafe extern "C" {
     /// mimalloc's own function: returns the freed pages of the calling thread, and all that no thread
     /// holds any more, to the system. It may be called at any time.
     safe fn mi_collect(force: bool);
-
-    /// The system's function, prctl(2).
-    fn prctl(option: c_int, a: c_ulong, b: c_ulong, c: c_ulong, d: c_ulong) -> c_int;
 }
 
-/// prctl's option `PR_SET_THP_DISABLE`.
-const DISABLE_HUGE_PAGES: c_int = 41;
-/// Milliseconds between two looks at memory that could be given back; a thread does it no more often.
+/// Milliseconds between two looks at memory that could be given back.
 const GIVE_BACK_MS: u64 = 500;
 /// So long an idle thread of the blocking pool waits for work under a limit: its heap ends with it.
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
@@ -38,15 +32,25 @@ pub(crate) fn give_memory_back() {
 
 /// Has the system hand out memory in small pages. Of a huge one all two megabytes count as held once a
 /// single byte is, and what the allocator has never used of it is never given back.
+#[cfg(target_os = "linux")]
 fn use_small_pages() {
-    if cfg!(target_os = "linux") {
-        // SAFETY: this option takes no pointers and changes nothing but how pages are backed.
-        let refused = unsafe { prctl(DISABLE_HUGE_PAGES, 1, 0, 0, 0) } != 0;
-        if refused {
-            tracing::warn!("cannot switch huge pages off: more memory is held than is used");
-        }
+    use std::ffi::{c_int, c_ulong};
+    unsafe extern "C" {
+        /// The system's function, prctl(2).
+        fn prctl(option: c_int, a: c_ulong, b: c_ulong, c: c_ulong, d: c_ulong) -> c_int;
+    }
+    /// `PR_SET_THP_DISABLE`.
+    const DISABLE_HUGE_PAGES: c_int = 41;
+    // SAFETY: this option takes no pointers and changes nothing but how pages are backed.
+    let refused = unsafe { prctl(DISABLE_HUGE_PAGES, 1, 0, 0, 0) } != 0;
+    if refused {
+        tracing::warn!("cannot switch huge pages off: more memory is held than is used");
     }
 }
+
+/// Elsewhere nobody is asked.
+#[cfg(not(target_os = "linux"))]
+fn use_small_pages() {}
 
 /// The runtime of the server. Under a limit its threads give back what they do not need.
 pub(crate) fn runtime(memory: &Arc<MemoryWatch>) -> std::io::Result<Runtime> {
