@@ -159,8 +159,10 @@ def to_blocks(server):
         server.start(server.directory)
         server.stop(keep=True)
         del server.command[-2:]
-        return
-    if server.name == "victoria-metrics":
+        # What was flushed in pieces is merged.
+        server.start(server.directory)
+        server.rest()
+    elif server.name == "victoria-metrics":
         server.request("GET", "/internal/force_merge")
         server.rest()
     server.stop(keep=True)
