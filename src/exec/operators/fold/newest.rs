@@ -19,46 +19,56 @@ pub(super) fn fits(times: &[i64], grid: StepGrid, (after_ms, until_ms): (i64, i6
 pub(super) fn fill(
     (times, values): (&[i64], &[f64]),
     grid: StepGrid,
-    (after_ms, until_ms): (i64, i64),
+    edges: (i64, i64),
     slots: &mut [f64],
 ) {
     // `high` is the number of samples that are not later than the window of the slot at `index`.
-    let (mut index, mut high) = (0, 0);
+    let (mut index, mut high, mut run_from) = (0, 0, 0);
     while index < slots.len() {
         let at_ms = grid.at(index);
-        while high < times.len() && times[high] <= at_ms + until_ms {
+        let before = high;
+        while high < times.len() && times[high] <= at_ms + edges.1 {
             high += 1;
         }
-        if high > 0 && times[high - 1] > at_ms + after_ms {
+        if high > 0 && times[high - 1] > at_ms + edges.0 {
             slots[index] = values[high - 1];
         }
         index += 1;
-        while let (Some(run), Some(samples)) =
-            (slots.get_mut(index..index + RUN), times.get(high..=high + RUN))
-            && each_has_its_own(samples, grid.at(index), grid.step_ms, (after_ms, until_ms))
-        {
-            run.copy_from_slice(&values[high..high + RUN]);
-            (index, high) = (index + RUN, high + RUN);
+        let stride = high - before;
+        if stride == 0 || index < run_from {
+            continue;
         }
+        // Samples mostly come at one pace, so the next instants have as many each.
+        while let Some(run) = slots.get_mut(index..index + RUN)
+            && let Some(samples) = times.get(high..=high + RUN * stride)
+            && are_paced(samples, stride, grid.at(index), grid.step_ms, edges)
+        {
+            let newest = values[high + stride - 1..].iter().step_by(stride);
+            run.iter_mut().zip(newest).for_each(|(slot, value)| *slot = *value);
+            (index, high) = (index + RUN, high + RUN * stride);
+        }
+        // Where they do not, looking ahead is not worth it for a while.
+        run_from = index + RUN;
     }
 }
 
-/// True when of `samples`, one more than a run has, each but the last is the newest one of its instant: samples
-/// mostly come as often as they are asked for. The signs of all differences are looked at together.
-fn each_has_its_own(
+/// True when of `samples`, of which each instant has `stride`, and one more, the last one of each instant is the
+/// newest in its window. The signs of all differences are looked at together.
+#[inline]
+fn are_paced(
     samples: &[i64],
+    stride: usize,
     first_ms: i64,
     step_ms: i64,
     (after_ms, until_ms): (i64, i64),
 ) -> bool {
     let (mut signs, mut at_ms) = (0, first_ms);
-    for pair in samples.windows(2) {
-        let (too_late, too_old, next) = (
-            at_ms + until_ms - pair[0],
-            pair[0] - at_ms - after_ms - 1,
-            pair[1] - at_ms - until_ms - 1,
-        );
-        signs |= too_late | too_old | next;
+    let newest = samples[stride - 1..].iter().step_by(stride);
+    for (newest, next) in newest.zip(samples[stride..].iter().step_by(stride)) {
+        let since_edge = at_ms + until_ms - newest;
+        let since_start = newest - at_ms - after_ms - 1;
+        let until_next = next - at_ms - until_ms - 1;
+        signs |= since_edge | since_start | until_next;
         at_ms += step_ms;
     }
     signs >= 0
