@@ -66,8 +66,10 @@ impl Asked {
     }
 }
 
-/// Memory of a selected series in a table of places, while that is put together.
-const PLACE_BYTES: usize = 48;
+/// Memory of a selected series in a table of places, while that is put together; and of one that has to be
+/// matched: twelve bytes of a match, up to 64 of a hash in a table that doubles, twenty of the result.
+const PLACE_BYTES: usize = 12;
+const MATCH_BYTES: usize = 96;
 
 /// How errors name the index of the head.
 const HEAD_INDEX: &str = "the head";
@@ -182,7 +184,9 @@ impl Scope {
             }
         }
         let count = head.len() + found.iter().map(|(_, ids)| ids.len() as usize).sum::<usize>();
-        let _claim = self.claim(count, count * PLACE_BYTES)?;
+        let is_matched = found.len() + usize::from(!head.is_empty()) > 1;
+        let place_bytes = if is_matched { MATCH_BYTES } else { PLACE_BYTES };
+        let _claim = self.claim(count, count * place_bytes)?;
         let mut series = match (&found[..], head.is_empty()) {
             ([], _) => SeriesTable::of_head(head),
             ([(block, ids)], true) => SeriesTable::of_block(*block, ids),

@@ -9,6 +9,8 @@ use crate::snapshot::Scope;
 
 /// A series that is not in the head.
 pub(super) const NOT_IN_HEAD: u32 = u32::MAX;
+/// Series whose hashes are looked up at once.
+const HASHES_AT_ONCE: usize = 1024;
 /// Memory of a series that is being sorted, beside its labels.
 const SORTED_BYTES: usize = 64;
 /// Series whose labels are looked at to tell how long labels are.
@@ -93,7 +95,8 @@ impl SeriesTable {
         found: &[(u32, RoaringBitmap)],
         hasher: SeriesHasher,
     ) -> Result<Self, SourceError> {
-        let mut merge = Merge::new(heads);
+        let count = found.iter().map(|(_, series)| series.len() as usize).sum();
+        let mut merge = Merge::new(heads, count);
         for (block, series) in found {
             merge.add_block(scope, *block, series, hasher)?;
         }
@@ -185,9 +188,10 @@ struct Merge {
 }
 
 impl Merge {
-    fn new(heads: Vec<u32>) -> Self {
+    /// Nothing matched yet, with room for `count` matches.
+    fn new(heads: Vec<u32>, count: usize) -> Self {
         let head_count = heads.len();
-        Self { heads, head_count, others: HashMap::new(), matches: Vec::new() }
+        Self { heads, head_count, others: HashMap::new(), matches: Vec::with_capacity(count) }
     }
 
     /// Matches the series of a block. To build their labels costs most, so that is done only for those whose
@@ -210,15 +214,11 @@ impl Merge {
                 },
                 None => unknown.extend([series]),
             }
-        }
-        let mut hashes = Vec::new();
-        scope.index.hashes(elsewhere.iter().map(|(_, id)| *id), &mut hashes);
-        for ((series, _), hash) in elsewhere.into_iter().zip(hashes) {
-            match hash {
-                Some(hash) => self.add_other(hash, block, series),
-                None => unknown.extend([series]),
+            if elsewhere.len() == HASHES_AT_ONCE {
+                self.add_known(scope, block, &mut elsewhere, &mut unknown);
             }
         }
+        self.add_known(scope, block, &mut elsewhere, &mut unknown);
         reader.each_series(&unknown, |series, key| {
             let hash = hasher.hash(key);
             let id = scope.index.lookup(hash);
@@ -229,6 +229,24 @@ impl Merge {
             }
         })?;
         Ok(())
+    }
+
+    /// Matches series by the hashes that the head's index has of them; what it has forgotten is `unknown`.
+    fn add_known(
+        &mut self,
+        scope: &Scope,
+        block: u32,
+        known: &mut Vec<(u32, SeriesId)>,
+        unknown: &mut RoaringBitmap,
+    ) {
+        let mut hashes = Vec::new();
+        scope.index.hashes(known.iter().map(|(_, id)| *id), &mut hashes);
+        for ((series, _), hash) in known.drain(..).zip(hashes) {
+            match hash {
+                Some(hash) => self.add_other(hash, block, series),
+                None => drop(unknown.insert(series)),
+            }
+        }
     }
 
     /// The number of a series in the head's list.
