@@ -139,7 +139,8 @@ impl Maintenance {
         self.flush(FlushWhich::Due)?;
         // Merges and retention let samples go, which must have been rolled up before.
         if self.roll_up()? {
-            while self.compact_one()? {}
+            // While memory is tight the head may have to be written out between two merges.
+            while self.compact_one()? && self.shared.options.memory.level() == MemoryLevel::Calm {}
             self.expire_blocks()?;
         }
         self.maintain_index();

@@ -56,11 +56,13 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Series that blocks which are merged may have together: a merge takes memory for each of them.
+    /// Series that blocks which are merged may have together: a merge takes memory for each of them, and
+    /// must not be what stops the writes.
     pub(crate) fn merged_series_max(&self) -> u64 {
-        match self.options.memory.limit() {
+        let memory = &self.options.memory;
+        match memory.limit() {
             0 => u64::MAX,
-            limit => limit / MERGE_SHARE / BLOCK_SERIES_BYTES,
+            limit => memory.room_to_write().min(limit / MERGE_SHARE) / BLOCK_SERIES_BYTES,
         }
     }
 

@@ -67,9 +67,10 @@ impl Asked {
 }
 
 /// Memory of a selected series in a table of places, while that is put together; and of one that has to be
-/// matched: twelve bytes of a match, up to 64 of a hash in a table that doubles, twenty of the result.
+/// matched: twelve bytes of a match, and four of its number with 16 of a hash and up to 17 of its place in a
+/// table that doubles, or afterwards 28 of the result and the order.
 const PLACE_BYTES: usize = 12;
-const MATCH_BYTES: usize = 96;
+const MATCH_BYTES: usize = 50;
 
 /// How errors name the index of the head.
 const HEAD_INDEX: &str = "the head";

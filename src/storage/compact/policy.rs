@@ -4,6 +4,11 @@
 //! that lie in one range are merged once the range is over. A range that was merged before is
 //! merged again only when what came late is worth rewriting it.
 //!
+//! A window that grows, or gets many late samples, may be flushed dozens of times. Of its blocks those of
+//! like sizes are merged, as an LSM tree does: a block at most as large as its companions together. So
+//! bytes that are written anew end up in a block of at least twice the size: they are written a
+//! logarithmic number of times, and a logarithmic number of blocks is left.
+//!
 //! Invariant: a block that is not chosen never has an order between those of two chosen blocks
 //! that it overlaps in time, so that the later write still wins afterwards.
 
@@ -14,8 +19,8 @@ use crate::manifest::edit::{BlockEntry, Manifest};
 
 /// Lengths of the ranges, in windows.
 const RANGE_WINDOWS: [i64; 3] = [1, 6, 36];
-/// Blocks that are merged whatever their sizes are.
-const BLOCKS_ENOUGH: usize = 4;
+/// Blocks of like sizes that are merged before a merge of all pays.
+const LIKE_BLOCKS: usize = 4;
 /// The others together must have at least this share (one in …) of the largest block's bytes.
 const SHARE_OF_LARGEST: u64 = 4;
 
@@ -99,23 +104,18 @@ fn choose_range(situation: &Situation<'_>, length: i64, level: u32) -> Option<Ch
     ranges.into_iter().find_map(|(number, tenant)| {
         let start = number * length;
         let within = TimeRange::new(start, start + (length - 1));
-        if within.end_ms > situation.settled_ms {
+        let is_over = within.end_ms <= situation.settled_ms;
+        if !is_over && level > 0 {
             return None;
         }
-        let chosen: Vec<&BlockEntry> = situation
+        let inside: Vec<&BlockEntry> = situation
             .blocks
             .iter()
             .filter(|entry| entry.meta.tenant == tenant && !situation.skip.contains(&entry.meta.id))
             .filter(|entry| within.intersect(&range(entry)) == range(entry))
             .collect();
-        let pays = |chosen: &&[&BlockEntry]| {
-            is_worth(chosen, level) && keeps_order(situation.blocks, chosen)
-        };
-        // All of them, or else the first neighbours for which there is memory.
-        let is_all = situation.fitting(&chosen) == chosen.len();
-        let starts = if is_all { 0..1 } else { 0..chosen.len() };
-        let runs = starts.map(|start| &chosen[start..]);
-        let chosen = runs.map(|run| &run[..situation.fitting(run)]).find(pays)?;
+        let chosen = if is_over { choose_all(situation, &inside, level) } else { None };
+        let chosen = chosen.or_else(|| choose_like(situation, &inside))?;
         Some(Choice {
             tenant,
             blocks: chosen.iter().map(|entry| entry.meta.id).collect(),
@@ -124,17 +124,47 @@ fn choose_range(situation: &Situation<'_>, length: i64, level: u32) -> Option<Ch
     })
 }
 
+/// All blocks of a range that is over, or else the first neighbours for which there is memory.
+fn choose_all<'c, 'b>(
+    situation: &Situation<'_>,
+    inside: &'c [&'b BlockEntry],
+    level: u32,
+) -> Option<&'c [&'b BlockEntry]> {
+    let pays = |run: &&[&BlockEntry]| is_worth(run, level) && keeps_order(situation.blocks, run);
+    let is_all = situation.fitting(inside) == inside.len();
+    let starts = if is_all { 0..1 } else { 0..inside.len() };
+    let runs = starts.map(|start| &inside[start..]);
+    runs.map(|run| &run[..situation.fitting(run)]).find(pays)
+}
+
+/// The first neighbours of like sizes, as many as possible.
+fn choose_like<'c, 'b>(
+    situation: &Situation<'_>,
+    inside: &'c [&'b BlockEntry],
+) -> Option<&'c [&'b BlockEntry]> {
+    let pays = |run: &&[&BlockEntry]| are_alike(run) && keeps_order(situation.blocks, run);
+    (0..inside.len()).find_map(|start| {
+        let run = &inside[start..];
+        (LIKE_BLOCKS..=situation.fitting(run)).rev().map(|count| &run[..count]).find(pays)
+    })
+}
+
+/// Bytes of the largest one, and of the others together.
+fn largest_and_others(blocks: &[&BlockEntry]) -> (u64, u64) {
+    let total: u64 = blocks.iter().map(|entry| bytes(entry)).sum();
+    let largest = blocks.iter().map(|entry| bytes(entry)).max().unwrap_or(0);
+    (largest, total - largest)
+}
+
 fn is_worth(chosen: &[&BlockEntry], level: u32) -> bool {
-    if chosen.len() < 2 {
-        return false;
-    }
     let was_merged = level == 0 || chosen.iter().any(|entry| entry.meta.level >= level);
-    if !was_merged || chosen.len() >= BLOCKS_ENOUGH {
-        return true;
-    }
-    let total: u64 = chosen.iter().map(|entry| bytes(entry)).sum();
-    let largest = chosen.iter().map(|entry| bytes(entry)).max().unwrap_or(0);
-    total - largest >= largest / SHARE_OF_LARGEST
+    let (largest, others) = largest_and_others(chosen);
+    chosen.len() > 1 && (!was_merged || others >= largest / SHARE_OF_LARGEST)
+}
+
+fn are_alike(blocks: &[&BlockEntry]) -> bool {
+    let (largest, others) = largest_and_others(blocks);
+    largest <= others
 }
 
 fn keeps_order(all: &[BlockEntry], chosen: &[&BlockEntry]) -> bool {
@@ -170,6 +200,12 @@ mod tests {
         settled_ms: i64,
         want: Option<(&[u64], u32)>,
     ) {
+        let got = chosen(series_max, blocks, settled_ms);
+        assert_eq!(got, want.map(|(orders, level)| (orders.to_vec(), level)));
+    }
+
+    /// Orders and level of what is chosen.
+    fn chosen(series_max: u64, blocks: &[Described], settled_ms: i64) -> Option<(Vec<u64>, u32)> {
         let entries: Vec<BlockEntry> = blocks
             .iter()
             .map(|&(order, min_time_ms, max_time_ms, level, chunks_bytes)| BlockEntry {
@@ -197,11 +233,10 @@ mod tests {
         let skip = [];
         let situation =
             Situation { blocks: &entries, skip: &skip, partition_ms: 10, settled_ms, series_max };
-        let got = choose(&situation).map(|choice| {
+        choose(&situation).map(|choice| {
             let orders: Vec<u64> = choice.blocks.iter().map(|id| id.0 as u64).collect();
             (orders, choice.level)
-        });
-        assert_eq!(got, want.map(|(orders, level)| (orders.to_vec(), level)));
+        })
     }
 
     #[test]
@@ -221,6 +256,52 @@ mod tests {
         check(&[(1, 0, 59, 1, 100), (2, 10, 19, 0, 1)], 100, None);
         check(&[(1, 0, 59, 1, 100), (2, 60, 119, 1, 100)], 359, Some((&[1, 2], 2)));
         check(&[(1, 0, 359, 2, 100), (2, 360, 719, 2, 100)], 9999, None);
+    }
+
+    #[test]
+    fn blocks_of_like_sizes_are_merged_before_their_window_is_over() {
+        let sized = |sizes: &[u64]| -> Vec<Described> {
+            (1..).zip(sizes).map(|(order, bytes)| (order, 0, 9, 0, *bytes)).collect()
+        };
+        let check = |sizes: &[u64], want: &[u64]| {
+            let want = (!want.is_empty()).then_some((want, 0));
+            check(&sized(sizes), 5, want);
+        };
+        check(&[1, 1, 1], &[]);
+        check(&[1, 1, 1, 1], &[1, 2, 3, 4]);
+        check(&[4, 1, 1, 1], &[]);
+        check(&[4, 1, 1, 1, 1], &[1, 2, 3, 4, 5]);
+        check(&[9, 1, 1, 1, 1], &[2, 3, 4, 5]);
+        check(&[1, 1, 1, 1, 9], &[1, 2, 3, 4]);
+        check(&[64, 16, 16, 16, 4, 4, 4, 1, 1, 1], &[2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        check_below(4, &sized(&[1; 9]), 5, Some((&[1, 2, 3, 4], 0)));
+        check_below(3, &sized(&[1; 9]), 5, None);
+        // Many late ones, which are not worth the whole range.
+        super::tests::check(&sized(&[100, 1, 1, 1, 1]), 20, Some((&[2, 3, 4, 5], 0)));
+    }
+
+    #[test]
+    fn a_window_of_many_flushes_is_written_a_few_times() {
+        let mut random = base::rng::Rng::new(7);
+        let mut blocks: Vec<Described> = Vec::new();
+        let (mut flushed, mut written, mut most) = (0, 0, 0);
+        for order in 1..=1000 {
+            let bytes = 1 + random.next_u64() % 10;
+            flushed += bytes;
+            blocks.push((order, 0, 9, 0, bytes));
+            while let Some((chosen, level)) = chosen(u64::MAX, &blocks, 5) {
+                let last = *chosen.last().unwrap();
+                let inputs = blocks.iter().filter(|block| chosen.contains(&block.0));
+                let bytes: u64 = inputs.map(|block| block.4).sum();
+                written += bytes;
+                blocks.retain(|block| !chosen.contains(&block.0));
+                blocks.push((last, 0, 9, level, bytes));
+                blocks.sort_unstable();
+            }
+            most = most.max(blocks.len());
+        }
+        assert!(most <= 16, "{most} blocks");
+        assert!(written <= 8 * flushed, "{written} of {flushed}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Invariant: nothing here is called from within the I/O thread itself, so waiting cannot lock up.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -242,6 +242,10 @@ impl Drop for Upload<'_> {
         if let Some(mut upload) = self.upload.take() {
             // What remains of a failed write is the sweep's; here it is only tried.
             let _ = self.io.wait("abort", async move { upload.abort().await });
+            // Where objects are files this one was the first of its directory, or others keep that.
+            if let Some(dir) = self.io.local_file(&self.path).as_deref().and_then(Path::parent) {
+                let _ = std::fs::remove_dir(dir);
+            }
         }
     }
 }

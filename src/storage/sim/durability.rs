@@ -54,7 +54,7 @@ fn an_interrupted_flush_or_merge_changes_nothing_and_is_repeated() {
         store.engine.interrupt(true);
         let flushed = store.engine.flush_now();
         assert!(matches!(flushed, Err(StorageError::Closed { .. })), "{flushed:?}");
-        assert_eq!(dir.files("chunks").len(), round as usize, "what was begun is swept");
+        assert_eq!(dir.block_dirs().len(), round as usize, "what was begun is swept");
         assert_eq!(store.dump(), want);
         assert_eq!(Store::open(&dir.copy()).dump(), want);
         store.engine.interrupt(false);
@@ -65,12 +65,35 @@ fn an_interrupted_flush_or_merge_changes_nothing_and_is_repeated() {
     store.engine.interrupt(true);
     let merged = store.engine.compact_now();
     assert!(matches!(merged, Err(StorageError::Closed { .. })), "{merged:?}");
-    assert_eq!(store.dump(), want);
+    assert_eq!((dir.block_dirs().len(), store.dump()), (4, want.clone()));
     store.engine.interrupt(false);
     store.engine.compact_now().unwrap();
     assert_eq!((dir.files("chunks").len(), store.dump()), (1, want.clone()));
     drop(store);
     assert_eq!(Store::open(&dir).dump(), want);
+}
+
+#[test]
+fn what_a_dead_process_was_writing_is_swept_at_the_start() {
+    let dir = TestDir::new();
+    let store = Store::open(&dir);
+    let row = floats(1, &[(START, 1.0)]);
+    store.append(std::slice::from_ref(&row)).unwrap();
+    store.engine.flush_now().unwrap();
+    drop(store);
+    let live = dir.block_dirs();
+    // One that had just been begun, and one with a file that was not complete: object_store keeps such
+    // under another name.
+    for (id, file) in [("0".repeat(26), None), ("1".repeat(26), Some("chunks#1"))] {
+        let begun = live[0].with_file_name(id);
+        std::fs::create_dir(&begun).unwrap();
+        file.iter().for_each(|file| std::fs::write(begun.join(file), "half").unwrap());
+    }
+    let foreign = live[0].with_file_name("lost+found");
+    std::fs::create_dir(&foreign).unwrap();
+    let store = Store::open(&dir);
+    assert_eq!(dir.block_dirs(), [live, vec![foreign]].concat(), "only blocks are deleted");
+    assert_eq!(store.dump().len(), 1);
 }
 
 #[test]

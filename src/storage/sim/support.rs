@@ -76,6 +76,19 @@ impl TestDir {
     }
 }
 
+impl TestDir {
+    /// The directories of blocks, whatever is in them, sorted.
+    pub(crate) fn block_dirs(&self) -> Vec<PathBuf> {
+        let mut dirs = vec![self.path.join("objects/blocks")];
+        for _ in ["tenant", "shard", "block"] {
+            let entries = dirs.iter().filter_map(|dir| std::fs::read_dir(dir).ok()).flatten();
+            dirs = entries.map(|entry| entry.unwrap().path()).collect();
+        }
+        dirs.sort();
+        dirs
+    }
+}
+
 impl Drop for TestDir {
     fn drop(&mut self) {
         if self.is_owned {

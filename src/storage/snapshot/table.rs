@@ -1,6 +1,6 @@
 //! Where the samples of each selected series are.
 
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 use index::SeriesId;
 use model::{LabelsRef, SeriesHasher, SourceError};
 use roaring::RoaringBitmap;
@@ -100,7 +100,7 @@ impl SeriesTable {
         for (block, series) in found {
             merge.add_block(scope, *block, series, hasher)?;
         }
-        let Merge { heads, mut matches, .. } = merge;
+        let (heads, mut matches) = merge.finish();
         let order = label_order(&mut matches, found, heads.len());
         let sorted = order.is_some();
         Ok(Self { sorted, ..Self::of_matches(heads, &matches, order) })
@@ -182,16 +182,26 @@ struct Merge {
     /// Head id of each series: first those of the head, ascending.
     heads: Vec<u32>,
     head_count: usize,
-    /// Numbers of the series that are not in the head's list, by hash.
-    others: HashMap<u128, u32>,
+    /// Hashes of the others, whose numbers follow those of the head's list; in that order, since a table
+    /// of hashes would be up to three times as large.
+    hashes: Vec<u128>,
+    /// Places in `hashes`.
+    others: HashTable<u32>,
     matches: Vec<Match>,
 }
 
 impl Merge {
     /// Nothing matched yet, with room for `count` matches.
     fn new(heads: Vec<u32>, count: usize) -> Self {
-        let head_count = heads.len();
-        Self { heads, head_count, others: HashMap::new(), matches: Vec::with_capacity(count) }
+        let (head_count, others) = (heads.len(), HashTable::new());
+        // Pages that are not written take no memory; to grow would take twice as much for a moment.
+        let (hashes, matches) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        Self { heads, head_count, hashes, others, matches }
+    }
+
+    /// The head id of each series and all matches, without what was needed to find them.
+    fn finish(self) -> (Vec<u32>, Vec<Match>) {
+        (self.heads, self.matches)
     }
 
     /// Matches the series of a block. To build their labels costs most, so that is done only for those whose
@@ -256,10 +266,16 @@ impl Merge {
     }
 
     fn add_other(&mut self, hash: u128, block: u32, series: u32) {
-        let number = *self.others.entry(hash).or_insert_with(|| {
-            self.heads.push(NOT_IN_HEAD);
-            self.heads.len() as u32 - 1
+        let Self { hashes, others, heads, .. } = self;
+        let place = others.find(hash as u64, |place| hashes[*place as usize] == hash).copied();
+        let place = place.unwrap_or_else(|| {
+            let place = hashes.len() as u32;
+            hashes.push(hash);
+            heads.push(NOT_IN_HEAD);
+            others.insert_unique(hash as u64, place, |place| hashes[*place as usize] as u64);
+            place
         });
+        let number = self.head_count as u32 + place;
         self.matches.push(Match { number, block, series });
     }
 }
