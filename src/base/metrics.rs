@@ -205,6 +205,7 @@ catalogue! {
     delete_bytes: Gauge = "tributary_delete_bytes", "Bytes of those blocks that are still to be rewritten.";
     delete_rewritten_bytes: Counter = "tributary_delete_rewritten_bytes_total", "Bytes of blocks that were rewritten, or merged with others, without their deleted samples.";
     block_bytes: Gauge = "tributary_block_bytes", "Bytes of those blocks.";
+    block_id_bytes: Gauge = "tributary_block_id_bytes", "Memory in which blocks keep the numbers that their series have in the head's index, once a query has met both.";
     retention_deleted_blocks: Counter = "tributary_retention_deleted_blocks_total", "Blocks dropped by retention.";
     storage_writable: Gauge = "tributary_storage_writable", "1 while writes are accepted, 0 while the disk refuses them.";
     // Query

@@ -23,6 +23,8 @@ pub(crate) struct Budget {
 /// Bytes per held sample: its instant and its value. Rows on a grid hold values alone, but beside the row
 /// that is made of them.
 const SAMPLE_BYTES: u64 = 16;
+/// Bytes of a held sample's exact integer, in rows that have any.
+const INTEGER_BYTES: u64 = size_of::<Option<i64>>() as u64;
 /// Bytes of a held row beside its samples: labels, title and vectors.
 const ROW_BYTES: u64 = 256;
 
@@ -53,11 +55,20 @@ impl Budget {
         let samples = samples as u64;
         let held = self.samples.fetch_add(samples, Ordering::Relaxed) + samples;
         self.peak_samples.fetch_max(held, Ordering::Relaxed);
-        let added = samples * SAMPLE_BYTES + rows as u64 * ROW_BYTES;
-        let bytes = self.bytes.fetch_add(added, Ordering::Relaxed) + added;
+        let taken = self.take(samples * SAMPLE_BYTES + rows as u64 * ROW_BYTES);
         if held > self.limits.samples_max {
             return Err(ExecError::Limit { name: SAMPLES, max: self.limits.samples_max });
         }
+        taken
+    }
+
+    /// Takes room for the exact integers of `count` samples.
+    pub(crate) fn reserve_integers(&self, count: usize) -> Result<(), ExecError> {
+        self.take(count as u64 * INTEGER_BYTES)
+    }
+
+    fn take(&self, added: u64) -> Result<(), ExecError> {
+        let bytes = self.bytes.fetch_add(added, Ordering::Relaxed) + added;
         if bytes > self.limits.memory_bytes_max {
             let max = self.limits.memory_bytes_max;
             return Err(ExecError::Limit { name: "memory_bytes_max", max });
@@ -75,6 +86,11 @@ impl Budget {
         self.samples.fetch_sub(samples, Ordering::Relaxed);
         let bytes = samples * SAMPLE_BYTES + rows as u64 * ROW_BYTES;
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Gives room for exact integers back.
+    pub(crate) fn release_integers(&self, count: usize) {
+        self.bytes.fetch_sub(count as u64 * INTEGER_BYTES, Ordering::Relaxed);
     }
 
     /// Notes a series of `samples` samples that is held while its row is computed.

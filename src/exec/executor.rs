@@ -386,6 +386,7 @@ impl<'e> Executor<'e> {
             if keeps_empty || !row.is_empty() {
                 let result = identity.result(row);
                 self.budget.reserve(1, result.points.values.len())?;
+                self.budget.reserve_integers(result.points.integers.len())?;
                 rows.push(result);
                 styles.push(identity.style.clone());
             }

@@ -405,12 +405,13 @@ pub(crate) struct Rows<'b> {
     budget: &'b Budget,
     rows: Vec<(Identity<'static>, Row)>,
     reserved_samples: usize,
+    reserved_integers: usize,
 }
 
 impl<'b> Rows<'b> {
     /// No rows yet.
     pub(crate) fn new(budget: &'b Budget) -> Self {
-        Self { budget, rows: Vec::new(), reserved_samples: 0 }
+        Self { budget, rows: Vec::new(), reserved_samples: 0, reserved_integers: 0 }
     }
 
     /// Adds a copy of a row.
@@ -424,10 +425,14 @@ impl<'b> Rows<'b> {
         identity: Identity<'static>,
         row: Row,
     ) -> Result<(), ExecError> {
-        let samples = row.values().len();
+        let (samples, integers) = (row.values().len(), row.samples.integers.len());
         self.reserved_samples += samples;
+        self.reserved_integers += integers;
         self.rows.push((identity, row));
-        self.budget.reserve(1, samples)
+        // Both are taken even where one is too much, since both will be given back.
+        let taken = self.budget.reserve(1, samples);
+        let exact = self.budget.reserve_integers(integers);
+        taken.and(exact)
     }
 
     /// Number of rows.
@@ -464,5 +469,33 @@ impl<'b> Rows<'b> {
 impl Drop for Rows<'_> {
     fn drop(&mut self) {
         self.budget.release(self.rows.len(), self.reserved_samples);
+        self.budget.release_integers(self.reserved_integers);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exact_integers_count_while_they_are_held() {
+        let row = |integers: usize| {
+            let mut row = Row::default();
+            row.reset_to_grid(StepGrid::new(0, 9, 1), 10);
+            row.samples.integers.resize(integers, Some(7));
+            row
+        };
+        // A row, its ten values and ten integers.
+        let memory_bytes_max = 256 + 10 * 16 + 10 * 16;
+        let limits = plan::QueryLimits { memory_bytes_max, ..plan::QueryLimits::default() };
+        let budget = Budget::new(limits);
+        let check = |integers: usize, want: bool| {
+            let mut rows = Rows::new(&budget);
+            let pushed = rows.push_owned(Identity::known(Labels::empty()), row(integers));
+            assert_eq!(pushed.is_ok(), want, "{integers} integers");
+        };
+        check(10, true);
+        check(11, false);
+        check(10, true);
     }
 }

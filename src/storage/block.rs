@@ -1,7 +1,7 @@
 //! Blocks: immutable sets of series and samples, reached only through the object store.
 
 mod chunks;
-mod head_ids;
+pub(crate) mod head_ids;
 pub(crate) mod meta;
 pub(crate) mod page;
 pub(crate) mod reader;

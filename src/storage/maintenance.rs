@@ -12,7 +12,7 @@ mod rollup;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak, mpsc};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base::error::{Classify as _, ErrorKind};
 use base::limits::CHUNK_SAMPLES_MAX;
@@ -51,6 +51,10 @@ const HEAD_WORTH_A_FLUSH: u64 = 32;
 /// such flushes keep their distance, in milliseconds, while there is still room.
 const INDEX_WORTH_A_FLUSH: u64 = 16;
 const ROOM_PAUSE_MS: u64 = 5000;
+
+/// What is merged a second, in bytes of blocks, by a careful guess; and what is merged at once.
+const MERGED_BYTES_A_SECOND: u64 = 4 << 20;
+const MERGED_AT_ONCE_BYTES: u64 = 16 << 20;
 
 /// How long a delete waits for others before its blocks are rewritten.
 const REWRITE_AFTER_MS: i64 = 10 * 60_000;
@@ -103,6 +107,16 @@ pub(crate) struct Maintenance {
     forgetful: HashSet<TenantId>,
     /// When the head was last written out for the sake of its index.
     made_room_ms: i64,
+    /// When this process began to maintain the store.
+    began: Instant,
+}
+
+/// Bytes of blocks that the store's own merges take at most, so long after its start.
+///
+/// A stop gives up the merge under way. So that a process which is stopped every few seconds makes
+/// progress all the same, no merge begins that would take longer than the process has run so far.
+fn merged_bytes_max(running: Duration) -> u64 {
+    (running.as_secs() * MERGED_BYTES_A_SECOND).max(MERGED_AT_ONCE_BYTES)
 }
 
 impl Maintenance {
@@ -131,6 +145,7 @@ impl Maintenance {
             barren: Barren::new(),
             forgetful: HashSet::new(),
             made_room_ms: i64::MIN,
+            began: Instant::now(),
         }
     }
 
@@ -140,11 +155,14 @@ impl Maintenance {
         // Merges and retention let samples go, which must have been rolled up before.
         if self.roll_up()? {
             // While memory is tight the head may have to be written out between two merges.
-            while self.compact_one()? && self.shared.options.memory.level() == MemoryLevel::Calm {}
+            while self.compact_one(merged_bytes_max(self.began.elapsed()))?
+                && self.shared.options.memory.level() == MemoryLevel::Calm
+            {}
             self.expire_blocks()?;
         }
         self.maintain_index();
         self.forget_series();
+        self.note_block_ids();
         self.give_memory_back();
         self.sweep_retired()
     }
@@ -374,6 +392,14 @@ impl Maintenance {
         self.shared.metrics.block_bytes.set(bytes as i64);
     }
 
+    /// Brings the metric of what blocks keep of the head's index up to date: queries make it grow.
+    fn note_block_ids(&self) {
+        let view = self.shared.view.load();
+        let bytes: u64 =
+            view.blocks().chain(view.rollups()).map(|block| block.head_ids_bytes()).sum();
+        self.shared.metrics.block_id_bytes.set(bytes as i64);
+    }
+
     /// Drops log files that nothing needs any more; see `wal/checkpoint.rs`.
     fn checkpoint(&mut self) -> Result<(), StorageError> {
         let (reply, answer) = mpsc::channel();
@@ -396,11 +422,12 @@ impl Maintenance {
     /// Merges until nothing more is to be merged.
     pub(crate) fn compact(&mut self) -> Result<(), StorageError> {
         while !self.roll_up()? {}
-        while self.compact_one()? {}
+        while self.compact_one(u64::MAX)? {}
         self.sweep_retired()
     }
 
-    fn compact_one(&mut self) -> Result<bool, StorageError> {
+    /// One merge of at most so many bytes of blocks; false when nothing is to be done.
+    fn compact_one(&mut self, bytes_max: u64) -> Result<bool, StorageError> {
         let options = &self.shared.options;
         let mut blocks = self.manifest.current().blocks;
         blocks.retain(|entry| entry.meta.rollup.is_none());
@@ -410,6 +437,7 @@ impl Maintenance {
             partition_ms: options.partition_ms,
             settled_ms: self.shared.clock.now_ms().saturating_sub(options.flush_after_ms),
             series_max: self.shared.merged_series_max(),
+            bytes_max,
         };
         let Some(choice) = choose(&situation) else {
             return self.rewrite_one(self.shared.clock.now_ms().saturating_sub(REWRITE_AFTER_MS));

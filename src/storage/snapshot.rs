@@ -16,7 +16,9 @@ use model::{
     Hints, Labels, LabelsRef, Matcher, Samples, Selection, SeriesHasher, SourceError, TenantId,
     TimeRange, ValueNode,
 };
+use roaring::RoaringBitmap;
 
+use crate::block::head_ids::bytes_of;
 use crate::block::reader::Block;
 use crate::collect::{Collector, Wanted};
 use crate::error::{StorageError, select_error};
@@ -169,6 +171,13 @@ impl Scope {
         })
     }
 
+    /// What blocks are about to keep of the head's index, beside what they have.
+    fn head_ids_bytes(&self, found: &[(u32, RoaringBitmap)]) -> usize {
+        let blocks = found.iter().map(|(number, _)| &self.blocks[*number as usize]);
+        let bytes = blocks.map(|block| bytes_of(block.meta.series) - block.head_ids_bytes());
+        bytes.sum::<u64>() as usize
+    }
+
     /// The series of `matchers`.
     pub(crate) fn select(
         self,
@@ -186,8 +195,12 @@ impl Scope {
         }
         let count = head.len() + found.iter().map(|(_, ids)| ids.len() as usize).sum::<usize>();
         let is_matched = found.len() + usize::from(!head.is_empty()) > 1;
-        let place_bytes = if is_matched { MATCH_BYTES } else { PLACE_BYTES };
-        let _claim = self.claim(count, count * place_bytes)?;
+        let bytes = if is_matched {
+            count * MATCH_BYTES + self.head_ids_bytes(&found)
+        } else {
+            count * PLACE_BYTES
+        };
+        let _claim = self.claim(count, bytes)?;
         let mut series = match (&found[..], head.is_empty()) {
             ([], _) => SeriesTable::of_head(head),
             ([(block, ids)], true) => SeriesTable::of_block(*block, ids),

@@ -28,6 +28,16 @@ impl HeadIds {
         let is_owner = std::ptr::eq(owner.as_ptr(), Arc::as_ptr(index));
         Known(if is_owner { ids } else { &[] })
     }
+
+    /// Bytes that are held.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.get().map_or(0, |(_, ids)| bytes_of(ids.len() as u64))
+    }
+}
+
+/// Bytes of the numbers of `count` series.
+pub(crate) fn bytes_of(count: u64) -> u64 {
+    count * size_of::<AtomicU32>() as u64
 }
 
 /// What is known of one index.
@@ -58,7 +68,9 @@ mod tests {
     fn numbers_belong_to_one_index() {
         let ids = HeadIds::default();
         let (index, other) = (Arc::new(HeadIndex::new()), Arc::new(HeadIndex::new()));
+        assert_eq!(ids.bytes(), 0);
         let known = ids.of(&index, 2);
+        assert_eq!((ids.bytes(), bytes_of(2)), (8, 8));
         assert_eq!(known.get(1), None);
         known.set(1, SeriesId(7));
         known.set(2, SeriesId(8));

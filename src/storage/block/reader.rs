@@ -291,6 +291,11 @@ impl Block {
         self.parts.head_ids.of(index, self.meta.series)
     }
 
+    /// Bytes that those numbers take already.
+    pub(crate) fn head_ids_bytes(&self) -> u64 {
+        self.parts.head_ids.bytes()
+    }
+
     /// Calls `visit` with number and packed labels of each of `series`, ascending.
     pub(crate) fn each_series(
         &self,

@@ -48,16 +48,20 @@ pub(crate) struct Situation<'a> {
     pub(crate) settled_ms: i64,
     /// Series that blocks which are merged may have together.
     pub(crate) series_max: u64,
+    /// Bytes that they may have together.
+    pub(crate) bytes_max: u64,
 }
 
 impl Situation<'_> {
     /// How many of the first of `blocks` may be merged at once.
     fn fitting(&self, blocks: &[&BlockEntry]) -> usize {
-        let sums = blocks.iter().scan(0u64, |sum, entry| {
-            *sum = sum.saturating_add(entry.meta.series);
-            Some(*sum)
+        let sums = blocks.iter().scan((0u64, 0u64), |sums, entry| {
+            sums.0 = sums.0.saturating_add(entry.meta.series);
+            sums.1 = sums.1.saturating_add(bytes(entry));
+            Some(*sums)
         });
-        sums.take_while(|sum| *sum <= self.series_max).count()
+        let fits = |sums: &(u64, u64)| sums.0 <= self.series_max && sums.1 <= self.bytes_max;
+        sums.take_while(fits).count()
     }
 }
 
@@ -124,7 +128,7 @@ fn choose_range(situation: &Situation<'_>, length: i64, level: u32) -> Option<Ch
     })
 }
 
-/// All blocks of a range that is over, or else the first neighbours for which there is memory.
+/// All blocks of a range that is over, or else the first neighbours that may be merged at once.
 fn choose_all<'c, 'b>(
     situation: &Situation<'_>,
     inside: &'c [&'b BlockEntry],
@@ -231,8 +235,14 @@ mod tests {
             })
             .collect();
         let skip = [];
-        let situation =
-            Situation { blocks: &entries, skip: &skip, partition_ms: 10, settled_ms, series_max };
+        let situation = Situation {
+            blocks: &entries,
+            skip: &skip,
+            partition_ms: 10,
+            settled_ms,
+            series_max,
+            bytes_max: 10_000,
+        };
         choose(&situation).map(|choice| {
             let orders: Vec<u64> = choice.blocks.iter().map(|id| id.0 as u64).collect();
             (orders, choice.level)
@@ -305,12 +315,17 @@ mod tests {
     }
 
     #[test]
-    fn merges_no_more_than_there_is_memory_for() {
+    fn merges_no_more_than_there_is_memory_or_time_for() {
         let five: Vec<Described> = (1..=5).map(|order| (order, 0, 9, 0, 100)).collect();
         check_below(5, &five, 20, Some((&[1, 2, 3, 4, 5], 0)));
         check_below(4, &five, 20, Some((&[1, 2, 3, 4], 0)));
         check_below(2, &five, 20, Some((&[1, 2], 0)));
         check_below(1, &five, 20, None);
+        let large = [6000, 6000, 3000, 1000];
+        let large: Vec<Described> =
+            (1..).zip(large).map(|(order, bytes)| (order, 0, 9, 0, bytes)).collect();
+        check(&large, 20, Some((&[2, 3, 4], 0)));
+        check(&large[..2], 20, None);
         // The first two were merged before and are not worth it again, their successors are.
         let merged = [(1, 0, 59, 1, 100), (2, 10, 19, 0, 1), (3, 20, 29, 0, 100)];
         check_below(2, &merged, 100, Some((&[2, 3], 1)));

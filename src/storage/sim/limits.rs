@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use base::memory::MemoryWatch;
-use model::{Labels, Matcher, RejectReason};
+use model::{Hints, Labels, Matcher, RejectReason, Source, TimeRange};
 
 use super::support::*;
 use crate::options::EngineOptions;
@@ -222,4 +222,30 @@ fn a_head_of_many_series_and_few_samples_is_forgotten_for_the_sake_of_its_index(
     store.append(&[floats(7, &[(START + 3, 1.0)])]).unwrap();
     let dump = store.dump();
     assert_eq!((dump.len(), dump[&series(7)].len(), dump[&series(8)].len()), (6000, 4, 3));
+}
+
+#[test]
+fn what_blocks_keep_of_the_head_is_claimed_once_and_shown() {
+    static HELD: AtomicU64 = AtomicU64::new(0);
+    const LIMIT: u64 = 16 << 20;
+    let memory = Arc::new(MemoryWatch::reading(LIMIT, || Some(HELD.load(Ordering::SeqCst))));
+    let dir = TestDir::new();
+    let options = EngineOptions { memory: memory.clone(), ..options(&dir) };
+    let store = Store::open_with(options, Arc::new(crate::DiskFiles)).unwrap();
+    let rows: Vec<_> = (0..6000).map(|number| floats(number, &[(START, 1.0)])).collect();
+    store.append(&rows).unwrap();
+    store.engine.flush_now().unwrap();
+    store.append(&[floats(7, &[(START + 1, 1.0)])]).unwrap();
+    // One series of block and head, where there is so much room.
+    let select = |room: u64| {
+        HELD.store(LIMIT / 4 * 3 - memory.owed() - room, Ordering::SeqCst);
+        std::thread::sleep(std::time::Duration::from_millis(15));
+        let matchers = [Matcher::equal("host", "host-7")];
+        store.engine.select(&matchers, TimeRange::ALL, &Hints::default()).map(|found| found.len())
+    };
+    assert!(select(20_000).is_err());
+    assert_eq!(select(30_000).unwrap(), 1);
+    assert_eq!(select(20_000).unwrap(), 1, "they are there");
+    store.engine.maintain_now().unwrap();
+    assert_eq!(store.metrics.block_id_bytes.get(), 4 * 6000);
 }
