@@ -24,6 +24,7 @@ mod property;
 #[cfg(test)]
 mod rollups;
 mod row;
+mod small;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -35,3 +36,4 @@ pub use counts::StepCounts;
 pub use error::ExecError;
 pub use executor::execute;
 pub use helpers::{Busy, Helpers};
+pub use small::is_small;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use base::rng::Rng;
-use model::{Labels, Matcher, STALE_NAN_BITS, StepGrid, TenantId, TimeRange};
+use model::{Labels, Matcher, STALE_NAN_BITS, StepGrid, TimeRange};
 use plan::node::{Number, QueryLimits};
 use plan::semantics::{
     Alignment, Arithmetic, BinaryOp, BucketFunction, Buckets, Cardinality, Fill, FoldFunction,
@@ -140,15 +140,8 @@ impl Maker<'_> {
             _ => vec![Matcher::equal("__name__", self.one_of(&METRICS))],
         };
         Node::new(Op::Scan(Scan {
-            matchers,
-            range: TimeRange::ALL,
-            tenant: TenantId::DEFAULT,
             sorted: self.rng.one_in(2),
-            integers: false,
-            histograms: false,
-            starts: false,
-            title: None,
-            cut_ms: None,
+            ..Scan::new(matchers, TimeRange::ALL)
         }))
     }
 

@@ -117,17 +117,7 @@ fn random_series(rng: &mut Rng, fractions: bool) -> Vec<(i64, f64)> {
 }
 
 fn plan(function: FoldFunction, buckets: Buckets, rollups: bool) -> Plan {
-    let scan = Scan {
-        matchers: vec![],
-        range: TimeRange::ALL,
-        tenant: TenantId::DEFAULT,
-        sorted: true,
-        integers: false,
-        histograms: true,
-        starts: false,
-        title: None,
-        cut_ms: None,
-    };
+    let scan = Scan { sorted: true, histograms: true, ..Scan::new(vec![], TimeRange::ALL) };
     let staleness = match function {
         FoldFunction::Newest => Staleness::Ends,
         _ => Staleness::Skipped,

@@ -3,7 +3,7 @@
 
 use base::cancel::CancelToken;
 use base::error::{Classify, ErrorKind};
-use model::{Labels, Matcher, Pattern, StepGrid, TenantId, TimeRange};
+use model::{Labels, Matcher, Pattern, StepGrid, TimeRange};
 use plan::node::{Number, QueryLimits};
 use plan::semantics::{
     Alignment, Arithmetic, Between, BinaryOp, Buckets, Cardinality, DifferenceRule, Falls, Fill,
@@ -46,15 +46,9 @@ fn source(lines: &[&str]) -> MemorySource {
 
 fn scan(metric: &str) -> Node {
     Node::new(Op::Scan(Scan {
-        matchers: vec![Matcher::equal("__name__", metric)],
-        range: TimeRange::ALL,
-        tenant: TenantId::DEFAULT,
         sorted: true,
         integers: true,
-        histograms: false,
-        starts: false,
-        title: None,
-        cut_ms: None,
+        ..Scan::new(vec![Matcher::equal("__name__", metric)], TimeRange::ALL)
     }))
 }
 

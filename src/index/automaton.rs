@@ -7,19 +7,19 @@
 //! pattern's own matcher decides each value; the answers are the same.
 
 use hashbrown::HashMap;
-use model::matcher::{Matcher, Pattern, ValueTest};
+use model::matcher::{Matcher, Pattern, ValueTest, unwrapped};
 use regex_automata::hybrid::LazyStateID;
 use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::nfa::thompson;
 use regex_automata::util::start;
 use regex_automata::{Anchored, MatchKind};
 use regex_syntax::hir::literal::Extractor;
-use regex_syntax::hir::{Class, Hir, HirKind, Look};
+use regex_syntax::hir::{Class, Hir, HirKind};
 
 use crate::required::Required;
 
-/// Literals of one pattern that are looked up one by one. Beyond, an automaton is cheaper.
-const LITERALS_MAX: usize = 2048;
+/// Bytes of the prefix that all values of a pattern share; the rest is the automaton's.
+const PREFIX_BYTES_MAX: usize = 4096;
 /// Memory of one pattern's automaton while a query runs.
 const CACHE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
@@ -108,17 +108,15 @@ fn literals(texts: impl IntoIterator<Item = String>) -> Values {
 
 /// Reads a pattern and picks the cheapest way to find its values.
 fn analyse(pattern: &Pattern) -> Values {
-    let parsed = regex_syntax::ParserBuilder::new()
-        .dot_matches_new_line(true)
-        .build()
-        .parse(pattern.as_str())
-        .ok();
-    let Some(hir) = parsed.as_ref().and_then(without_anchors) else {
+    if let Some(texts) = pattern.texts() {
+        return literals(texts.iter().cloned());
+    }
+    let Some(hir) = pattern.core() else {
         return Values::Matching(Box::new(Automaton::new(pattern, Vec::new(), true, Vec::new())));
     };
     let parts: &[Hir] = match hir.kind() {
         HirKind::Concat(parts) => parts,
-        _ => std::slice::from_ref(&hir),
+        _ => std::slice::from_ref(hir),
     };
     if let [only] = parts
         && any_loop(only).is_some()
@@ -131,54 +129,11 @@ fn analyse(pattern: &Pattern) -> Values {
     {
         return Values::Prefix { text: text.to_owned(), longer: least > 0 };
     }
-    let mut found = Extractor::new();
-    found.limit_total(LITERALS_MAX).limit_class(16).limit_repeat(16).limit_literal_len(4096);
-    let sequence = found.extract(&hir);
-    if sequence.is_exact()
-        && let Some(texts) = sequence.literals().and_then(|found| {
-            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
-            found.iter().map(|literal| text(literal.as_bytes())).collect::<Option<Vec<_>>>()
-        })
-    {
-        return literals(texts);
-    }
+    let sequence = Extractor::new().limit_literal_len(PREFIX_BYTES_MAX).extract(hir);
     let prefix = sequence.longest_common_prefix().unwrap_or_default().to_vec();
     let open = parts.first().is_some_and(|first| any_loop(first).is_some());
     let required = Required::of(parts, &prefix);
     Values::Matching(Box::new(Automaton::new(pattern, prefix, open, required)))
-}
-
-/// The pattern without the anchors that a whole-value match implies; `None` when it looks around
-/// in any other way, which the literal extractor would not see.
-fn without_anchors(hir: &Hir) -> Option<Hir> {
-    let mut hir = hir;
-    while let HirKind::Capture(capture) = hir.kind() {
-        hir = &capture.sub;
-    }
-    let parts = match hir.kind() {
-        HirKind::Concat(parts) => parts.as_slice(),
-        _ => std::slice::from_ref(hir),
-    };
-    let is =
-        |part: &Hir, wanted: Look| matches!(part.kind(), HirKind::Look(look) if *look == wanted);
-    let parts = match parts {
-        [first, rest @ ..] if is(first, Look::Start) => rest,
-        _ => parts,
-    };
-    let parts = match parts {
-        [rest @ .., last] if is(last, Look::End) => rest,
-        _ => parts,
-    };
-    let rest = Hir::concat(parts.iter().map(unwrapped).collect());
-    rest.properties().look_set().is_empty().then_some(rest)
-}
-
-/// A part without the capture group around it.
-fn unwrapped(part: &Hir) -> Hir {
-    match part.kind() {
-        HirKind::Capture(capture) => unwrapped(&capture.sub),
-        _ => part.clone(),
-    }
 }
 
 /// For `.*` and `.+` the least number of characters.

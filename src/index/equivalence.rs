@@ -86,6 +86,7 @@ fn brute_force<'l>(all: impl Iterator<Item = &'l Labels>, matchers: &[Matcher]) 
 
 fn head_answers(head: &HeadIndex, matchers: &[Matcher]) -> Answers {
     let ids = head.select(matchers).unwrap();
+    assert!(head.series_max(matchers).unwrap().is_none_or(|most| most >= ids.len()));
     let sorted = head.sorted(&ids);
     assert!(sorted.windows(2).all(|pair| head.labels(pair[0]) < head.labels(pair[1])));
     let values = NAMES.map(|name| {
@@ -109,7 +110,9 @@ fn segment_answers(segments: &[SegmentReader<Vec<u8>>], matchers: &[Matcher]) ->
     let mut values: BTreeMap<_, BTreeSet<String>> =
         NAMES.map(|name| (name, BTreeSet::new())).into_iter().collect();
     for segment in segments {
-        for id in segment.select(matchers).unwrap() {
+        let ids = segment.select(matchers).unwrap();
+        assert!(segment.series_max(matchers).unwrap().is_none_or(|most| most >= ids.len()));
+        for id in ids {
             series.insert(segment.labels(id).unwrap());
         }
         names.extend(segment.label_names(matchers).unwrap());

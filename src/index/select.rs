@@ -4,7 +4,7 @@
 //! cheapest positive one gives the first set and the others narrow it. Once the set is much smaller
 //! than a label has values, the series left are asked one by one instead of the dictionary.
 
-use model::matcher::Matcher;
+use model::matcher::{Matcher, ValueTest};
 use roaring::RoaringBitmap;
 
 use crate::automaton::{Clause, Values};
@@ -53,6 +53,50 @@ pub(crate) fn select(
         selected = Some(narrowed);
     }
     selected.map_or_else(|| terms.all(), Ok)
+}
+
+/// Texts of one matcher that are looked up to count series.
+const COUNTED_TEXTS_MAX: usize = 64;
+/// Series of the rarest texts up to which it is told how many of them the other texts leave.
+const COUNTED_SERIES_MAX: u64 = 4096;
+
+/// About how many series pass all matchers at most: those with the texts, or one of few texts, that they ask
+/// for. `None` where no matcher does.
+pub(crate) fn series_max(
+    terms: &impl Terms,
+    matchers: &[Matcher],
+) -> Result<Option<u64>, IndexError> {
+    let mut sets = Vec::with_capacity(matchers.len());
+    for matcher in matchers {
+        if let Some(texts) = texts_of(matcher) {
+            let mut series = 0;
+            for text in texts {
+                series += terms.series_of(&matcher.name, text)?;
+            }
+            sets.push((series, matcher));
+        }
+    }
+    sets.sort_by_key(|(series, _)| *series);
+    let Some(&(least, rarest)) = sets.first() else { return Ok(None) };
+    if sets.len() == 1 || least == 0 || least > COUNTED_SERIES_MAX {
+        return Ok(Some(least));
+    }
+    let mut found = narrow(terms, None, &mut Clause::new(rarest))?;
+    for (_, matcher) in &sets[1..] {
+        found = narrow(terms, Some(found), &mut Clause::new(matcher))?;
+    }
+    Ok(Some(found.len()))
+}
+
+/// The texts of which a label must have one.
+fn texts_of(matcher: &Matcher) -> Option<&[String]> {
+    let texts = match &matcher.test {
+        ValueTest::Equal(text) => std::slice::from_ref(text),
+        ValueTest::OneOf(texts) => texts.as_slice(),
+        _ => return None,
+    };
+    let is_counted = texts.len() <= COUNTED_TEXTS_MAX && !texts.iter().any(String::is_empty);
+    is_counted.then_some(texts)
 }
 
 /// Class and size of the work a clause makes; smaller first.

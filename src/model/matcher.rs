@@ -9,13 +9,28 @@ use std::sync::Arc;
 
 use base::limits::REGEX_BYTES_MAX;
 use regex_automata::meta::Regex;
+use regex_syntax::hir::literal::Extractor;
+use regex_syntax::hir::{Hir, HirKind, Look};
 
-/// A compiled pattern that must match a whole value.
+/// A pattern that must match a whole value.
 #[derive(Clone)]
 pub struct Pattern {
     text: Arc<str>,
-    regex: Arc<Regex>,
+    /// See [`Pattern::core`].
+    core: Option<Arc<Hir>>,
+    test: Test,
 }
+
+/// How a value is tested.
+#[derive(Clone)]
+enum Test {
+    /// It is one of these; sorted and unique.
+    Texts(Arc<[String]>),
+    Regex(Arc<Regex>),
+}
+
+/// Texts that a pattern may be a list of. Beyond, an automaton is cheaper.
+const TEXTS_MAX: usize = 2048;
 
 /// A pattern that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,24 +43,36 @@ pub struct PatternError {
 }
 
 impl Pattern {
-    /// Compiles `text` (regex-crate syntax, unanchored in itself). Refuses what compiles to more than
-    /// [`REGEX_BYTES_MAX`].
+    /// Reads `text` (regex-crate syntax, unanchored in itself). Refuses what compiles to more than
+    /// [`REGEX_BYTES_MAX`]. A list of texts, however it is spelled, needs no compiling.
     pub fn new(text: &str) -> Result<Self, PatternError> {
         let error = |reason: String| PatternError { pattern: text.to_owned(), reason };
-        let syntax = regex_automata::util::syntax::Config::new().dot_matches_new_line(true);
-        let config = Regex::config().nfa_size_limit(Some(REGEX_BYTES_MAX));
-        // Parsed alone first, so that `a)(b` cannot escape the group below.
-        regex_syntax::ParserBuilder::new()
+        // Parsed alone first, so that `a)(b` cannot escape the group around it.
+        let parsed = regex_syntax::ParserBuilder::new()
             .dot_matches_new_line(true)
             .build()
             .parse(text)
             .map_err(|e| error(e.to_string().lines().last().unwrap_or_default().to_owned()))?;
-        let regex = Regex::builder()
-            .configure(config)
-            .syntax(syntax)
-            .build(&format!(r"\A(?:{text})\z"))
-            .map_err(|e| error(e.to_string()))?;
-        Ok(Self { text: text.into(), regex: Arc::new(regex) })
+        let core = without_anchors(&parsed).map(Arc::new);
+        let test = match core.as_deref().and_then(texts) {
+            Some(texts) => Test::Texts(texts.into()),
+            None => Test::Regex(Arc::new(compile(text).map_err(|e| error(e.to_string()))?)),
+        };
+        Ok(Self { text: text.into(), core, test })
+    }
+
+    /// What the pattern says beside that it is about whole values: no anchors at its ends, no groups
+    /// around its parts. `None` when it looks around in any other way.
+    pub fn core(&self) -> Option<&Hir> {
+        self.core.as_deref()
+    }
+
+    /// The texts that the pattern is a list of, sorted and unique; `None` when it is no list.
+    pub fn texts(&self) -> Option<&[String]> {
+        match &self.test {
+            Test::Texts(texts) => Some(texts),
+            Test::Regex(_) => None,
+        }
     }
 
     /// The pattern as it was given.
@@ -55,7 +82,73 @@ impl Pattern {
 
     /// True when the whole of `value` matches.
     pub fn is_match(&self, value: &str) -> bool {
-        self.regex.is_match(value)
+        match &self.test {
+            Test::Texts(texts) => texts.binary_search_by(|text| text.as_str().cmp(value)).is_ok(),
+            Test::Regex(regex) => regex.is_match(value),
+        }
+    }
+}
+
+/// True when `value` is among the ascending `texts`.
+fn is_one_of(texts: &[String], value: &str) -> bool {
+    texts.binary_search_by(|text| text.as_str().cmp(value)).is_ok()
+}
+
+/// The automaton of a whole-value match.
+fn compile(text: &str) -> Result<Regex, Box<regex_automata::meta::BuildError>> {
+    let syntax = regex_automata::util::syntax::Config::new().dot_matches_new_line(true);
+    let config = Regex::config().nfa_size_limit(Some(REGEX_BYTES_MAX));
+    let mut builder = Regex::builder();
+    let built = builder.configure(config).syntax(syntax).build(&format!(r"\A(?:{text})\z"));
+    built.map_err(Box::new)
+}
+
+/// The texts that a pattern without anchors is a list of.
+fn texts(core: &Hir) -> Option<Vec<String>> {
+    let mut extractor = Extractor::new();
+    extractor.limit_total(TEXTS_MAX).limit_class(16).limit_repeat(16).limit_literal_len(4096);
+    let found = extractor.extract(core);
+    if !found.is_exact() {
+        return None;
+    }
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
+    let mut texts =
+        found.literals()?.iter().map(|one| text(one.as_bytes())).collect::<Option<Vec<_>>>()?;
+    texts.sort_unstable();
+    texts.dedup();
+    Some(texts)
+}
+
+/// The pattern without the anchors that a whole-value match implies; `None` when it looks around
+/// in any other way, which the literal extractor would not see.
+fn without_anchors(hir: &Hir) -> Option<Hir> {
+    let mut hir = hir;
+    while let HirKind::Capture(capture) = hir.kind() {
+        hir = &capture.sub;
+    }
+    let parts = match hir.kind() {
+        HirKind::Concat(parts) => parts.as_slice(),
+        _ => std::slice::from_ref(hir),
+    };
+    let is =
+        |part: &Hir, wanted: Look| matches!(part.kind(), HirKind::Look(look) if *look == wanted);
+    let parts = match parts {
+        [first, rest @ ..] if is(first, Look::Start) => rest,
+        _ => parts,
+    };
+    let parts = match parts {
+        [rest @ .., last] if is(last, Look::End) => rest,
+        _ => parts,
+    };
+    let rest = Hir::concat(parts.iter().map(unwrapped).collect());
+    rest.properties().look_set().is_empty().then_some(rest)
+}
+
+/// A part of a pattern without the capture group around it.
+pub fn unwrapped(part: &Hir) -> Hir {
+    match part.kind() {
+        HirKind::Capture(capture) => unwrapped(&capture.sub),
+        _ => part.clone(),
     }
 }
 
@@ -121,7 +214,7 @@ impl Matcher {
             ValueTest::NotEqual(text) => value != text,
             ValueTest::Regex(pattern) => pattern.is_match(value),
             ValueTest::NotRegex(pattern) => !pattern.is_match(value),
-            ValueTest::OneOf(texts) => texts.iter().any(|text| text == value),
+            ValueTest::OneOf(texts) => is_one_of(texts, value),
         }
     }
 
@@ -155,6 +248,34 @@ mod tests {
         assert!(!pattern.is_match("abcd") && !pattern.is_match("xx"));
         assert!(Pattern::new("a)(b").is_err());
         assert!(Pattern::new("(a{1000}){1000}").is_err());
+    }
+
+    #[test]
+    fn lists_of_texts_are_not_compiled() {
+        let texts = |text: &str| Pattern::new(text).unwrap().texts().map(|texts| texts.join(" "));
+        for (pattern, expected) in [
+            ("web", "web"),
+            ("^web$", "web"),
+            ("a|b|", " a b"),
+            ("(host-)(1|2|30)", "host-1 host-2 host-30"),
+            ("cpu_[ab]", "cpu_a cpu_b"),
+            ("(?i)ab", "AB Ab aB ab"),
+            ("", ""),
+        ] {
+            assert_eq!(texts(pattern).as_deref(), Some(expected), "{pattern}");
+            let pattern = Pattern::new(pattern).unwrap();
+            let compiled = compile(pattern.as_str()).unwrap();
+            for value in ["", "web", "a", "b", "host-2", "host-3", "cpu_a", "cpu_c", "aB", "web "] {
+                assert_eq!(
+                    pattern.is_match(value),
+                    compiled.is_match(value),
+                    "{pattern:?} {value:?}"
+                );
+            }
+        }
+        for pattern in [".*", "a.c", r"web\b", "a{2000}", "[a-z]{3}", "^a|b$"] {
+            assert_eq!(texts(pattern), None, "{pattern}");
+        }
     }
 
     #[test]

@@ -41,6 +41,12 @@ pub trait Source: Send + Sync {
         hints: &Hints,
     ) -> Result<Box<dyn Selection>, SourceError>;
 
+    /// About how many series the same [`Source::select`] finds at most, told from lists that are
+    /// at hand. `None` where that would take a search or a wait.
+    fn series_max(&self, _matchers: &[Matcher], _range: TimeRange, _hints: &Hints) -> Option<u64> {
+        None
+    }
+
     /// Names of the labels on series that pass `matchers` and may have a sample in `range`; sorted.
     fn label_names(
         &self,

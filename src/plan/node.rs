@@ -313,6 +313,23 @@ pub struct Scan {
     pub cut_ms: Option<i64>,
 }
 
+impl Scan {
+    /// The floats of some series, in any order.
+    pub fn new(matchers: Vec<Matcher>, range: TimeRange) -> Self {
+        Self {
+            matchers,
+            range,
+            tenant: model::TenantId::DEFAULT,
+            sorted: false,
+            integers: false,
+            histograms: false,
+            starts: false,
+            title: None,
+            cut_ms: None,
+        }
+    }
+}
+
 /// Windows of time reduced to single values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fold {

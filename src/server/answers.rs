@@ -11,8 +11,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::{Request, State as Extract};
-use axum::middleware::Next;
 use axum::response::Response;
 use base::memory::{Claim, MemoryLevel};
 use futures::StreamExt as _;
@@ -33,12 +31,7 @@ const LASTING: Duration =
     if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(10) };
 
 /// Lets a streamed answer end early, as a broken connection, once it has lasted long and memory is wanted.
-pub(crate) async fn hurry(
-    Extract(state): Extract<Arc<State>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let response = next.run(request).await;
+pub(crate) fn hurry(state: &State, response: Response) -> Response {
     let memory = Arc::clone(&state.settings.memory);
     if memory.limit() == 0 || http_body_length(response.body()).is_some() {
         return response;

@@ -4,14 +4,13 @@
 //! costs nothing. Its share covers the body, what it is unpacked to and the batch that it becomes, until
 //! the request is answered. Bodies that are read as streams are charged what a stream holds.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Request, State as Extract};
+use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use base::memory::Claim;
 use futures::StreamExt as _;
 
 use crate::http::http_body_length;
@@ -53,22 +52,27 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-/// Lets a request through whose body has room.
-pub(crate) async fn admit(
-    Extract(state): Extract<Arc<State>>,
+/// Room for a body, held until its request is answered.
+pub(crate) struct Room<'s> {
+    _under_way: UnderWay<'s>,
+    _claim: Claim,
+}
+
+/// Lets a request through whose body has room; `None` is the room of one that takes next to nothing.
+pub(crate) fn admit(
+    state: &State,
     request: Request,
-    next: Next,
-) -> Response {
-    let bytes = cost(&state, &request);
+) -> Result<(Option<Room<'_>>, Request), Box<Response>> {
+    let bytes = cost(state, &request);
     if bytes < FREE_BYTES {
-        return next.run(request).await;
+        return Ok((None, request));
     }
-    let Some(_under_way) = UnderWay::begin(&state, bytes) else {
-        return refuse("too many bytes of other requests are under way");
+    let Some(_under_way) = UnderWay::begin(state, bytes) else {
+        return Err(refuse("too many bytes of other requests are under way"));
     };
     match state.settings.memory.claim_to_write(bytes) {
-        Ok(_claim) => next.run(request.map(without_stalls)).await,
-        Err(full) => refuse(&full.to_string()),
+        Ok(_claim) => Ok((Some(Room { _under_way, _claim }), request.map(without_stalls))),
+        Err(full) => Err(refuse(&full.to_string())),
     }
 }
 
@@ -113,6 +117,7 @@ fn without_stalls(body: Body) -> Body {
     Body::from_stream(watched)
 }
 
-fn refuse(reason: &str) -> Response {
-    (StatusCode::SERVICE_UNAVAILABLE, format!("cannot take more: {reason}\n")).into_response()
+fn refuse(reason: &str) -> Box<Response> {
+    let text = format!("cannot take more: {reason}\n");
+    Box::new((StatusCode::SERVICE_UNAVAILABLE, text).into_response())
 }

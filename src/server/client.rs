@@ -8,8 +8,6 @@ use std::net::IpAddr;
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
-use axum::middleware::Next;
-use axum::response::Response;
 use base64::Engine as _;
 
 /// Headers that name a client, the first one that is there counts: the tenant as Cortex, Mimir and Loki
@@ -55,6 +53,11 @@ impl ClientId {
         CLIENT.try_with(|client| *client).unwrap_or(Self::NOBODY)
     }
 
+    /// Lets everything that answers a request of this client know it.
+    pub(crate) fn known_while<F: Future>(self, answering: F) -> impl Future<Output = F::Output> {
+        CLIENT.scope(self, answering)
+    }
+
     fn named(kind: &str, name: &[u8]) -> Self {
         let mut hasher = std::hash::DefaultHasher::new();
         (kind, name).hash(&mut hasher);
@@ -66,11 +69,6 @@ impl ClientId {
     pub(crate) fn numbered(number: u64) -> Self {
         Self(number)
     }
-}
-
-/// Lets everything that answers the request know its client.
-pub(crate) async fn note(request: Request, next: Next) -> Response {
-    CLIENT.scope(ClientId::of(&request), next.run(request)).await
 }
 
 /// The user of HTTP's basic authentication. RFC 7617

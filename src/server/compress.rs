@@ -3,9 +3,7 @@
 use std::io::{self, Write as _};
 
 use axum::body::{Body, BodyDataStream, HttpBody as _};
-use axum::extract::Request;
-use axum::http::{HeaderValue, header};
-use axum::middleware::Next;
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
 use flate2::write::GzEncoder;
@@ -14,15 +12,17 @@ use futures::StreamExt as _;
 /// Bodies below this are sent as they are; gzip's own header would eat the gain.
 const COMPRESS_BYTES_MIN: u64 = 1024;
 
-/// gzip where the client lists exactly `gzip`: Grafana forwards a browser's whole list, and decodes
-/// no other encoding reliably.
-pub(crate) async fn compress(request: Request, next: Next) -> Response {
-    let wanted = request
-        .headers()
+/// True where the client lists exactly `gzip`: Grafana forwards a browser's whole list, and decodes no
+/// other encoding reliably.
+pub(crate) fn is_wanted(headers: &HeaderMap) -> bool {
+    headers
         .get(header::ACCEPT_ENCODING)
         .and_then(|value| value.to_str().ok())
-        .is_some_and(|list| list.split(',').any(|item| item.trim() == "gzip"));
-    let mut response = next.run(request).await;
+        .is_some_and(|list| list.split(',').any(|item| item.trim() == "gzip"))
+}
+
+/// The answer in gzip, where that is `wanted` and worth it.
+pub(crate) fn compress(wanted: bool, mut response: Response) -> Response {
     response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     if !wanted || !is_worth_it(&response) {
         return response;

@@ -1,8 +1,11 @@
 //! A plan in, rows out: permits, deadline, cancellation, metrics.
 //!
 //! Operators are synchronous, so they run on the blocking pool; the future that waits for them holds a
-//! [`CancelOnDrop`], so a client that goes away stops its query.
+//! [`CancelOnDrop`], so a client that goes away stops its query. A query that is over before another thread
+//! has begun runs where it was asked ([`exec::is_small`]).
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -86,17 +89,19 @@ pub async fn run_planned<E: Send + 'static>(
 ) -> Result<Result<Output, E>, QueryError> {
     let refused = Arc::new(parking_lot::Mutex::new(None));
     let refusal = Arc::clone(&refused);
-    let outcome = counted(state, None, language, Measuring::Nothing, move |state, context| {
-        let asking = Asking { state, cancel: context.cancel.clone() };
-        match plan(&asking) {
-            Ok(plan) => exec::execute(&plan, &*state.source, context),
-            Err(error) => {
-                *refusal.lock() = Some(error);
-                Err(EvalError::BadArgument("refused while it was planned".to_owned()).into())
+    let place = Place::Pool;
+    let outcome =
+        counted(state, None, language, Measuring::Nothing, place, move |state, context| {
+            let asking = Asking { state, cancel: context.cancel.clone() };
+            match plan(&asking) {
+                Ok(plan) => exec::execute(&plan, &*state.source, context),
+                Err(error) => {
+                    *refusal.lock() = Some(error);
+                    Err(EvalError::BadArgument("refused while it was planned".to_owned()).into())
+                }
             }
-        }
-    })
-    .await;
+        })
+        .await;
     match refused.lock().take() {
         Some(error) => Ok(Err(error)),
         None => outcome.map(Ok),
@@ -133,10 +138,21 @@ pub async fn run_counted(
     language: &'static str,
     measuring: Measuring,
 ) -> Result<Output, QueryError> {
-    counted(state, timeout, language, measuring, move |state, context| {
+    let is_small = matches!(measuring, Measuring::Nothing) && exec::is_small(&plan, &*state.source);
+    let place = if is_small { Place::Here } else { Place::Pool };
+    counted(state, timeout, language, measuring, place, move |state, context| {
         exec::execute(&plan, &*state.source, context)
     })
     .await
+}
+
+/// Where a query runs.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// On the thread that asks, which serves sockets meanwhile to nobody.
+    Here,
+    /// Where it may take its time.
+    Pool,
 }
 
 async fn counted(
@@ -144,10 +160,11 @@ async fn counted(
     timeout: Option<Duration>,
     language: &'static str,
     measuring: Measuring,
+    place: Place,
     work: impl FnOnce(&State, &Context) -> Result<Output, ExecError> + Send + 'static,
 ) -> Result<Output, QueryError> {
     let started = Instant::now();
-    let outcome = run(state, timeout, started, measuring, work).await;
+    let outcome = run(state, timeout, started, measuring, place, work).await;
     state.metrics.queries.with(language).inc();
     state.metrics.query_seconds.observe(started.elapsed());
     match &outcome {
@@ -174,6 +191,7 @@ async fn run(
     timeout: Option<Duration>,
     started: Instant,
     measuring: Measuring,
+    place: Place,
     work: impl FnOnce(&State, &Context) -> Result<Output, ExecError> + Send + 'static,
 ) -> Result<Output, QueryError> {
     let cap = Duration::from_millis(state.settings.query_timeout_ms);
@@ -183,7 +201,7 @@ async fn run(
     let turn = take_turn(state, timeout).await?;
     let state_of_query = Arc::clone(state);
     state.metrics.queries_running.add(1);
-    let outcome = tokio::task::spawn_blocking(move || {
+    let query = move || {
         // A query whose client has left ends some time later: until then it has its turn.
         let _turn = turn;
         let numbers = Some(state_of_query.uids.numbers(model::TenantId::DEFAULT));
@@ -199,16 +217,25 @@ async fn run(
         let outcome = work(&state_of_query, &context);
         state_of_query.settings.memory.give_back();
         outcome
-    })
-    .await;
+    };
+    let outcome = match place {
+        Place::Here => catch_unwind(AssertUnwindSafe(query)).map_err(|panic| panic_text(&*panic)),
+        Place::Pool => tokio::task::spawn_blocking(query).await.map_err(|panic| panic.to_string()),
+    };
     state.metrics.queries_running.add(-1);
     match outcome {
         Ok(result) => Ok(result?),
         Err(panic) => {
             state.metrics.panics.inc();
-            Err(QueryError::Panicked(panic.to_string()))
+            Err(QueryError::Panicked(panic))
         }
     }
+}
+
+/// What was said of a panic.
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
 
 /// The permit of a query of this task's client, once there is one and memory to run it in.

@@ -427,6 +427,13 @@ impl Source for Engine {
         }
     }
 
+    fn series_max(&self, matchers: &[Matcher], range: TimeRange, hints: &Hints) -> Option<u64> {
+        match self.scope(hints.tenant, range, Asked::by(hints)) {
+            Some(scope) => scope.series_max(matchers),
+            None => Some(0),
+        }
+    }
+
     fn label_names(
         &self,
         tenant: TenantId,

@@ -212,6 +212,18 @@ impl Scope {
         Ok(SeriesSelection { scope: self, series, wanted: Wanted::of(hints) })
     }
 
+    /// See [`model::Source::series_max`].
+    pub(crate) fn series_max(&self, matchers: &[Matcher]) -> Option<u64> {
+        let head = match self.partitions.is_empty() {
+            true => 0,
+            false => self.index.series_max(matchers).ok()??,
+        };
+        self.blocks.iter().try_fold(head, |most, block| {
+            // A series in several places is read in all of them.
+            Some(most.saturating_add(block.series_max(matchers)?))
+        })
+    }
+
     /// See [`model::Source::label_names`].
     pub(crate) fn label_names(&self, matchers: &[Matcher]) -> Result<Vec<String>, SourceError> {
         let mut names = Vec::new();

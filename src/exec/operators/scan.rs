@@ -39,7 +39,8 @@ pub(crate) fn select(
     Ok(selection)
 }
 
-fn hints(scan: &Scan) -> Hints {
+/// What the source is told of a scan.
+pub(crate) fn hints(scan: &Scan) -> Hints {
     Hints {
         tenant: scan.tenant,
         sorted: scan.sorted,

@@ -30,6 +30,11 @@ impl HeadIndex {
         Ok(found)
     }
 
+    /// About how many series pass all matchers at most; `None` where that takes a search.
+    pub fn series_max(&self, matchers: &[Matcher]) -> Result<Option<u64>, IndexError> {
+        select::series_max(&View { head: self, end: self.series_end() }, matchers)
+    }
+
     /// Names of the labels of series that pass; sorted.
     pub fn label_names(&self, matchers: &[Matcher]) -> Result<Vec<String>, IndexError> {
         let selected = self.select_unless_all(matchers)?;

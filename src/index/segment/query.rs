@@ -23,6 +23,11 @@ impl<B: AsRef<[u8]> + Send + Sync> SegmentReader<B> {
         Ok(found)
     }
 
+    /// About how many series pass all matchers at most; `None` where that takes a search.
+    pub fn series_max(&self, matchers: &[Matcher]) -> Result<Option<u64>, IndexError> {
+        select::series_max(self, matchers)
+    }
+
     /// Names of the labels of series that pass; sorted.
     pub fn label_names(&self, matchers: &[Matcher]) -> Result<Vec<String>, IndexError> {
         if matchers.is_empty() {

@@ -246,15 +246,10 @@ impl Lowering<'_> {
         let slots_read = if is_within_slot { 2 } else { 1 };
         let end_ms = range.end_ms.saturating_add(steps.longest_ms * slots_read - 1);
         let scan = Scan {
-            matchers,
-            range: TimeRange::new(range.start_ms, end_ms),
             tenant: self.options.tenant,
             sorted: true,
-            integers: false,
-            histograms: false,
-            starts: false,
             title: Some(TitleRule::SeriesName),
-            cut_ms: None,
+            ..Scan::new(matchers, TimeRange::new(range.start_ms, end_ms))
         };
         let buckets = Buckets::PerSeries { range, slots: steps.slots };
         let mut slots = Node::new(Op::Fold(Fold {

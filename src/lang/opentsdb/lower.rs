@@ -133,17 +133,7 @@ pub(super) fn scan(
     tenant: TenantId,
     integers: bool,
 ) -> Scan {
-    Scan {
-        matchers,
-        range,
-        tenant,
-        sorted: true,
-        integers,
-        histograms: false,
-        starts: false,
-        title: None,
-        cut_ms: None,
-    }
+    Scan { tenant, sorted: true, integers, ..Scan::new(matchers, range) }
 }
 
 /// The rows of a sub-query over what any of the selections finds in these hours.

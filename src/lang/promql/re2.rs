@@ -23,20 +23,14 @@ fn reason(text: &str) -> &str {
 
 /// The cheapest test that a pattern amounts to: a text, a list of texts, or the pattern itself.
 pub fn value_test(pattern: &Pattern) -> ValueTest {
-    let text = pattern.as_str();
-    if text.contains(['.', '*', '+', '?', '(', ')', '[', ']', '{', '}', '^', '$', '\\']) {
-        return ValueTest::Regex(pattern.clone());
+    match pattern.texts() {
+        Some([text]) => ValueTest::Equal(text.clone()),
+        // The empty text stands for a missing label, which a list cannot name.
+        Some(texts) if texts.first().is_some_and(|first| !first.is_empty()) => {
+            ValueTest::OneOf(texts.to_vec())
+        }
+        _ => ValueTest::Regex(pattern.clone()),
     }
-    let mut texts: Vec<String> = text.split('|').map(str::to_owned).collect();
-    if texts.len() == 1 {
-        return ValueTest::Equal(text.to_owned());
-    }
-    texts.sort_unstable();
-    texts.dedup();
-    if texts.iter().any(String::is_empty) {
-        return ValueTest::Regex(pattern.clone());
-    }
-    ValueTest::OneOf(texts)
 }
 
 /// `expression` in the syntax of the `regex` crate, unanchored.
@@ -481,14 +475,17 @@ mod tests {
     }
 
     #[test]
-    fn patterns_without_signs_become_texts() {
+    fn patterns_that_list_texts_become_texts() {
         let test = |text: &str| value_test(&pattern(text).unwrap());
         assert_eq!(test("abc"), ValueTest::Equal("abc".into()));
         assert_eq!(test(""), ValueTest::Equal(String::new()));
         assert_eq!(test("b|a|b"), ValueTest::OneOf(vec!["a".into(), "b".into()]));
         assert!(matches!(test("a|"), ValueTest::Regex(_)));
         assert!(matches!(test("a.c"), ValueTest::Regex(_)));
-        assert!(matches!(test("(?i)a"), ValueTest::Regex(_)));
+        assert!(matches!(test("(a|b)?"), ValueTest::Regex(_)));
+        assert_eq!(test("(?i)a"), ValueTest::OneOf(vec!["A".into(), "a".into()]));
+        assert_eq!(test("x(2|1)"), ValueTest::OneOf(vec!["x1".into(), "x2".into()]));
+        assert_eq!(test("^a\\.b$"), ValueTest::Equal("a.b".into()));
     }
 
     #[test]

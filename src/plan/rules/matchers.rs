@@ -24,23 +24,16 @@ pub(super) fn sort(node: &mut Node) {
 mod tests {
     use super::*;
     use crate::node::Scan;
-    use model::{Matcher, TenantId, TimeRange};
+    use model::{Matcher, TimeRange};
 
     #[test]
     fn equal_ones_come_first_and_once() {
         let not = Matcher::new("a", ValueTest::NotEqual("x".into()));
         let equal = Matcher::equal("z", "1");
-        let mut node = Node::new(Op::Scan(Scan {
-            matchers: vec![not.clone(), equal.clone(), not.clone()],
-            range: TimeRange::ALL,
-            tenant: TenantId::DEFAULT,
-            sorted: false,
-            integers: false,
-            histograms: false,
-            starts: false,
-            title: None,
-            cut_ms: None,
-        }));
+        let mut node = Node::new(Op::Scan(Scan::new(
+            vec![not.clone(), equal.clone(), not.clone()],
+            TimeRange::ALL,
+        )));
         sort(&mut node);
         let Op::Scan(scan) = node.op else { unreachable!("a scan stays one") };
         assert_eq!(scan.matchers, vec![equal, not]);

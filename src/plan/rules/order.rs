@@ -53,24 +53,14 @@ fn unsort(node: &mut Node) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use model::{StepGrid, TenantId, TimeRange};
+    use model::{StepGrid, TimeRange};
 
     use super::*;
     use crate::node::{Aggregate, Number, Scan};
     use crate::semantics::{Alignment, GroupLabels, Grouping};
 
     fn scan() -> Scan {
-        Scan {
-            matchers: vec![],
-            range: TimeRange::ALL,
-            tenant: TenantId::DEFAULT,
-            sorted: true,
-            integers: false,
-            histograms: false,
-            starts: false,
-            title: None,
-            cut_ms: None,
-        }
+        Scan { sorted: true, ..Scan::new(vec![], TimeRange::ALL) }
     }
 
     #[test]

@@ -129,17 +129,7 @@ mod tests {
     const HOUR: i64 = 3_600_000;
 
     fn check(function: FoldFunction, buckets: Buckets, want: Option<i64>) {
-        let scan = Scan {
-            matchers: vec![],
-            range: TimeRange::ALL,
-            tenant: model::TenantId::DEFAULT,
-            sorted: true,
-            integers: false,
-            histograms: true,
-            starts: false,
-            title: None,
-            cut_ms: None,
-        };
+        let scan = Scan { sorted: true, histograms: true, ..Scan::new(vec![], TimeRange::ALL) };
         let mut node = Node::new(Op::Fold(Fold {
             input: Box::new(Node::new(Op::Scan(scan))),
             buckets,

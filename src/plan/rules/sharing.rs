@@ -88,20 +88,10 @@ mod tests {
     use crate::rules::optimise;
     use crate::semantics::{Buckets, Fill, FoldFunction, Staleness};
     use crate::{Node, Op};
-    use model::{StepGrid, TenantId, TimeRange};
+    use model::{StepGrid, TimeRange};
 
     fn newest() -> Node {
-        let scan = Scan {
-            matchers: vec![],
-            range: TimeRange::ALL,
-            tenant: TenantId::DEFAULT,
-            sorted: false,
-            integers: false,
-            histograms: false,
-            starts: false,
-            title: None,
-            cut_ms: None,
-        };
+        let scan = Scan::new(vec![], TimeRange::ALL);
         Node::new(Op::Fold(Fold {
             input: Box::new(Node::new(Op::Scan(scan))),
             buckets: Buckets::Steps { grid: StepGrid::instant(0), after_ms: -1, until_ms: 0 },

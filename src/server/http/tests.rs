@@ -2,6 +2,7 @@
 //! Method: real routes over a store whose reads wait until the test lets them go.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread::ThreadId;
 
 use base::clock::SystemClock;
 use base::memory::MemoryWatch;
@@ -26,6 +27,8 @@ pub(crate) struct Gate {
     opened: Condvar,
     /// Reads that came so far.
     entered: AtomicUsize,
+    /// Where the last one was.
+    thread: Mutex<Option<ThreadId>>,
 }
 
 impl Gate {
@@ -61,16 +64,23 @@ impl Selection for Nothing {
 impl Source for Gate {
     fn select(
         &self,
-        _: &[Matcher],
+        matchers: &[Matcher],
         _: TimeRange,
         _: &Hints,
     ) -> Result<Box<dyn Selection>, SourceError> {
+        *self.thread.lock() = Some(std::thread::current().id());
+        assert!(!matchers.contains(&Matcher::equal("__name__", "broken")), "this one panics");
         self.entered.fetch_add(1, Ordering::SeqCst);
         let mut is_open = self.is_open.lock();
         while !*is_open {
             self.opened.wait(&mut is_open);
         }
         Ok(Box::new(Nothing))
+    }
+
+    fn series_max(&self, matchers: &[Matcher], _: TimeRange, _: &Hints) -> Option<u64> {
+        let is_few = |name: &str| matchers.contains(&Matcher::equal("__name__", name));
+        (is_few("few") || is_few("broken")).then_some(1)
     }
 
     fn label_names(
@@ -247,6 +257,27 @@ fn full_memory_refuses_and_recovers() {
 }
 
 #[test]
+fn small_queries_run_where_they_are_asked_and_may_panic_there() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (gate, state, routes) = served(Settings::default());
+        gate.open();
+        let query = |metric: &str| {
+            let path = format!("/api/v1/query?query={metric}");
+            axum::http::Request::get(path).body(Body::empty()).unwrap()
+        };
+        let here = std::thread::current().id();
+        assert_eq!(answer(&routes, query("few")).await, (200, false));
+        assert_eq!(*gate.thread.lock(), Some(here));
+        assert_eq!(answer(&routes, query("many")).await, (200, false));
+        assert_ne!(*gate.thread.lock(), Some(here));
+        assert_eq!(answer(&routes, query("broken")).await, (500, false));
+        assert_eq!((state.metrics.panics.get(), state.metrics.queries_running.get()), (1, 0));
+        assert_eq!(answer(&routes, query("few")).await, (200, false));
+    });
+}
+
+#[test]
 fn answers_that_last_are_broken_off_where_memory_is_wanted() {
     static HELD: AtomicU64 = AtomicU64::new(0);
     with_runtime(async {
@@ -261,8 +292,7 @@ fn answers_that_last_are_broken_off_where_memory_is_wanted() {
             Body::from_stream(pieces)
         };
         let routes = Router::new().route("/slow", axum::routing::get(slow));
-        let routes = routes.layer(from_fn_with_state(Arc::clone(&state), answers::hurry));
-        let routes = TowerToHyperService::new(routes.with_state(state));
+        let routes = TowerToHyperService::new(finish(routes, state));
         let ask = || async {
             let request = axum::http::Request::get("/slow").body(Body::empty()).unwrap();
             let answer = routes.call(request).await.unwrap().into_body();

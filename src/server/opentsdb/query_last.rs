@@ -208,17 +208,9 @@ async fn newest_since(
     matchers: &[Matcher],
     start_ms: i64,
 ) -> Result<Vec<ResultSeries>, Refusal> {
-    let scan = Node::new(Op::Scan(Scan {
-        matchers: matchers.to_vec(),
-        range: TimeRange::new(start_ms, i64::MAX),
-        tenant: TenantId::DEFAULT,
-        sorted: true,
-        integers: true,
-        histograms: false,
-        starts: false,
-        title: None,
-        cut_ms: None,
-    }));
+    let range = TimeRange::new(start_ms, i64::MAX);
+    let scan = Scan { sorted: true, integers: true, ..Scan::new(matchers.to_vec(), range) };
+    let scan = Node::new(Op::Scan(scan));
     let root = Node::new(Op::Rows(Rows { inputs: vec![scan], function: RowsFunction::Newest }));
     let plan = Plan { root, limits: state.settings.query_limits };
     let mut rows = match run_query(state, plan, None, "opentsdb").await?.value {

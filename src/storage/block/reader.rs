@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use index::{HeadIndex, SegmentReader, SeriesCursor, salvage_labels};
 use model::{LabelsRef, Matcher, SourceError, TenantId, TimeRange, ValueNode, nodes_of_values};
@@ -51,6 +52,8 @@ struct LazyParts {
     /// The parts, or their damage. A store that does not answer is asked again the next time.
     opened: OnceLock<Result<Parts, StorageError>>,
     head_ids: HeadIds,
+    /// Series were selected from it: what a select needs of it was in memory once.
+    is_known: AtomicBool,
 }
 
 /// Where the parts of a block are.
@@ -61,6 +64,14 @@ enum Place {
 }
 
 impl Place {
+    /// True where the objects are files.
+    fn is_local(&self) -> bool {
+        match self {
+            Self::Store { io, .. } => io.is_local(),
+            Self::Dir(_) => true,
+        }
+    }
+
     fn index(&self) -> Result<ObjectBytes, StorageError> {
         match self {
             Self::Store { io, index, .. } => ObjectBytes::open(io, index.clone()),
@@ -78,7 +89,8 @@ impl Place {
 
 impl LazyParts {
     fn new(place: Place) -> Arc<Self> {
-        Arc::new(Self { place, opened: OnceLock::new(), head_ids: HeadIds::default() })
+        let (opened, head_ids) = (OnceLock::new(), HeadIds::default());
+        Arc::new(Self { place, opened, head_ids, is_known: AtomicBool::new(false) })
     }
 
     fn get(&self, meta: &BlockMeta) -> Result<&Parts, StorageError> {
@@ -194,7 +206,18 @@ impl Block {
             // the index compare the checksums of all that labels are made from.
             self.labels_at(first, &mut Vec::new())?;
         }
+        self.parts.is_known.store(true, Ordering::Relaxed);
         Ok(found)
+    }
+
+    /// About how many series pass `matchers` at most; `None` where it takes a long search to tell, and of blocks
+    /// that nobody has asked yet or that are not on this machine, where it takes a wait.
+    pub(crate) fn series_max(&self, matchers: &[Matcher]) -> Option<u64> {
+        let is_near = self.parts.place.is_local() && self.parts.is_known.load(Ordering::Relaxed);
+        if !is_near {
+            return None;
+        }
+        self.parts().ok()?.index.series_max(matchers).ok()?
     }
 
     /// The series that pass `matchers`, those included that are gone.

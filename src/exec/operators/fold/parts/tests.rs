@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base::cancel::CancelToken;
 use base::rng::Rng;
-use model::{Labels, Matcher, StepGrid, TenantId, TimeRange};
+use model::{Labels, Matcher, StepGrid, TimeRange};
 use plan::node::{Number, QueryLimits};
 use plan::semantics::{Arithmetic, Buckets, Fill, FoldFunction, Grouping, Reducer, Staleness};
 use plan::{Fold, Node, Op, Plan, Rank, RankKind, Scan};
@@ -31,17 +31,8 @@ fn source() -> MemorySource {
 fn fold(function: FoldFunction, arguments: &[f64]) -> Node {
     let grid = StepGrid::new(5000, 60_000, 1000);
     let number = |value: &f64| Node::new(Op::Constant(Number(*value), grid));
-    let scan = Scan {
-        matchers: vec![Matcher::equal("__name__", "m")],
-        range: TimeRange::ALL,
-        tenant: TenantId::DEFAULT,
-        sorted: true,
-        integers: false,
-        histograms: false,
-        starts: false,
-        title: None,
-        cut_ms: None,
-    };
+    let scan =
+        Scan { sorted: true, ..Scan::new(vec![Matcher::equal("__name__", "m")], TimeRange::ALL) };
     Node::new(Op::Fold(Fold {
         input: Box::new(Node::new(Op::Scan(scan))),
         buckets: Buckets::Steps { grid, after_ms: -5000, until_ms: 0 },

@@ -1,0 +1,176 @@
+//! Which queries are so small that to hand them to another thread costs more than they do.
+
+use model::Source;
+use plan::semantics::Buckets;
+use plan::{Node, Op, Plan, Scan};
+
+use crate::operators::scan::hints;
+
+/// Nodes of a small plan.
+const NODES_MAX: usize = 32;
+/// Nanoseconds that a small query may take.
+const COST_MAX: u64 = 1_000_000;
+/// Nanoseconds that a series costs beside its samples and steps.
+const SERIES_COST: u64 = 2_000;
+/// Nanoseconds of a sample, and of a step of a row.
+const SAMPLE_COST: u64 = 10;
+/// Milliseconds between the samples of a series, where nobody knows: closer than most are.
+const SAMPLE_EVERY_MS: u64 = 10_000;
+/// Instants of a small plan.
+const STEPS_MAX: usize = 1_500;
+
+/// True for a plan that takes less than about a millisecond, as far as can be told without running it: few
+/// nodes of the plain kinds over few series and steps, all of them at hand. What is not known is not small.
+pub fn is_small(plan: &Plan, source: &dyn Source) -> bool {
+    let mut left = Allowance { nodes: NODES_MAX, cost: COST_MAX };
+    left.take(&plan.root, source).is_some()
+}
+
+/// What is left of it for the nodes that were not looked at yet.
+struct Allowance {
+    nodes: usize,
+    cost: u64,
+}
+
+impl Allowance {
+    /// Takes what a node and those below need; `None` where that is too much, or not known.
+    fn take(&mut self, node: &Node, source: &dyn Source) -> Option<()> {
+        self.nodes = self.nodes.checked_sub(1)?;
+        match &node.op {
+            Op::Scan(scan) => return self.take_scan(scan, 0, source),
+            Op::Fold(fold) => {
+                let Op::Scan(scan) = &fold.input.op else { return None };
+                self.take_scan(scan, steps(&fold.buckets)?, source)?;
+                return fold.arguments.iter().try_for_each(|node| self.take(node, source));
+            }
+            Op::Constant(_, grid) | Op::Time(grid) | Op::Repeat { grid, .. } => {
+                few(grid.len())?;
+            }
+            Op::Map(_)
+            | Op::Aggregate(_)
+            | Op::Rank(_)
+            | Op::Join(_)
+            | Op::Buckets { .. }
+            | Op::Union(_)
+            | Op::Absent { .. }
+            | Op::Relabel(_)
+            | Op::Sort { .. }
+            | Op::Clip { .. }
+            | Op::ToScalar(_)
+            | Op::ToVector(_)
+            | Op::Naming { .. }
+            | Op::Shared { .. } => {}
+            _ => return None,
+        }
+        node.children().into_iter().try_for_each(|child| self.take(child, source))
+    }
+
+    fn take_scan(&mut self, scan: &Scan, steps: usize, source: &dyn Source) -> Option<()> {
+        let series = source.series_max(&scan.matchers, scan.range, &hints(scan))?;
+        let span_ms = scan.range.end_ms.saturating_sub(scan.range.start_ms).max(0) as u64;
+        let points = (span_ms / SAMPLE_EVERY_MS).saturating_add(steps as u64);
+        let each = SERIES_COST.saturating_add(points.saturating_mul(SAMPLE_COST));
+        self.cost = self.cost.checked_sub(series.checked_mul(each)?)?;
+        Some(())
+    }
+}
+
+/// The instants of windows that stand on a grid.
+fn steps(buckets: &Buckets) -> Option<usize> {
+    match buckets {
+        Buckets::Steps { grid, .. } | Buckets::Fixed { grid, .. } => few(grid.len()),
+        _ => None,
+    }
+}
+
+fn few(steps: usize) -> Option<usize> {
+    (steps <= STEPS_MAX).then_some(steps)
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Hints, Matcher, Selection, SourceError, StepGrid, TenantId, TimeRange};
+    use plan::node::Number;
+    use plan::semantics::{Fill, FoldFunction, Staleness};
+    use plan::{Fold, QueryLimits};
+
+    use super::*;
+
+    /// Knows so many series, and cannot be read.
+    struct Counted(Option<u64>);
+
+    impl Source for Counted {
+        fn select(
+            &self,
+            _: &[Matcher],
+            _: TimeRange,
+            _: &Hints,
+        ) -> Result<Box<dyn Selection>, SourceError> {
+            Err(SourceError::TooLarge {
+                message: "nothing is read to tell what is small".to_owned(),
+            })
+        }
+
+        fn series_max(&self, _: &[Matcher], _: TimeRange, _: &Hints) -> Option<u64> {
+            self.0
+        }
+
+        fn label_names(
+            &self,
+            _: TenantId,
+            _: &[Matcher],
+            _: TimeRange,
+        ) -> Result<Vec<String>, SourceError> {
+            Ok(Vec::new())
+        }
+
+        fn label_values(
+            &self,
+            _: TenantId,
+            _: &str,
+            _: &[Matcher],
+            _: TimeRange,
+            _: &str,
+            _: usize,
+        ) -> Result<Vec<String>, SourceError> {
+            Ok(Vec::new())
+        }
+    }
+
+    fn plan(root: Node) -> Plan {
+        Plan { root, limits: QueryLimits::default() }
+    }
+
+    /// The newest values of some series at the steps of `grid`.
+    fn newest(grid: StepGrid) -> Node {
+        let range = TimeRange::new(grid.start_ms - 300_000, grid.end_ms);
+        let scan = Scan::new(Vec::new(), range);
+        Node::new(Op::Fold(Fold {
+            input: Box::new(Node::new(Op::Scan(scan))),
+            buckets: Buckets::Steps { grid, after_ms: -300_000, until_ms: 0 },
+            function: FoldFunction::Newest,
+            arguments: Vec::new(),
+            staleness: Staleness::Ends,
+            fill: Fill::Absent,
+            drop_name: false,
+        }))
+    }
+
+    #[test]
+    fn few_series_over_an_hour_are_small() {
+        let hour = StepGrid::new(0, 3_600_000, 60_000);
+        let small = |root: Node, series| is_small(&plan(root), &Counted(series));
+        assert!(small(newest(hour), Some(8)) && small(newest(hour), Some(0)));
+        assert!(!small(newest(hour), Some(1000)), "too many");
+        assert!(!small(newest(hour), None), "nobody knows how many");
+        assert!(small(newest(StepGrid::instant(0)), Some(100)));
+        assert!(!small(newest(StepGrid::new(0, 90 * 86_400_000, 86_400_000)), Some(8)), "long");
+        assert!(!small(newest(StepGrid::new(0, 3_600_000, 1_000)), Some(1)), "many steps");
+        let two = |series| small(Node::new(Op::Union(vec![newest(hour), newest(hour)])), series);
+        assert!(two(Some(70)) && !two(Some(100)), "what scans cost adds up");
+        let many = Op::Union((0..NODES_MAX).map(|_| newest(hour)).collect());
+        assert!(!small(Node::new(many), Some(0)), "a large plan");
+        let constant = Op::Constant(Number(1.0), StepGrid::new(0, 1 << 40, 1));
+        assert!(!small(Node::new(constant), None), "steps without series");
+    }
+}
