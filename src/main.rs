@@ -5,6 +5,7 @@ mod archive;
 mod bench;
 mod config;
 mod otlp;
+mod prepare;
 mod rules;
 mod serve;
 #[cfg(test)]

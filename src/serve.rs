@@ -134,6 +134,7 @@ async fn run(config: &Config, memory: Arc<MemoryWatch>) -> Result<(), ServeError
     let (switch, shutdown) = Shutdown::channel();
     state.set_ready(true);
     let serving = tokio::spawn(bound.serve(Arc::clone(&state), shutdown));
+    drop(tokio::task::spawn_blocking(crate::prepare::prepare));
     wait_for_signal().await?;
     tracing::info!("stopping: no new connections, open requests finish");
     let _ = switch.send(true);

@@ -30,6 +30,7 @@ pub mod turns;
 pub use exec::Helpers;
 pub use graphite::GraphiteSettings;
 pub use lang::graphite::StepRules;
+pub use lang::promql::functions::prepare as prepare_promql;
 pub use lang::promql::parse_selector;
 pub use listen::{Bound, Listeners, Shutdown};
 pub use state::{Settings, State};

@@ -48,6 +48,10 @@ const TICK: Duration = Duration::from_millis(500);
 /// Longest pause after failed maintenance, in ticks.
 const BACKOFF_TICKS_MAX: u32 = 120;
 
+/// So many bytes of indexes are read at the start before anybody asks: the system's memory, not ours, and a
+/// few hundredths of a second of a disk.
+const APPROACH_BYTES_MAX: u64 = 32 << 20;
+
 /// One shard's store.
 #[derive(Debug)]
 pub struct Engine {
@@ -184,6 +188,7 @@ impl Engine {
         });
         open_blocks(&shared, &io, &manifest);
         let recovered = recover(&shared, &files, &manifest)?;
+        approach_newest(&shared);
         let oldest = recovered.oldest_wal_file;
         let mut maintenance = Maintenance::new(shared.clone(), io.clone(), files, store, oldest);
         maintenance.sweep_all()?;
@@ -499,6 +504,22 @@ fn open_blocks(shared: &Shared, io: &Arc<ObjectIo>, manifest: &Manifest) {
     shared.view.update(|view| {
         blocks.into_iter().for_each(|block| view.add(block));
     });
+}
+
+/// The newest blocks are what most will ask for: begins to read their indexes, behind the log that is needed
+/// first.
+fn approach_newest(shared: &Shared) {
+    let view = shared.view.load();
+    let mut blocks: Vec<_> = view.tenants.values().flat_map(|tenant| &tenant.blocks).collect();
+    blocks.sort_unstable_by_key(|block| std::cmp::Reverse(block.meta.max_time_ms));
+    let mut bytes = 0;
+    for block in blocks {
+        bytes += block.meta.index_bytes;
+        if bytes > APPROACH_BYTES_MAX {
+            break;
+        }
+        block.approach();
+    }
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StorageError> {

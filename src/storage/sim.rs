@@ -5,6 +5,7 @@
 //! close. Every random test prints its seed.
 //! `crash` goes further: there the disk is one in memory, which loses and tears what it may.
 
+mod approach;
 mod archive;
 mod crash;
 mod damage;

@@ -187,6 +187,7 @@ impl Scope {
     ) -> Result<SeriesSelection, SourceError> {
         let head = self.head_series(matchers)?;
         let mut found = Vec::with_capacity(self.blocks.len());
+        self.blocks.iter().for_each(|block| block.approach());
         for (number, block) in self.blocks.iter().enumerate() {
             let series = block.select(matchers).inspect_err(|error| self.note(error))?;
             if !series.is_empty() {
@@ -201,6 +202,9 @@ impl Scope {
             count * PLACE_BYTES
         };
         let _claim = self.claim(count, bytes)?;
+        if !hints.labels_only {
+            self.approach(&found);
+        }
         let mut series = match (&found[..], head.is_empty()) {
             ([], _) => SeriesTable::of_head(head),
             ([(block, ids)], true) => SeriesTable::of_block(*block, ids),
@@ -222,6 +226,16 @@ impl Scope {
             // A series in several places is read in all of them.
             Some(most.saturating_add(block.series_max(matchers)?))
         })
+    }
+
+    /// Brings near what reading the series `found` in blocks will need.
+    fn approach(&self, found: &[(u32, RoaringBitmap)]) {
+        let blocks =
+            || found.iter().map(|(number, series)| (&self.blocks[*number as usize], series));
+        let fresh: Vec<_> = blocks().map(|(block, series)| block.approach_pages(series)).collect();
+        for ((block, series), fresh) in blocks().zip(&fresh) {
+            block.approach_columns(fresh, series, self.range);
+        }
     }
 
     /// See [`model::Source::label_names`].

@@ -84,6 +84,11 @@ impl<B: AsRef<[u8]> + Send + Sync> SegmentReader<B> {
         Ok(())
     }
 
+    /// What it was opened over.
+    pub fn bytes(&self) -> &B {
+        &self.bytes
+    }
+
     /// Number of series; they are numbered from 0 in label order.
     pub fn len(&self) -> u32 {
         self.footer.series

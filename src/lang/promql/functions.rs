@@ -30,6 +30,11 @@ pub struct Signature {
 
 static TABLE: LazyLock<HashMap<&'static str, Signature>> = LazyLock::new(read_signatures);
 
+/// Reads all signatures now: a millisecond or two that the first query takes otherwise.
+pub fn prepare() {
+    LazyLock::force(&TABLE);
+}
+
 /// The signature of the function `name`.
 pub fn signature(name: &str) -> Option<&'static Signature> {
     TABLE.get(name)

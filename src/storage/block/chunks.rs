@@ -20,8 +20,8 @@ use crate::object::bytes::{ObjectBytes, Piece};
 /// The samples of a block.
 #[derive(Debug)]
 pub(super) struct Chunks {
-    object: ObjectBytes,
-    footer: Footer,
+    pub(super) object: ObjectBytes,
+    pub(super) footer: Footer,
     tables: OnceLock<Result<(), StorageError>>,
     /// Tables of an object that is not mapped.
     fetched: OnceLock<(Vec<u8>, Vec<u8>)>,
@@ -100,7 +100,7 @@ impl Chunks {
     }
 
     /// Page table and column table, checked on first use.
-    fn tables(&self) -> Result<(&[u8], &[u8]), StorageError> {
+    pub(super) fn tables(&self) -> Result<(&[u8], &[u8]), StorageError> {
         let load = || {
             let pages = self.section(&self.footer.pages)?;
             let columns = self.section(&self.footer.columns)?;
@@ -126,17 +126,19 @@ impl Chunks {
         Some((number, PageEntry::at(pages, number)?))
     }
 
-    fn page(&self, number: usize, entry: &PageEntry) -> Result<Piece<'_>, StorageError> {
+    /// True when the checksum of a page has been compared.
+    pub(super) fn is_checked(&self, number: usize) -> bool {
+        let flags = self.checked.get(number / 64);
+        flags.is_some_and(|word| word.load(Ordering::Relaxed) & (1 << (number % 64)) != 0)
+    }
+
+    pub(super) fn page(&self, number: usize, entry: &PageEntry) -> Result<Piece<'_>, StorageError> {
         let bytes = self.object.read(entry.offset, u64::from(entry.length))?;
-        let (word, bit) = (number / 64, 1u64 << (number % 64));
         let is_mapped = matches!(bytes, Piece::Borrowed(_));
-        let flags = self.checked.get(word);
-        let is_checked =
-            is_mapped && flags.is_some_and(|word| word.load(Ordering::Relaxed) & bit != 0);
-        if !is_checked {
+        if !(is_mapped && self.is_checked(number)) {
             self.compare(entry.offset, entry.crc, &bytes)?;
-            if let Some(flags) = flags {
-                flags.fetch_or(bit, Ordering::Relaxed);
+            if let Some(flags) = self.checked.get(number / 64) {
+                flags.fetch_or(1 << (number % 64), Ordering::Relaxed);
             }
         }
         if entry.codec != 0 {

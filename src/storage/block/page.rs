@@ -281,6 +281,22 @@ pub(crate) fn visit_chunks<E: From<BadPage>>(
     index: usize,
     mut visit: impl FnMut(u32, &[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
+    walk_chunks(
+        page,
+        index,
+        |at, column, blob| {
+            if at == index { visit(column, blob) } else { Ok(()) }
+        },
+    )
+}
+
+/// Calls `visit` with place, column and values of each chunk of the series up to the one at `index`.
+#[inline]
+pub(crate) fn walk_chunks<E: From<BadPage>>(
+    page: &[u8],
+    index: usize,
+    mut visit: impl FnMut(usize, u32, &[u8]) -> Result<(), E>,
+) -> Result<(), E> {
     let mut reader = ByteReader::new(page);
     let series = usize::from(reader.u16());
     let directory_bytes = reader.u32() as usize;
@@ -314,9 +330,7 @@ pub(crate) fn visit_chunks<E: From<BadPage>>(
             let Some(blob) = values.get(start..end) else {
                 return Err(BadPage("values inside the page").into());
             };
-            if at == index {
-                visit(*column, blob)?;
-            }
+            visit(at, *column, blob)?;
             start = end;
         }
     }

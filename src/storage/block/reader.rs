@@ -14,6 +14,7 @@ use model::{LabelsRef, Matcher, SourceError, TenantId, TimeRange, ValueNode, nod
 use object_store::path::Path as ObjectPath;
 use roaring::RoaringBitmap;
 
+use crate::block::approach::FreshPage;
 use crate::block::chunks::{Chunks, once};
 use crate::block::head_ids::{HeadIds, Known};
 use crate::block::meta::BlockMeta;
@@ -30,6 +31,10 @@ pub(crate) type BlockIndex = SegmentReader<WholeObject>;
 
 /// Going over all series beats looking up single ones once one in so many is wanted.
 const CURSOR_ONE_IN: u64 = 6;
+
+/// So much of the ends of objects is read when a block is opened: footers, and the names that an index
+/// begins with.
+const END_BYTES: u64 = 16 << 10;
 
 /// An open block.
 #[derive(Debug)]
@@ -103,6 +108,8 @@ struct Parts {
     index: BlockIndex,
     index_name: String,
     chunks: Chunks,
+    /// Somebody has begun to read what every select needs.
+    is_approached: AtomicBool,
 }
 
 impl Block {
@@ -193,6 +200,33 @@ impl Block {
     /// Its series.
     pub(crate) fn index(&self) -> Result<&BlockIndex, StorageError> {
         Ok(&self.parts()?.index)
+    }
+
+    /// Begins to read what every select needs, index and tables, unless that was done before.
+    pub(crate) fn approach(&self) {
+        let Ok(parts) = self.parts() else { return };
+        if !parts.is_approached.load(Ordering::Relaxed) {
+            parts.is_approached.store(true, Ordering::Relaxed);
+            parts.index.bytes().approach();
+            parts.chunks.approach_tables();
+        }
+    }
+
+    /// Begins to read the pages of `series` that were never read.
+    pub(crate) fn approach_pages(&self, series: &RoaringBitmap) -> Vec<FreshPage> {
+        self.parts().map_or_else(|_| Vec::new(), |parts| parts.chunks.approach_pages(series))
+    }
+
+    /// Begins to read what such pages need of timestamps in `range`; waits for the pages.
+    pub(crate) fn approach_columns(
+        &self,
+        fresh: &[FreshPage],
+        series: &RoaringBitmap,
+        range: TimeRange,
+    ) {
+        if let (false, Ok(parts)) = (fresh.is_empty(), self.parts()) {
+            parts.chunks.approach_columns(fresh, series, range);
+        }
     }
 
     /// The series that pass `matchers`.
@@ -415,6 +449,10 @@ impl Parts {
         meta: &BlockMeta,
     ) -> Result<Self, StorageError> {
         let name = index.name().to_owned();
+        // All that is looked at now, and no more: there may be many blocks.
+        index.approach(0, END_BYTES);
+        index.approach_end(END_BYTES);
+        chunks.approach_end(END_BYTES);
         check_length(&name, meta.index_bytes, index.length())?;
         let index =
             SegmentReader::open(index.into_whole()?).map_err(|error| index_error(&name, error))?;
@@ -425,7 +463,8 @@ impl Parts {
             let expected = format!("{} series in index and chunks", meta.series);
             return Err(StorageError::corrupt(name, 0, expected, got));
         }
-        Ok(Self { index, index_name: name, chunks })
+        let is_approached = AtomicBool::new(false);
+        Ok(Self { index, index_name: name, chunks, is_approached })
     }
 }
 

@@ -102,6 +102,23 @@ impl ObjectBytes {
         }
     }
 
+    /// True where its bytes are mapped.
+    pub(crate) fn is_mapped(&self) -> bool {
+        matches!(self.data, Data::Mapped(_))
+    }
+
+    /// Begins to read `start..end`, where the object is mapped, and does not wait.
+    pub(crate) fn approach(&self, start: u64, end: u64) {
+        if let Data::Mapped(map) = &self.data {
+            map.approach(start as usize, end.min(self.length) as usize);
+        }
+    }
+
+    /// The same with its last `length` bytes.
+    pub(crate) fn approach_end(&self, length: u64) {
+        self.approach(self.length.saturating_sub(length), self.length);
+    }
+
     /// All of it, for readers that want one slice.
     pub(crate) fn into_whole(self) -> Result<WholeObject, StorageError> {
         match self.data {
@@ -118,6 +135,15 @@ pub(crate) enum WholeObject {
     Mapped(FileBytes),
     /// Fetched.
     Fetched(Bytes),
+}
+
+impl WholeObject {
+    /// Begins to read all of it, where it is mapped, and does not wait.
+    pub(crate) fn approach(&self) {
+        if let Self::Mapped(map) = self {
+            map.approach(0, map.len());
+        }
+    }
 }
 
 impl AsRef<[u8]> for WholeObject {

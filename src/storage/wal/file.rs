@@ -68,6 +68,22 @@ impl From<Vec<u8>> for FileBytes {
     }
 }
 
+impl FileBytes {
+    /// Begins to read `start..end` from the disk where that has not been done, and does not wait: who asks for
+    /// all that it will want keeps the disk busy, who only touches it waits for one piece after the other. The
+    /// bytes are the system's to drop; nothing is held.
+    pub(crate) fn approach(&self, start: usize, end: usize) {
+        #[cfg(unix)]
+        if let Bytes::Mapped(map) = &self.0
+            && start < end
+            && end <= map.len()
+        {
+            // Refused or not, the bytes can be read.
+            let _ = map.advise_range(memmap2::Advice::WillNeed, start, end - start);
+        }
+    }
+}
+
 impl Deref for FileBytes {
     type Target = [u8];
 

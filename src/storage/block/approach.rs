@@ -1,0 +1,161 @@
+//! Brings near what a selection is going to read of a mapped block: all its pages at once, then the columns
+//! that they name, so that the disk has many reads before it instead of one after the other, and reads
+//! nothing beside them.
+//!
+//! Only what was never read is asked for: a selection over other pages looks at one bit of each. What the
+//! system has dropped since comes back as it is touched.
+
+use std::ops::Range;
+
+use model::TimeRange;
+use roaring::RoaringBitmap;
+
+use crate::block::chunks::Chunks;
+use crate::block::page::{BadPage, ColumnEntry, PageEntry, walk_chunks};
+
+/// About so many bytes of a block are asked for at once, at most. A selection of more goes through the block
+/// in order, which the system sees and reads ahead of.
+const APPROACH_BYTES_MAX: u64 = 32 << 20;
+/// Ranges with no more bytes between them are read as one.
+const GAP_BYTES_MAX: u64 = 16 << 10;
+
+/// A page that was never read.
+#[derive(Debug)]
+pub(crate) struct FreshPage {
+    number: usize,
+    entry: PageEntry,
+    /// Its series.
+    series: Range<u32>,
+}
+
+impl Chunks {
+    /// Begins to read the tables.
+    pub(super) fn approach_tables(&self) {
+        let start = self.footer.pages.offset.min(self.footer.columns.offset);
+        self.object.approach(start, self.object.length());
+    }
+
+    /// Begins to read the pages of `series` that were never read.
+    pub(super) fn approach_pages(&self, series: &RoaringBitmap) -> Vec<FreshPage> {
+        let mut fresh = Vec::new();
+        if !self.object.is_mapped() {
+            return fresh;
+        }
+        // Damage is for the reads that follow to report.
+        let Ok((table, _)) = self.tables() else { return fresh };
+        let mut bytes = 0;
+        each_page(table, series, |page| {
+            if !self.is_checked(page.number) {
+                bytes += u64::from(page.entry.length);
+                fresh.push(page);
+            }
+            bytes < APPROACH_BYTES_MAX
+        });
+        let range = |entry: &PageEntry| entry.offset..entry.offset + u64::from(entry.length);
+        self.approach(fresh.iter().map(|page| range(&page.entry)));
+        fresh
+    }
+
+    /// Begins to read the columns that `series` have in these pages with timestamps in `range`. Waits for the
+    /// pages.
+    pub(super) fn approach_columns(
+        &self,
+        fresh: &[FreshPage],
+        series: &RoaringBitmap,
+        range: TimeRange,
+    ) {
+        let Ok((_, table)) = self.tables() else { return };
+        let mut columns = RoaringBitmap::new();
+        for FreshPage { number, entry, series: inside } in fresh {
+            let Ok(page) = self.page(*number, entry) else { continue };
+            let Some(last) = series.range(inside.clone()).next_back() else { continue };
+            let last = (last - inside.start) as usize;
+            let _ = walk_chunks(&page, last, |at, column, _| {
+                if series.contains(inside.start + at as u32) {
+                    columns.insert(column);
+                }
+                Ok::<(), BadPage>(())
+            });
+        }
+        let entries = columns.iter().filter_map(|column| ColumnEntry::at(table, column as usize));
+        let inside = entries.filter(|e| TimeRange::new(e.min_ms, e.max_ms).overlaps(&range));
+        self.approach(inside.map(|entry| entry.offset..entry.offset + u64::from(entry.length)));
+    }
+
+    fn approach(&self, ranges: impl Iterator<Item = Range<u64>>) {
+        each_joined(ranges, |range| self.object.approach(range.start, range.end));
+    }
+}
+
+/// Calls `visit` with each page that has some of `series`, until it says false.
+fn each_page(table: &[u8], series: &RoaringBitmap, mut visit: impl FnMut(FreshPage) -> bool) {
+    let mut wanted = series.iter();
+    while let Some(next) = wanted.next() {
+        let Some(number) = PageEntry::find(table, next) else { return };
+        let Some(entry) = PageEntry::at(table, number) else { return };
+        let end = PageEntry::at(table, number + 1).map_or(u32::MAX, |behind| behind.first_series);
+        if !visit(FreshPage { number, entry, series: entry.first_series..end }) {
+            return;
+        }
+        wanted.advance_to(end);
+    }
+}
+
+/// Calls `visit` with ascending ranges, those that are near each other as one.
+fn each_joined(ranges: impl Iterator<Item = Range<u64>>, mut visit: impl FnMut(Range<u64>)) {
+    let mut open: Option<Range<u64>> = None;
+    for range in ranges {
+        match &mut open {
+            Some(open) if open.end <= range.start && range.start - open.end <= GAP_BYTES_MAX => {
+                open.end = range.end;
+            }
+            open => drop(open.replace(range).map(&mut visit)),
+        }
+    }
+    open.map(visit);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_are_read_as_one() {
+        let joined = |ranges: &[Range<u64>]| {
+            let mut out = Vec::new();
+            each_joined(ranges.iter().cloned(), |range| out.push(range));
+            out
+        };
+        let gap = GAP_BYTES_MAX;
+        assert_eq!(joined(&[]), []);
+        let far = 99 + 2 * gap..100 + 2 * gap;
+        let ranges = [5..9, 9..20, 20 + gap..30 + gap, far.clone()];
+        assert_eq!(joined(&ranges), [5..30 + gap, far]);
+        assert_eq!(joined(&[5..9, 10 + gap..11 + gap]), [5..9, 10 + gap..11 + gap]);
+        // A damaged table goes back.
+        assert_eq!(joined(&[50..60, 20..30]), [50..60, 20..30]);
+    }
+
+    #[test]
+    fn pages_are_those_with_the_series() {
+        let mut table = Vec::new();
+        for first_series in [0u32, 64, 66, 130] {
+            let entry = PageEntry { first_series, codec: 0, offset: 0, length: 0, crc: 0 };
+            entry.put(&mut table);
+        }
+        let pages = |series: &[u32], most: usize| {
+            let mut out = Vec::new();
+            each_page(&table, &series.iter().copied().collect(), |page| {
+                out.push((page.number, page.series));
+                out.len() < most
+            });
+            out
+        };
+        let last = (3, 130..u32::MAX);
+        assert_eq!(pages(&[0, 1, 63, 65, 1000], 9), [(0, 0..64), (1, 64..66), last.clone()]);
+        assert_eq!(pages(&[129], 9), [(2, 66..130)]);
+        assert_eq!(pages(&[0, 64, 129], 2), [(0, 0..64), (1, 64..66)]);
+        assert_eq!(pages(&[131], 9), [last]);
+        assert_eq!(pages(&[], 9), []);
+    }
+}

@@ -1,0 +1,85 @@
+//! What a selection brings near is what was never read, and damage in it is for the reads to name.
+
+use std::fs;
+
+use model::{Hints, Matcher, Samples, Source as _, SourceError, TimeRange};
+use roaring::RoaringBitmap;
+
+use super::support::*;
+use crate::block::meta::BlockMeta;
+use crate::block::reader::Block;
+
+const SERIES: u32 = 200;
+
+/// A store whose samples are in one block of several pages, closed, and that block.
+fn one_block(dir: &TestDir) -> Block {
+    let store = Store::open(dir);
+    let rows: Vec<Row> = (0..u64::from(SERIES))
+        .map(|n| floats(n, &[(START + n as i64, n as f64), (START + 60_000, 0.5)]))
+        .collect();
+    store.append(&rows).unwrap();
+    store.engine.flush_now().unwrap();
+    drop(store);
+    block_of(dir)
+}
+
+fn block_of(dir: &TestDir) -> Block {
+    let files = dir.files("meta.json");
+    let meta: BlockMeta = serde_json::from_slice(&fs::read(&files[0]).unwrap()).unwrap();
+    Block::open_dir(files[0].parent().unwrap(), meta)
+}
+
+#[test]
+fn only_what_was_never_read_is_asked_for() {
+    let dir = TestDir::new();
+    let block = one_block(&dir);
+    let range = TimeRange::ALL;
+    let one = RoaringBitmap::from([70]);
+    let all: RoaringBitmap = (0..SERIES).collect();
+    block.approach();
+    assert_eq!(block.approach_pages(&RoaringBitmap::new()).len(), 0);
+    assert_eq!(block.approach_pages(&one).len(), 1);
+    // Asked for again until it was read.
+    let fresh = block.approach_pages(&one);
+    assert_eq!(fresh.len(), 1);
+    block.approach_columns(&fresh, &one, range);
+    assert_eq!(block.approach_pages(&one).len(), 0);
+    let others = block.approach_pages(&all);
+    assert_eq!(others.len(), SERIES.div_ceil(64) as usize - 1);
+    block.approach_columns(&others, &all, range);
+    assert_eq!(block.approach_pages(&all).len(), 0);
+}
+
+#[test]
+fn damage_is_left_to_the_reads() {
+    let dir = TestDir::new();
+    one_block(&dir);
+    let file = dir.files("chunks").pop().unwrap();
+    let good = fs::read(&file).unwrap();
+    for at in (0..good.len()).step_by(7) {
+        let mut bytes = good.clone();
+        bytes[at] ^= 0x41;
+        fs::write(&file, bytes).unwrap();
+        let block = block_of(&dir);
+        let all: RoaringBitmap = (0..SERIES).collect();
+        let fresh = block.approach_pages(&all);
+        block.approach_columns(&fresh, &all, TimeRange::ALL);
+        assert!(block.approach_pages(&all).len() <= 1, "byte {at}: one page is damaged at most");
+    }
+    // In the middle of the first page's values.
+    let mut bytes = good.clone();
+    bytes[good.len() / 8] ^= 0x41;
+    fs::write(&file, bytes).unwrap();
+    let store = Store::open(&dir);
+    let hints = Hints { sorted: true, ..Hints::default() };
+    let select = |matchers: &[Matcher]| store.engine.select(matchers, TimeRange::ALL, &hints);
+    let found = select(&[]).unwrap();
+    let read = |index| found.read(index, &mut Samples::default());
+    let failed = (0..SERIES as usize).filter(|index| {
+        let result = read(*index);
+        assert!(matches!(result, Ok(()) | Err(SourceError::Corrupt { .. })), "{result:?}");
+        result.is_err()
+    });
+    let failed = failed.count();
+    assert!(failed > 0 && failed <= 64, "{failed}");
+}
