@@ -1,6 +1,6 @@
 //! Blocks: immutable sets of series and samples, reached only through the object store.
 
-mod approach;
+pub(crate) mod approach;
 mod chunks;
 pub(crate) mod head_ids;
 pub(crate) mod meta;

@@ -18,6 +18,7 @@ use model::{
 };
 use roaring::RoaringBitmap;
 
+use crate::block::approach::APPROACH_BYTES_MAX;
 use crate::block::head_ids::bytes_of;
 use crate::block::reader::Block;
 use crate::collect::{Collector, Wanted};
@@ -232,7 +233,9 @@ impl Scope {
     fn approach(&self, found: &[(u32, RoaringBitmap)]) {
         let blocks =
             || found.iter().map(|(number, series)| (&self.blocks[*number as usize], series));
-        let fresh: Vec<_> = blocks().map(|(block, series)| block.approach_pages(series)).collect();
+        let mut left = APPROACH_BYTES_MAX;
+        let pages = blocks().map(|(block, series)| block.approach_pages(series, &mut left));
+        let fresh: Vec<_> = pages.collect();
         for ((block, series), fresh) in blocks().zip(&fresh) {
             block.approach_columns(fresh, series, self.range);
         }

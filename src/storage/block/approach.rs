@@ -6,16 +6,18 @@
 //! system has dropped since comes back as it is touched.
 
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 
 use model::TimeRange;
 use roaring::RoaringBitmap;
 
 use crate::block::chunks::Chunks;
 use crate::block::page::{BadPage, ColumnEntry, PageEntry, walk_chunks};
+use crate::block::reader::Block;
 
-/// About so many bytes of a block are asked for at once, at most. A selection of more goes through the block
-/// in order, which the system sees and reads ahead of.
-const APPROACH_BYTES_MAX: u64 = 32 << 20;
+/// About so many bytes are asked for at once by one selection, at most. One of more goes through its blocks in
+/// order, which the system sees and reads ahead of.
+pub(crate) const APPROACH_BYTES_MAX: u64 = 64 << 20;
 /// Ranges with no more bytes between them are read as one.
 const GAP_BYTES_MAX: u64 = 16 << 10;
 
@@ -28,42 +30,62 @@ pub(crate) struct FreshPage {
     series: Range<u32>,
 }
 
+impl Block {
+    /// Begins to read what every select needs, index and tables, unless that was done before.
+    pub(crate) fn approach(&self) {
+        let Ok(parts) = self.parts() else { return };
+        if !parts.is_approached.load(Ordering::Relaxed) {
+            parts.is_approached.store(true, Ordering::Relaxed);
+            parts.index.bytes().approach();
+            parts.chunks.approach_tables();
+        }
+    }
+
+    /// Begins to read the pages of `series` that were never read, while any of the `left` bytes are.
+    pub(crate) fn approach_pages(&self, series: &RoaringBitmap, left: &mut u64) -> Vec<FreshPage> {
+        self.parts().map_or_else(|_| Vec::new(), |parts| parts.chunks.approach_pages(series, left))
+    }
+
+    /// Begins to read the columns that `series` have in these pages with timestamps in `range`. Waits for the
+    /// pages.
+    pub(crate) fn approach_columns(
+        &self,
+        fresh: &[FreshPage],
+        series: &RoaringBitmap,
+        range: TimeRange,
+    ) {
+        if let (false, Ok(parts)) = (fresh.is_empty(), self.parts()) {
+            parts.chunks.approach_columns(fresh, series, range);
+        }
+    }
+}
+
 impl Chunks {
-    /// Begins to read the tables.
-    pub(super) fn approach_tables(&self) {
+    fn approach_tables(&self) {
         let start = self.footer.pages.offset.min(self.footer.columns.offset);
         self.object.approach(start, self.object.length());
     }
 
-    /// Begins to read the pages of `series` that were never read.
-    pub(super) fn approach_pages(&self, series: &RoaringBitmap) -> Vec<FreshPage> {
+    fn approach_pages(&self, series: &RoaringBitmap, left: &mut u64) -> Vec<FreshPage> {
         let mut fresh = Vec::new();
         if !self.object.is_mapped() {
             return fresh;
         }
         // Damage is for the reads that follow to report.
         let Ok((table, _)) = self.tables() else { return fresh };
-        let mut bytes = 0;
         each_page(table, series, |page| {
             if !self.is_checked(page.number) {
-                bytes += u64::from(page.entry.length);
+                *left = left.saturating_sub(u64::from(page.entry.length));
                 fresh.push(page);
             }
-            bytes < APPROACH_BYTES_MAX
+            *left > 0
         });
         let range = |entry: &PageEntry| entry.offset..entry.offset + u64::from(entry.length);
         self.approach(fresh.iter().map(|page| range(&page.entry)));
         fresh
     }
 
-    /// Begins to read the columns that `series` have in these pages with timestamps in `range`. Waits for the
-    /// pages.
-    pub(super) fn approach_columns(
-        &self,
-        fresh: &[FreshPage],
-        series: &RoaringBitmap,
-        range: TimeRange,
-    ) {
+    fn approach_columns(&self, fresh: &[FreshPage], series: &RoaringBitmap, range: TimeRange) {
         let Ok((_, table)) = self.tables() else { return };
         let mut columns = RoaringBitmap::new();
         for FreshPage { number, entry, series: inside } in fresh {

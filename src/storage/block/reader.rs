@@ -14,7 +14,6 @@ use model::{LabelsRef, Matcher, SourceError, TenantId, TimeRange, ValueNode, nod
 use object_store::path::Path as ObjectPath;
 use roaring::RoaringBitmap;
 
-use crate::block::approach::FreshPage;
 use crate::block::chunks::{Chunks, once};
 use crate::block::head_ids::{HeadIds, Known};
 use crate::block::meta::BlockMeta;
@@ -103,13 +102,14 @@ impl LazyParts {
     }
 }
 
+/// The opened objects.
 #[derive(Debug)]
-struct Parts {
-    index: BlockIndex,
+pub(super) struct Parts {
+    pub(super) index: BlockIndex,
     index_name: String,
-    chunks: Chunks,
+    pub(super) chunks: Chunks,
     /// Somebody has begun to read what every select needs.
-    is_approached: AtomicBool,
+    pub(super) is_approached: AtomicBool,
 }
 
 impl Block {
@@ -163,7 +163,7 @@ impl Block {
         Self { meta, order: 0, parts, deletes: Ok(Vec::new()), dirty: Vec::new() }
     }
 
-    fn parts(&self) -> Result<&Parts, StorageError> {
+    pub(super) fn parts(&self) -> Result<&Parts, StorageError> {
         self.deletes()?;
         self.parts.get(&self.meta)
     }
@@ -200,33 +200,6 @@ impl Block {
     /// Its series.
     pub(crate) fn index(&self) -> Result<&BlockIndex, StorageError> {
         Ok(&self.parts()?.index)
-    }
-
-    /// Begins to read what every select needs, index and tables, unless that was done before.
-    pub(crate) fn approach(&self) {
-        let Ok(parts) = self.parts() else { return };
-        if !parts.is_approached.load(Ordering::Relaxed) {
-            parts.is_approached.store(true, Ordering::Relaxed);
-            parts.index.bytes().approach();
-            parts.chunks.approach_tables();
-        }
-    }
-
-    /// Begins to read the pages of `series` that were never read.
-    pub(crate) fn approach_pages(&self, series: &RoaringBitmap) -> Vec<FreshPage> {
-        self.parts().map_or_else(|_| Vec::new(), |parts| parts.chunks.approach_pages(series))
-    }
-
-    /// Begins to read what such pages need of timestamps in `range`; waits for the pages.
-    pub(crate) fn approach_columns(
-        &self,
-        fresh: &[FreshPage],
-        series: &RoaringBitmap,
-        range: TimeRange,
-    ) {
-        if let (false, Ok(parts)) = (fresh.is_empty(), self.parts()) {
-            parts.chunks.approach_columns(fresh, series, range);
-        }
     }
 
     /// The series that pass `matchers`.

@@ -6,6 +6,7 @@ use model::{Hints, Matcher, Samples, Source as _, SourceError, TimeRange};
 use roaring::RoaringBitmap;
 
 use super::support::*;
+use crate::block::approach::{APPROACH_BYTES_MAX, FreshPage};
 use crate::block::meta::BlockMeta;
 use crate::block::reader::Block;
 
@@ -29,6 +30,11 @@ fn block_of(dir: &TestDir) -> Block {
     Block::open_dir(files[0].parent().unwrap(), meta)
 }
 
+fn fresh_of(block: &Block, series: &RoaringBitmap) -> Vec<FreshPage> {
+    let mut left = APPROACH_BYTES_MAX;
+    block.approach_pages(series, &mut left)
+}
+
 #[test]
 fn only_what_was_never_read_is_asked_for() {
     let dir = TestDir::new();
@@ -37,17 +43,22 @@ fn only_what_was_never_read_is_asked_for() {
     let one = RoaringBitmap::from([70]);
     let all: RoaringBitmap = (0..SERIES).collect();
     block.approach();
-    assert_eq!(block.approach_pages(&RoaringBitmap::new()).len(), 0);
-    assert_eq!(block.approach_pages(&one).len(), 1);
+    assert_eq!(fresh_of(&block, &RoaringBitmap::new()).len(), 0);
+    assert_eq!(fresh_of(&block, &one).len(), 1);
     // Asked for again until it was read.
-    let fresh = block.approach_pages(&one);
+    let fresh = fresh_of(&block, &one);
     assert_eq!(fresh.len(), 1);
     block.approach_columns(&fresh, &one, range);
-    assert_eq!(block.approach_pages(&one).len(), 0);
-    let others = block.approach_pages(&all);
+    assert_eq!(fresh_of(&block, &one).len(), 0);
+    assert_eq!(
+        block.approach_pages(&all, &mut 1).len(),
+        1,
+        "one page is more than may be asked for"
+    );
+    let others = fresh_of(&block, &all);
     assert_eq!(others.len(), SERIES.div_ceil(64) as usize - 1);
     block.approach_columns(&others, &all, range);
-    assert_eq!(block.approach_pages(&all).len(), 0);
+    assert_eq!(fresh_of(&block, &all).len(), 0);
 }
 
 #[test]
@@ -62,9 +73,9 @@ fn damage_is_left_to_the_reads() {
         fs::write(&file, bytes).unwrap();
         let block = block_of(&dir);
         let all: RoaringBitmap = (0..SERIES).collect();
-        let fresh = block.approach_pages(&all);
+        let fresh = fresh_of(&block, &all);
         block.approach_columns(&fresh, &all, TimeRange::ALL);
-        assert!(block.approach_pages(&all).len() <= 1, "byte {at}: one page is damaged at most");
+        assert!(fresh_of(&block, &all).len() <= 1, "byte {at}: one page is damaged at most");
     }
     // In the middle of the first page's values.
     let mut bytes = good.clone();
