@@ -16,9 +16,10 @@ use std::time::Instant;
 
 /// Milliseconds for which a reading holds.
 const READING_MS: u64 = 2;
-/// Shares of the limit, in percent, from which memory is tight, crowded and full. Between the last and the
-/// limit there is room for what was begun before.
+/// Shares of the limit, in percent, from which memory is tight, scarce, crowded and full. Between the last
+/// and the limit there is room for what was begun before.
 const TIGHT_PERCENT: u64 = 60;
+const SCARCE_PERCENT: u64 = 67;
 const CROWDED_PERCENT: u64 = 70;
 const FULL_PERCENT: u64 = 75;
 /// Share of the limit, in percent, from which it is worth the trouble to give freed memory back.
@@ -33,6 +34,8 @@ pub enum MemoryLevel {
     Calm,
     /// What can be written out and given back should be.
     Tight,
+    /// No new series may be taken in: what is left is for samples of those that there are.
+    Scarce,
     /// Nothing more may be taken in: what is left is for questions, which are small and soon over.
     Crowded,
     /// Nothing more may be begun.
@@ -244,6 +247,7 @@ impl MemoryWatch {
         match held.saturating_mul(100) / self.limit {
             FULL_PERCENT.. => MemoryLevel::Full,
             CROWDED_PERCENT.. => MemoryLevel::Crowded,
+            SCARCE_PERCENT.. => MemoryLevel::Scarce,
             TIGHT_PERCENT.. => MemoryLevel::Tight,
             _ => MemoryLevel::Calm,
         }
@@ -262,6 +266,11 @@ impl MemoryWatch {
     /// True while more may be taken in.
     pub fn takes_writes(&self) -> bool {
         self.level() < MemoryLevel::Crowded
+    }
+
+    /// True while new series may be taken in.
+    pub fn takes_series(&self) -> bool {
+        self.level() < MemoryLevel::Scarce
     }
 
     /// True when nothing more may be begun.
@@ -289,7 +298,9 @@ mod tests {
         check(0, MemoryLevel::Calm);
         check(1167, MemoryLevel::Calm);
         check(1166, MemoryLevel::Tight);
-        check(1001, MemoryLevel::Tight);
+        check(1045, MemoryLevel::Tight);
+        check(1044, MemoryLevel::Scarce);
+        check(1001, MemoryLevel::Scarce);
         check(1000, MemoryLevel::Crowded);
         check(934, MemoryLevel::Crowded);
         check(933, MemoryLevel::Full);

@@ -185,11 +185,19 @@ impl Committer {
         self.frames.clear();
         let mut pending = Vec::with_capacity(appends.len());
         for (mut batch, reply) in appends {
+            if self.must_wait(&batch) {
+                // The connection may have gone; nothing of the batch is stored.
+                let _ = reply.send(Err(self.no_room_for_series()));
+                continue;
+            }
             let tenant = batch.tenant();
             let mut ids = Vec::new();
             let resolved = self.prepare(&mut batch, &bounds, &mut ids);
             logged.push((tenant, ids));
             pending.push(Pending { batch, reply, resolved });
+        }
+        if pending.is_empty() {
+            return;
         }
         let committed = if self.frames.is_empty() {
             Ok(self.wal.position())
@@ -201,6 +209,23 @@ impl Committer {
         match committed {
             Ok(position) => self.apply_group(pending, &bounds, position),
             Err(error) => self.refuse_group(pending, &logged, &error),
+        }
+    }
+
+    /// True when `batch` has new series for which there is no memory. It is refused whole, since its sender
+    /// repeats it whole: samples of the others would be logged again each time.
+    fn must_wait(&self, batch: &WriteBatch) -> bool {
+        let knows_all = |head: &TenantHead| head.knows_all(batch);
+        !self.shared.options.memory.takes_series()
+            && !self.heads.get(&batch.tenant()).is_some_and(knows_all)
+    }
+
+    fn no_room_for_series(&self) -> AppendError {
+        let (used, limit, owed) = self.shared.memory_figures();
+        AppendError::Unavailable {
+            reason: format!(
+                "new series have to wait: the process holds {used} of {limit} bytes of memory and needs {owed} to write out the head"
+            ),
         }
     }
 

@@ -343,8 +343,7 @@ impl Engine {
             let windows = self.shared.partitions.load(Ordering::Relaxed);
             format!("the head holds {bytes} bytes in {windows} windows and waits for a flush")
         } else if !self.shared.options.memory.takes_writes() {
-            let memory = &self.shared.options.memory;
-            let (used, limit, owed) = (memory.used(), memory.limit(), memory.owed());
+            let (used, limit, owed) = self.shared.memory_figures();
             format!(
                 "the process holds {used} of {limit} bytes of memory and needs {owed} to write out the head"
             )

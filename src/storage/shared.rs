@@ -66,6 +66,12 @@ impl Shared {
         }
     }
 
+    /// Bytes that the process holds, its limit, and what writing the head out will take.
+    pub(crate) fn memory_figures(&self) -> (u64, u64, u64) {
+        let memory = &self.options.memory;
+        (memory.used(), memory.limit(), memory.owed())
+    }
+
     /// Notes that the head has `count` series more, which will be written to a block.
     pub(crate) fn series_entered(&self, count: u64) {
         self.metrics.series_active.add(count as i64);

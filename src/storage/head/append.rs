@@ -66,6 +66,13 @@ impl TenantHead {
         Self { index, growing: BTreeMap::new(), log_ids: LogIds::default() }
     }
 
+    /// True when all series of `batch` are in the head.
+    pub(crate) fn knows_all(&self, batch: &WriteBatch) -> bool {
+        let mut found = Vec::with_capacity(batch.rows().len());
+        self.index.lookup_all(batch.rows().iter().map(|row| row.hash), &mut found);
+        found.iter().all(Option::is_some)
+    }
+
     /// Finds or creates the series of every row that has a sample inside `bounds`.
     pub(crate) fn resolve(&mut self, batch: &mut WriteBatch, bounds: &Bounds) -> Resolved {
         let mut found = Vec::with_capacity(batch.rows().len());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use base::memory::MemoryWatch;
-use model::{Hints, Labels, Matcher, RejectReason, Source, TimeRange};
+use model::{Hints, Labels, Matcher, RejectReason, Source, TenantId, TimeRange};
 
 use super::support::*;
 use crate::options::EngineOptions;
@@ -248,4 +248,34 @@ fn what_blocks_keep_of_the_head_is_claimed_once_and_shown() {
     assert_eq!(select(20_000).unwrap(), 1, "they are there");
     store.engine.maintain_now().unwrap();
     assert_eq!(store.metrics.block_id_bytes.get(), 4 * 6000);
+}
+
+#[test]
+fn where_memory_is_scarce_new_series_wait_and_others_go_on() {
+    static HELD: AtomicU64 = AtomicU64::new(0);
+    let memory = MemoryWatch::reading(10_000, || Some(HELD.load(Ordering::SeqCst)));
+    let dir = TestDir::new();
+    let options = EngineOptions { memory: Arc::new(memory), ..options(&dir) };
+    let store = Store::open_with(options, Arc::new(crate::DiskFiles)).unwrap();
+    let hold = |bytes| {
+        HELD.store(bytes, Ordering::SeqCst);
+        std::thread::sleep(std::time::Duration::from_millis(15));
+    };
+    let (known, new) = (|at| floats(1, &[(START + at, at as f64)]), floats(2, &[(START, 1.0)]));
+    store.append(&[known(0)]).unwrap();
+    hold(6600);
+    store.append(&[known(1)]).unwrap();
+    let refused = store.append(&[known(2), new.clone()]).err().unwrap();
+    assert!(refused.to_string().contains("new series have to wait"), "{refused}");
+    let other = store.append_for(TenantId(9), &[known(0)]).err().unwrap();
+    assert!(other.to_string().contains("new series have to wait"), "{other}");
+    let dump = store.dump();
+    assert_eq!((dump.len(), dump[&series(1)].len()), (1, 2), "a refused batch leaves nothing");
+    hold(6900);
+    assert!(store.append(&[known(2)]).is_err(), "now nothing is taken");
+    hold(500);
+    store.append(&[known(2), new]).unwrap();
+    drop(store);
+    let dump = Store::open(&dir).dump();
+    assert_eq!((dump.len(), dump[&series(1)].len()), (2, 3));
 }
