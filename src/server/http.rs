@@ -104,4 +104,4 @@ pub(crate) fn http_body_length(body: &Body) -> Option<usize> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

@@ -11,6 +11,8 @@ mod bodies;
 pub mod client;
 mod compress;
 mod connections;
+#[cfg(test)]
+mod doubles;
 pub mod error_map;
 pub mod explain;
 pub mod graphite;

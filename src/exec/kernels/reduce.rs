@@ -5,6 +5,17 @@ use plan::semantics::{Arithmetic, PercentileMethod, Reducer};
 use crate::kernels::arithmetic::{Compensated, Mean, larger, smaller};
 use crate::kernels::order::{median, percentile, quantile};
 
+/// What operators compute without collecting values for [`reduce`], where NaN is no number: tests hold
+/// both against each other.
+#[cfg(test)]
+pub(crate) const RUNNING: [Reducer; 5] = [
+    Reducer::Sum(Arithmetic::SkipNaN),
+    Reducer::Average(Arithmetic::SkipNaN),
+    Reducer::Min,
+    Reducer::Max,
+    Reducer::CountNumbers,
+];
+
 /// Reduces at least one present value, in order. `argument` is the quantile's; `slots` the number of
 /// places the values were taken from, for means that count the empty ones.
 pub(crate) fn reduce(

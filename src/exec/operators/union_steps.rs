@@ -306,6 +306,7 @@ impl Totals {
 mod tests {
     use super::*;
     use crate::budget::Budget;
+    use crate::kernels::reduce::RUNNING;
     use crate::operators::align_union;
     use crate::row::{Identity, Rows};
     use base::rng::Rng;
@@ -314,19 +315,11 @@ mod tests {
     /// Both ways to the same numbers, on random rows with gaps, NaN and hidden first rates.
     #[test]
     fn rows_added_one_by_one_give_what_rows_met_at_once_give() {
-        let skip = Arithmetic::SkipNaN;
-        let reducers = [
-            Reducer::Sum(skip),
-            Reducer::Average(skip),
-            Reducer::Min,
-            Reducer::Max,
-            Reducer::CountNumbers,
-        ];
         let ways = [Between::Linear, Between::Zero, Between::Largest, Between::Previous];
         let steps = Steps { start_ms: 7_000, step_ms: 500, count: 24 };
         let mut rng = Rng::new(4);
         for round in 0..2_000 {
-            let reducer = &reducers[round % reducers.len()];
+            let reducer = &RUNNING[round % RUNNING.len()];
             let between = ways[round % ways.len()];
             let (held, dense) = (rng.below(3) == 0, rng.below(2) == 0);
             let budget = Budget::new(plan::QueryLimits::default());

@@ -1,145 +1,25 @@
 //! Goal: what a server cannot take now is refused early, says when to come back, and is taken later.
 //! Method: real routes over a store whose reads wait until the test lets them go.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::thread::ThreadId;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use base::clock::SystemClock;
 use base::memory::MemoryWatch;
 use base::metrics::Metrics;
-use futures::future::BoxFuture;
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
-use model::{
-    AppendError, AppendReport, Appender, DeleteError, Hints, Labels, Matcher, Samples, Selection,
-    SeriesHasher, SnapshotError, Source, SourceError, TenantId, TimeRange, WriteBatch,
-};
-use parking_lot::{Condvar, Mutex};
 
 use super::*;
-use crate::state::{Settings, StoreFigures, StoreStatus};
+use crate::doubles::{Gate, Moody};
+use crate::state::Settings;
 use crate::turns::TurnLimits;
-
-/// A store without series, whose reads wait.
-#[derive(Default)]
-pub(crate) struct Gate {
-    is_open: Mutex<bool>,
-    opened: Condvar,
-    /// Reads that came so far.
-    entered: AtomicUsize,
-    /// Where the last one was.
-    thread: Mutex<Option<ThreadId>>,
-}
-
-impl Gate {
-    fn open(&self) {
-        *self.is_open.lock() = true;
-        self.opened.notify_all();
-    }
-
-    /// Waits until `count` reads have come.
-    async fn wait_for(&self, count: usize) {
-        while self.entered.load(Ordering::SeqCst) < count {
-            tokio::task::yield_now().await;
-        }
-    }
-}
-
-struct Nothing;
-
-impl Selection for Nothing {
-    fn len(&self) -> usize {
-        0
-    }
-
-    fn labels(&self, _: usize) -> Labels {
-        Labels::empty()
-    }
-
-    fn read(&self, _: usize, _: &mut Samples) -> Result<(), SourceError> {
-        Ok(())
-    }
-}
-
-impl Source for Gate {
-    fn select(
-        &self,
-        matchers: &[Matcher],
-        _: TimeRange,
-        _: &Hints,
-    ) -> Result<Box<dyn Selection>, SourceError> {
-        *self.thread.lock() = Some(std::thread::current().id());
-        assert!(!matchers.contains(&Matcher::equal("__name__", "broken")), "this one panics");
-        self.entered.fetch_add(1, Ordering::SeqCst);
-        let mut is_open = self.is_open.lock();
-        while !*is_open {
-            self.opened.wait(&mut is_open);
-        }
-        Ok(Box::new(Nothing))
-    }
-
-    fn series_max(&self, matchers: &[Matcher], _: TimeRange, _: &Hints) -> Option<u64> {
-        let is_few = |name: &str| matchers.contains(&Matcher::equal("__name__", name));
-        (is_few("few") || is_few("broken")).then_some(1)
-    }
-
-    fn label_names(
-        &self,
-        _: TenantId,
-        _: &[Matcher],
-        _: TimeRange,
-    ) -> Result<Vec<String>, SourceError> {
-        Ok(Vec::new())
-    }
-
-    fn label_values(
-        &self,
-        _: TenantId,
-        _: &str,
-        _: &[Matcher],
-        _: TimeRange,
-        _: &str,
-        _: usize,
-    ) -> Result<Vec<String>, SourceError> {
-        Ok(Vec::new())
-    }
-}
-
-impl Appender for Gate {
-    fn batch(&self, tenant: TenantId) -> WriteBatch {
-        WriteBatch::new(tenant, SeriesHasher::from_entropy())
-    }
-
-    fn append(&self, batch: WriteBatch) -> BoxFuture<'_, Result<AppendReport, AppendError>> {
-        let written = batch.sample_count() as u64;
-        Box::pin(async move { Ok(AppendReport { batch, written, rejects: Vec::new() }) })
-    }
-
-    fn delete(&self, _: TenantId, _: &[Matcher], _: TimeRange) -> Result<(), DeleteError> {
-        Ok(())
-    }
-
-    fn purge(&self) -> Result<(), DeleteError> {
-        Ok(())
-    }
-
-    fn snapshot(&self, _: bool) -> Result<String, SnapshotError> {
-        Ok(String::new())
-    }
-}
-
-impl StoreStatus for Gate {
-    fn status(&self) -> StoreFigures {
-        StoreFigures::default()
-    }
-}
 
 type Routes = TowerToHyperService<Router>;
 
 fn served(settings: Settings) -> (Arc<Gate>, Arc<State>, Routes) {
     let (gate, metrics) = (Arc::new(Gate::default()), Arc::new(Metrics::default()));
-    let clock = Arc::new(SystemClock);
-    let state = State::new(gate.clone(), gate.clone(), gate.clone(), metrics, clock, settings);
+    let (writes, clock) = (Arc::new(Moody::default()), Arc::new(SystemClock));
+    let state = State::new(writes, gate.clone(), gate.clone(), metrics, clock, settings);
     let state = Arc::new(state);
     state.set_ready(true);
     (gate, state.clone(), TowerToHyperService::new(router(state)))

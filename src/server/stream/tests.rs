@@ -1,97 +1,18 @@
 //! Goal: nothing that a connection sent is lost, overtaken or held back, whatever the store does.
 //! Method: lines through real listeners into a store that the test makes slow or refuses with.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use base::clock::SystemClock;
 use base::metrics::Metrics;
-use futures::future::BoxFuture;
-use model::{
-    AppendError, AppendReport, Appender, DeleteError, Matcher, SeriesHasher, SnapshotError,
-    TenantId, TimeRange, WriteBatch,
-};
-use parking_lot::Mutex;
 use tokio::io::DuplexStream;
 
 use super::*;
+use crate::doubles::{Gate, Moody, Stored};
 use crate::graphite::receive::serve_plaintext;
-use crate::http::tests::Gate;
 use crate::opentsdb::telnet::serve_lines;
 use crate::state::Settings;
-
-/// What is stored: the series and time of each sample, and its value.
-type Stored = BTreeMap<(String, i64), f64>;
-
-/// A store that commits when the test lets it, and refuses what the test says.
-#[derive(Default)]
-struct Moody {
-    is_slow: AtomicBool,
-    /// Appends that were begun.
-    begun: AtomicUsize,
-    /// For each append to come: whether it is refused. Further ones are taken.
-    refusals: Mutex<VecDeque<bool>>,
-    stored: Mutex<Stored>,
-}
-
-impl Moody {
-    fn refusing(refusals: impl IntoIterator<Item = bool>) -> Arc<Self> {
-        Arc::new(Self { refusals: Mutex::new(refusals.into_iter().collect()), ..Self::default() })
-    }
-
-    /// Waits until so many appends were begun.
-    async fn begun(&self, count: usize) {
-        while self.begun.load(Ordering::SeqCst) < count {
-            tokio::task::yield_now().await;
-        }
-    }
-}
-
-impl Appender for Moody {
-    fn batch(&self, tenant: TenantId) -> WriteBatch {
-        WriteBatch::new(tenant, SeriesHasher::from_entropy())
-    }
-
-    fn append(&self, mut batch: WriteBatch) -> BoxFuture<'_, Result<AppendReport, AppendError>> {
-        self.begun.fetch_add(1, Ordering::SeqCst);
-        let is_refused = self.refusals.lock().pop_front().unwrap_or(false);
-        if !is_refused {
-            let mut stored = self.stored.lock();
-            for row in 0..batch.rows().len() {
-                batch.unpack(row);
-                let row = batch.rows()[row];
-                let name = batch.labels(&row).iter().next().unwrap().1.to_owned();
-                let (times, values) = batch.samples(&row);
-                for (time, bits) in times.iter().zip(values) {
-                    stored.insert((name.clone(), *time), row.kind.to_f64(*bits));
-                }
-            }
-        }
-        Box::pin(async move {
-            while self.is_slow.load(Ordering::SeqCst) {
-                tokio::task::yield_now().await;
-            }
-            if is_refused {
-                return Err(AppendError::Unavailable { reason: "no mood".to_owned() });
-            }
-            let written = batch.sample_count() as u64;
-            Ok(AppendReport { batch, written, rejects: Vec::new() })
-        })
-    }
-
-    fn delete(&self, _: TenantId, _: &[Matcher], _: TimeRange) -> Result<(), DeleteError> {
-        Ok(())
-    }
-
-    fn purge(&self) -> Result<(), DeleteError> {
-        Ok(())
-    }
-
-    fn snapshot(&self, _: bool) -> Result<String, SnapshotError> {
-        Ok(String::new())
-    }
-}
 
 fn state(store: &Arc<Moody>) -> Arc<State> {
     let (reads, metrics) = (Arc::new(Gate::default()), Arc::new(Metrics::default()));

@@ -92,23 +92,15 @@ fn cut(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::reduce::reduce;
+    use crate::kernels::reduce::{RUNNING, reduce};
     use base::rng::Rng;
 
     /// The same as one bucket after the other by the general reductions.
     #[test]
     fn buckets_hold_what_falls_into_them() {
-        let skip = Arithmetic::SkipNaN;
-        let reducers = [
-            Reducer::Sum(skip),
-            Reducer::Average(skip),
-            Reducer::Min,
-            Reducer::Max,
-            Reducer::CountNumbers,
-        ];
         let mut rng = Rng::new(8);
         for round in 0..2_000 {
-            let reducer = &reducers[round % reducers.len()];
+            let reducer = &RUNNING[round % RUNNING.len()];
             let step_ms = 1 + rng.below(40) as i64;
             let mut at_ms = rng.below(100) as i64;
             let (mut times, mut values) = (Vec::new(), Vec::new());
