@@ -11,6 +11,9 @@ import time
 import urllib.parse
 import urllib.request
 
+# Seconds without a merge after which all are done.
+MERGE_PAUSE_S = 20
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -159,8 +162,14 @@ def to_blocks(server):
         server.start(server.directory)
         server.stop(keep=True)
         del server.command[-2:]
-        # What was flushed in pieces is merged.
+        # What was flushed in pieces is merged, bit by bit: no merge takes longer than the process has run.
         server.start(server.directory)
+        last, since = None, time.time()
+        while time.time() < since + MERGE_PAUSE_S:
+            merges = re.search(rb"^tributary_compactions_total (\S+)", server.request("GET", "/metrics")[1], re.M)[1]
+            if merges != last:
+                last, since = merges, time.time()
+            time.sleep(1)
         server.rest()
     elif server.name == "victoria-metrics":
         server.request("GET", "/internal/force_merge")

@@ -6,27 +6,24 @@
 
 mod delete;
 mod expire;
+mod merge;
 mod progress;
 mod rollup;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use base::error::{Classify as _, ErrorKind};
-use base::limits::CHUNK_SAMPLES_MAX;
 use base::memory::MemoryLevel;
 use base::rng::Rng;
 use model::TenantId;
 
+use self::merge::Pace;
 use crate::archive::snapshot::{Original, copy_to, name_of};
 use crate::block::meta::BlockMeta;
 use crate::block::reader::Block;
 use crate::block::writer::NewBlock;
-use crate::compact::policy::{Choice, Situation, choose};
-use crate::compact::publish::replace_blocks;
-use crate::compact::run::merge_blocks;
 use crate::documents::DocumentStore;
 use crate::error::StorageError;
 use crate::head::partition::Partition;
@@ -51,10 +48,6 @@ const HEAD_WORTH_A_FLUSH: u64 = 32;
 /// such flushes keep their distance, in milliseconds, while there is still room.
 const INDEX_WORTH_A_FLUSH: u64 = 16;
 const ROOM_PAUSE_MS: u64 = 5000;
-
-/// What is merged a second, in bytes of blocks, by a careful guess; and what is merged at once.
-const MERGED_BYTES_A_SECOND: u64 = 4 << 20;
-const MERGED_AT_ONCE_BYTES: u64 = 16 << 20;
 
 /// How long a delete waits for others before its blocks are rewritten.
 const REWRITE_AFTER_MS: i64 = 10 * 60_000;
@@ -111,14 +104,6 @@ pub(crate) struct Maintenance {
     began: Instant,
 }
 
-/// Bytes of blocks that the store's own merges take at most, so long after its start.
-///
-/// A stop gives up the merge under way. So that a process which is stopped every few seconds makes
-/// progress all the same, no merge begins that would take longer than the process has run so far.
-fn merged_bytes_max(running: Duration) -> u64 {
-    (running.as_secs() * MERGED_BYTES_A_SECOND).max(MERGED_AT_ONCE_BYTES)
-}
-
 impl Maintenance {
     /// Maintenance of a recovered engine.
     pub(crate) fn new(
@@ -155,9 +140,8 @@ impl Maintenance {
         // Merges and retention let samples go, which must have been rolled up before.
         if self.roll_up()? {
             // While memory is tight the head may have to be written out between two merges.
-            while self.compact_one(merged_bytes_max(self.began.elapsed()))?
-                && self.shared.options.memory.level() == MemoryLevel::Calm
-            {}
+            let memory = Arc::clone(&self.shared.options.memory);
+            while self.compact_one(Pace::Steady)? && memory.level() == MemoryLevel::Calm {}
             self.expire_blocks()?;
         }
         self.maintain_index();
@@ -416,86 +400,6 @@ impl Maintenance {
         self.oldest_wal_file = oldest;
         let freed = checkpoint::drop_files(&self.shared.layout, &*self.files, oldest)?;
         self.shared.metrics.wal_size_bytes.add(-(freed as i64));
-        Ok(())
-    }
-
-    /// Merges until nothing more is to be merged.
-    pub(crate) fn compact(&mut self) -> Result<(), StorageError> {
-        while !self.roll_up()? {}
-        while self.compact_one(u64::MAX)? {}
-        self.sweep_retired()
-    }
-
-    /// One merge of at most so many bytes of blocks; false when nothing is to be done.
-    fn compact_one(&mut self, bytes_max: u64) -> Result<bool, StorageError> {
-        let options = &self.shared.options;
-        let mut blocks = self.manifest.current().blocks;
-        blocks.retain(|entry| entry.meta.rollup.is_none());
-        let situation = Situation {
-            blocks: &blocks,
-            skip: &self.unmergeable,
-            partition_ms: options.partition_ms,
-            settled_ms: self.shared.clock.now_ms().saturating_sub(options.flush_after_ms),
-            series_max: self.shared.merged_series_max(),
-            bytes_max,
-        };
-        let Some(choice) = choose(&situation) else {
-            return self.rewrite_one(self.shared.clock.now_ms().saturating_sub(REWRITE_AFTER_MS));
-        };
-        self.merge_chosen(&choice)
-    }
-
-    /// Merges `choice`; true also when it turned out that it cannot be merged.
-    fn merge_chosen(&mut self, choice: &Choice) -> Result<bool, StorageError> {
-        let start = Instant::now();
-        let result = self.merge(choice);
-        match &result {
-            Ok(()) => {
-                self.shared.metrics.compactions.inc();
-                self.shared.metrics.compaction_seconds.observe(start.elapsed());
-            }
-            Err(error) => {
-                self.shared.metrics.compaction_failures.inc();
-                self.note_deletes();
-                self.sweep_all()?;
-                if error.kind() == ErrorKind::Corrupt {
-                    tracing::error!(%error, "cannot merge blocks; they are left as they are");
-                    self.unmergeable.extend(&choice.blocks);
-                    return Ok(true);
-                }
-            }
-        }
-        result.map(|()| true)
-    }
-
-    fn merge(&mut self, choice: &Choice) -> Result<(), StorageError> {
-        let view = self.shared.view.load();
-        let tenant = TenantId(choice.tenant);
-        let blocks = view.tenants.get(&tenant).map(|view| &view.blocks[..]).unwrap_or_default();
-        let is_input = |block: &&Arc<Block>| choice.blocks.contains(&block.meta.id);
-        let inputs: Vec<Arc<Block>> = blocks.iter().filter(is_input).cloned().collect();
-        drop(view);
-        let mut new = self.new_block(tenant, choice.level, CHUNK_SAMPLES_MAX);
-        new.sources.clone_from(&choice.blocks);
-        let layout = &self.shared.layout;
-        let retention = Retention::at(&self.shared.options, self.shared.clock.now_ms());
-        let mut rewrite = self.begin_rewrite(&choice.blocks);
-        let series = inputs.iter().map(|block| block.meta.series).sum();
-        let _spending = self.shared.options.memory.spend(block_memory(series), 0);
-        let step = &mut |series| rewrite.step(series);
-        let merged = merge_blocks(&self.io, layout, new, &inputs, &retention, step)?;
-        replace_blocks(
-            &self.io,
-            layout,
-            &self.manifest,
-            &self.shared.view,
-            &inputs,
-            merged,
-            self.oldest_wal_file,
-        )?;
-        self.retire(&inputs);
-        self.note_blocks();
-        self.finish_rewrite(&rewrite);
         Ok(())
     }
 

@@ -50,6 +50,9 @@ pub(crate) struct Situation<'a> {
     pub(crate) series_max: u64,
     /// Bytes that they may have together.
     pub(crate) bytes_max: u64,
+    /// Blocks made at these instants are fresh: their range may get more soon, as one does that is being
+    /// filled with old samples, and is not merged as a whole yet.
+    pub(crate) fresh: Option<TimeRange>,
 }
 
 impl Situation<'_> {
@@ -108,16 +111,19 @@ fn choose_range(situation: &Situation<'_>, length: i64, level: u32) -> Option<Ch
     ranges.into_iter().find_map(|(number, tenant)| {
         let start = number * length;
         let within = TimeRange::new(start, start + (length - 1));
-        let is_over = within.end_ms <= situation.settled_ms;
-        if !is_over && level > 0 {
-            return None;
-        }
         let inside: Vec<&BlockEntry> = situation
             .blocks
             .iter()
             .filter(|entry| entry.meta.tenant == tenant && !situation.skip.contains(&entry.meta.id))
             .filter(|entry| within.intersect(&range(entry)) == range(entry))
             .collect();
+        let is_fresh = |entry: &&BlockEntry| {
+            situation.fresh.is_some_and(|fresh| fresh.contains(entry.meta.id.time_ms()))
+        };
+        let is_over = within.end_ms <= situation.settled_ms && !inside.iter().any(is_fresh);
+        if !is_over && level > 0 {
+            return None;
+        }
         let chosen = if is_over { choose_all(situation, &inside, level) } else { None };
         let chosen = chosen.or_else(|| choose_like(situation, &inside))?;
         Some(Choice {
@@ -204,12 +210,16 @@ mod tests {
         settled_ms: i64,
         want: Option<(&[u64], u32)>,
     ) {
-        let got = chosen(series_max, blocks, settled_ms);
+        let got = chosen((series_max, None), blocks, settled_ms);
         assert_eq!(got, want.map(|(orders, level)| (orders.to_vec(), level)));
     }
 
-    /// Orders and level of what is chosen.
-    fn chosen(series_max: u64, blocks: &[Described], settled_ms: i64) -> Option<(Vec<u64>, u32)> {
+    /// Orders and level of what is chosen among blocks that were all made at 0.
+    fn chosen(
+        (series_max, fresh_until_ms): (u64, Option<i64>),
+        blocks: &[Described],
+        settled_ms: i64,
+    ) -> Option<(Vec<u64>, u32)> {
         let entries: Vec<BlockEntry> = blocks
             .iter()
             .map(|&(order, min_time_ms, max_time_ms, level, chunks_bytes)| BlockEntry {
@@ -242,6 +252,7 @@ mod tests {
             settled_ms,
             series_max,
             bytes_max: 10_000,
+            fresh: fresh_until_ms.map(|ms| TimeRange::new(0, ms)),
         };
         choose(&situation).map(|choice| {
             let orders: Vec<u64> = choice.blocks.iter().map(|id| id.0 as u64).collect();
@@ -286,6 +297,11 @@ mod tests {
         check(&[64, 16, 16, 16, 4, 4, 4, 1, 1, 1], &[2, 3, 4, 5, 6, 7, 8, 9, 10]);
         check_below(4, &sized(&[1; 9]), 5, Some((&[1, 2, 3, 4], 0)));
         check_below(3, &sized(&[1; 9]), 5, None);
+        // A range that still gets blocks, though it is over: their ids were made at 0.
+        let five = sized(&[4, 1, 1, 1, 1]);
+        assert_eq!(chosen((u64::MAX, Some(0)), &five[..4], 1000), None);
+        assert!(chosen((u64::MAX, Some(-1)), &five[..4], 1000).is_some());
+        assert_eq!(chosen((u64::MAX, Some(0)), &five, 1000), Some((vec![1, 2, 3, 4, 5], 0)));
         // Many late ones, which are not worth the whole range.
         super::tests::check(&sized(&[100, 1, 1, 1, 1]), 20, Some((&[2, 3, 4, 5], 0)));
     }
@@ -299,7 +315,7 @@ mod tests {
             let bytes = 1 + random.next_u64() % 10;
             flushed += bytes;
             blocks.push((order, 0, 9, 0, bytes));
-            while let Some((chosen, level)) = chosen(u64::MAX, &blocks, 5) {
+            while let Some((chosen, level)) = chosen((u64::MAX, None), &blocks, 5) {
                 let last = *chosen.last().unwrap();
                 let inputs = blocks.iter().filter(|block| chosen.contains(&block.0));
                 let bytes: u64 = inputs.map(|block| block.4).sum();
