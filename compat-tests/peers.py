@@ -12,7 +12,7 @@ import urllib.parse
 import urllib.request
 
 # Seconds without a merge after which all are done.
-MERGE_PAUSE_S = 20
+MERGE_PAUSE_S = 30
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 

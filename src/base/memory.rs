@@ -203,12 +203,12 @@ impl MemoryWatch {
         self.used().max(self.due.load(Ordering::Relaxed)).saturating_add(owed)
     }
 
-    /// Bytes that can be taken before nothing more may be taken in.
-    pub fn room_to_write(&self) -> u64 {
+    /// Bytes that can be taken before memory is tight.
+    pub fn room(&self) -> u64 {
         if self.limit == 0 {
             return u64::MAX;
         }
-        let end = u128::from(self.limit) * u128::from(CROWDED_PERCENT) / 100;
+        let end = u128::from(self.limit) * u128::from(TIGHT_PERCENT) / 100;
         (end as u64).saturating_sub(self.held().saturating_add(self.claimed()))
     }
 
@@ -316,7 +316,7 @@ mod tests {
         assert_eq!(watch.claim(60).unwrap_err(), MemoryFull { limit: 1000 });
         assert_eq!(watch.claimed(), 200, "a refused claim leaves nothing behind");
         assert!(watch.claim_to_write(20).is_err() && watch.claim(20).is_ok());
-        assert_eq!(watch.room_to_write(), 0);
+        assert_eq!(watch.room(), 0);
         let second = watch.claim(40).unwrap();
         drop(first);
         assert_eq!(watch.claimed(), 40);
@@ -324,7 +324,7 @@ mod tests {
         assert_eq!(watch.level(), MemoryLevel::Calm);
         let unlimited = Arc::new(MemoryWatch::reading(0, || Some(500)));
         assert!(unlimited.claim(u64::MAX / 2).is_ok());
-        assert_eq!((watch.room_to_write(), unlimited.room_to_write()), (200, u64::MAX));
+        assert_eq!((watch.room(), unlimited.room()), (100, u64::MAX));
     }
 
     #[test]

@@ -27,8 +27,10 @@ pub(crate) fn block_memory(series: u64) -> u64 {
     series.saturating_mul(BLOCK_SERIES_BYTES)
 }
 
-/// One in so many bytes of the memory limit may be taken by a merge of blocks.
+/// One in so many bytes of the memory limit may be taken by a merge of blocks, and by one that is begun
+/// while memory is tight: it may stay so for long.
 const MERGE_SHARE: u64 = 4;
+const MERGE_SHARE_TIGHT: u64 = 16;
 
 /// Shared by the engine's face, the committer and the maintenance thread.
 #[derive(Debug)]
@@ -57,12 +59,15 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// Series that blocks which are merged may have together: a merge takes memory for each of them, and
-    /// must not be what stops the writes.
+    /// should not be what makes it tight.
     pub(crate) fn merged_series_max(&self) -> u64 {
         let memory = &self.options.memory;
         match memory.limit() {
             0 => u64::MAX,
-            limit => memory.room_to_write().min(limit / MERGE_SHARE) / BLOCK_SERIES_BYTES,
+            limit => {
+                let bytes = memory.room().clamp(limit / MERGE_SHARE_TIGHT, limit / MERGE_SHARE);
+                bytes / BLOCK_SERIES_BYTES
+            }
         }
     }
 

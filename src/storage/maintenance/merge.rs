@@ -17,8 +17,8 @@ use crate::retention::Retention;
 use crate::shared::block_memory;
 
 /// What is merged a second, in bytes of blocks, by a careful guess; and what is merged at once.
-const MERGED_BYTES_A_SECOND: u64 = 16 << 20;
-const MERGED_AT_ONCE_BYTES: u64 = 16 << 20;
+const MERGED_BYTES_A_SECOND: u64 = 8 << 20;
+const MERGED_AT_ONCE_BYTES: u64 = 4 << 20;
 
 /// How long after its newest block a range is merged as a whole.
 const QUIET_AFTER_MS: i64 = 10_000;
@@ -37,7 +37,7 @@ pub(super) enum Pace {
 /// A stop gives up the merge under way. So that a process which is stopped every few seconds makes
 /// progress all the same, no merge begins that would take longer than the process has run so far.
 fn merged_bytes_max(running: Duration) -> u64 {
-    (running.as_secs() * MERGED_BYTES_A_SECOND).max(MERGED_AT_ONCE_BYTES)
+    running.as_secs().saturating_mul(MERGED_BYTES_A_SECOND).max(MERGED_AT_ONCE_BYTES)
 }
 
 impl Maintenance {
@@ -128,5 +128,17 @@ impl Maintenance {
         self.note_blocks();
         self.finish_rewrite(&rewrite);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn merges_take_no_longer_than_the_process_has_run() {
+        let at = |seconds| merged_bytes_max(Duration::from_secs(seconds)) >> 20;
+        assert_eq!([at(0), at(1), at(2), at(3600)], [4, 8, 16, 28_800]);
+        assert_eq!(merged_bytes_max(Duration::MAX), u64::MAX);
     }
 }
