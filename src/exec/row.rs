@@ -327,6 +327,17 @@ impl<'s> Identity<'s> {
         }
     }
 
+    /// Appends the packed labels whose names are among the ascending `names`.
+    pub(crate) fn put_labels(&mut self, names: &[String], out: &mut Vec<u8>) {
+        let is_lost = |name: &String| self.nameless && METRIC_LABELS.contains(&name.as_str());
+        match self.origin {
+            Origin::Stored(selection, index) if !names.iter().any(is_lost) => {
+                selection.put_labels(index, names, out);
+            }
+            _ => self.labels().view().put_some(out, |name| model::has_name(names, name)),
+        }
+    }
+
     /// Gives the row other labels.
     pub(crate) fn set_labels(&mut self, labels: Labels) {
         self.origin = Origin::Known(labels);

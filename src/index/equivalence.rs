@@ -89,6 +89,13 @@ fn head_answers(head: &HeadIndex, matchers: &[Matcher]) -> Answers {
     assert!(head.series_max(matchers).unwrap().is_none_or(|most| most >= ids.len()));
     let sorted = head.sorted(&ids);
     assert!(sorted.windows(2).all(|pair| head.labels(pair[0]) < head.labels(pair[1])));
+    let some = ["A", "dc", "host", "nobody"].map(str::to_owned);
+    for id in &sorted {
+        let (mut found, mut expected) = (Vec::new(), Vec::new());
+        head.put_some_labels(*id, &some, &mut found);
+        head.labels(*id).view().put_some(&mut expected, |name| model::has_name(&some, name));
+        assert_eq!(found, expected, "{:?}", head.labels(*id));
+    }
     let values = NAMES.map(|name| {
         let all = head.label_values(name, matchers, "web", 0).unwrap();
         for limit in [1, 2, 5] {

@@ -180,6 +180,17 @@ impl HeadIndex {
         self.state.read().put_labels(id.0, out)
     }
 
+    /// Appends the packed labels of a series whose names are among the ascending `names`.
+    pub fn put_some_labels(&self, id: SeriesId, names: &[String], out: &mut Vec<u8>) {
+        let state = self.state.read();
+        for name in names {
+            let number = state.pairs.name_number(name);
+            if let Some(pair) = number.and_then(|number| state.pair_of(id.0, number)) {
+                out.extend_from_slice(state.pairs.packed(pair));
+            }
+        }
+    }
+
     /// Appends the packed labels of many series to `out` and the end of each to `ends`; an unknown
     /// series is empty. Holds the lock for a few thousand series at a time.
     pub fn labels_all(&self, ids: &[u32], out: &mut Vec<u8>, ends: &mut Vec<usize>) {

@@ -83,6 +83,16 @@ impl<'a> LabelsRef<'a> {
         })
     }
 
+    /// Appends the packed pairs whose name passes.
+    pub fn put_some(&self, out: &mut Vec<u8>, keep: impl Fn(&str) -> bool) {
+        for (name, value) in self.pairs() {
+            if keep(std::str::from_utf8(name).unwrap_or_default()) {
+                put_bytes(out, name);
+                put_bytes(out, value);
+            }
+        }
+    }
+
     /// The value of `name`; `None` when the label is missing.
     pub fn get(&self, name: &str) -> Option<&'a str> {
         self.pairs()

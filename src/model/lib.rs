@@ -29,6 +29,6 @@ pub use label::{LabelBuilder, Labels, LabelsRef, METRIC_NAME, SeriesHasher};
 pub use matcher::{Matcher, Pattern, PatternError, ValueTest};
 pub use result::{Points, ResultSeries};
 pub use sample::{STALE_NAN_BITS, SampleKind, Samples, is_stale};
-pub use source::{Hints, Selection, Source, SourceError, ValueNode, nodes_of_values};
+pub use source::{Hints, Selection, Source, SourceError, ValueNode, has_name, nodes_of_values};
 pub use summary::{Compensated, Summary, run_of, summarize};
 pub use time::{StepGrid, TenantId, TimeRange};

@@ -120,6 +120,11 @@ pub struct ValueNode {
     pub branch: bool,
 }
 
+/// True when `name` is among the ascending `names`.
+pub fn has_name(names: &[String], name: &str) -> bool {
+    names.binary_search_by(|known| known.as_str().cmp(name)).is_ok()
+}
+
 /// The series of one select. `Sync`, so that several query threads may read different series.
 pub trait Selection: Send + Sync {
     /// Number of series.
@@ -137,6 +142,11 @@ pub trait Selection: Send + Sync {
 
     /// The labels of the series at `index`.
     fn labels(&self, index: usize) -> Labels;
+
+    /// Appends the packed labels of the series at `index` whose names are among the ascending `names`.
+    fn put_labels(&self, index: usize, names: &[String], out: &mut Vec<u8>) {
+        self.labels(index).view().put_some(out, |name| has_name(names, name));
+    }
 
     /// Replaces `out` by the samples of the series at `index` inside the selected range, ascending
     /// and unique; stale markers included. The series may turn out to have none.

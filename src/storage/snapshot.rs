@@ -392,6 +392,14 @@ impl Selection for SeriesSelection {
         LabelsRef::from_packed(&packed).to_labels()
     }
 
+    fn put_labels(&self, index: usize, names: &[String], out: &mut Vec<u8>) {
+        let place = self.series.place(index);
+        if place.head != NOT_IN_HEAD {
+            return self.scope.index.put_some_labels(SeriesId(place.head), names, out);
+        }
+        self.labels(index).view().put_some(out, |name| model::has_name(names, name));
+    }
+
     fn read(&self, index: usize, out: &mut Samples) -> Result<(), SourceError> {
         self.approach(index);
         let place = self.series.place(index);

@@ -12,7 +12,6 @@ use crate::kernels::histogram::{self, Bucket};
 use crate::kernels::native::share::{self, Remark};
 use crate::operators::distinct;
 use crate::operators::fold::warn_of_quantiles;
-use crate::operators::grouping::pack;
 use crate::row::{ABSENT, Identity, METRIC_LABELS, Row, Rows, is_absent};
 use base::number_text::open_metrics;
 
@@ -38,7 +37,7 @@ impl Table {
     /// The histogram of these labels, the bound's aside where `skips_bound`.
     fn of(&mut self, labels: &Labels, skips_bound: bool) -> &mut Gathered {
         self.key.clear();
-        pack(labels.view(), &mut self.key, |name| !skips_bound || name != BOUND);
+        labels.view().put_some(&mut self.key, |name| !skips_bound || name != BOUND);
         let next = self.all.len();
         let place = *self.places.entry_ref(self.key.as_slice()).or_insert(next);
         if place == next {

@@ -1,6 +1,5 @@
 //! Which group a row belongs to.
 
-use base::codec::put_bytes;
 use hashbrown::HashMap;
 use model::{Labels, LabelsRef, METRIC_NAME};
 use plan::semantics::Grouping;
@@ -48,13 +47,11 @@ impl Groups {
         self.key.clear();
         match &self.rule {
             Rule::All => {}
-            Rule::By(names) => pack(identity.labels().view(), &mut self.key, |name| {
-                names.binary_search_by(|known| known.as_str().cmp(name)).is_ok()
-            }),
-            Rule::Without(names) => pack(identity.labels().view(), &mut self.key, |name| {
-                name != METRIC_NAME
-                    && names.binary_search_by(|known| known.as_str().cmp(name)).is_err()
-            }),
+            Rule::By(names) => identity.put_labels(names, &mut self.key),
+            Rule::Without(names) => {
+                let stays = |name: &str| name != METRIC_NAME && !model::has_name(names, name);
+                identity.labels().view().put_some(&mut self.key, stays);
+            }
             Rule::Title => self.key.extend_from_slice(identity.title_or_name().as_bytes()),
             Rule::Each => {
                 self.count += 1;
@@ -80,16 +77,6 @@ impl Groups {
             }
             Rule::Title => Labels::empty(),
             Rule::Each => identity.labels().clone(),
-        }
-    }
-}
-
-/// Packs the labels whose name passes.
-pub(crate) fn pack(labels: LabelsRef<'_>, out: &mut Vec<u8>, keep: impl Fn(&str) -> bool) {
-    for (name, value) in labels.iter() {
-        if keep(name) {
-            put_bytes(out, name.as_bytes());
-            put_bytes(out, value.as_bytes());
         }
     }
 }

@@ -10,7 +10,6 @@ use plan::{EvalError, Inform};
 use crate::error::ExecError;
 use crate::executor::{Executor, Sink};
 use crate::operators::distinct;
-use crate::operators::grouping::pack;
 use crate::row::{Identity, Row, Rows, is_absent};
 
 /// The described rows.
@@ -99,7 +98,7 @@ impl<'p> Describing<'p> {
     fn key(&self, labels: &Labels) -> Vec<u8> {
         let mut key = Vec::new();
         let identifying = &self.inform.identifying;
-        pack(labels.view(), &mut key, |name| identifying.iter().any(|known| known == name));
+        labels.view().put_some(&mut key, |name| identifying.iter().any(|known| known == name));
         key
     }
 

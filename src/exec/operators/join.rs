@@ -15,7 +15,6 @@ use plan::{AnnotationKind, EvalError, Join, Span};
 use crate::error::ExecError;
 use crate::executor::{Executor, Sink};
 use crate::kernels::arithmetic::combine;
-use crate::operators::grouping::pack;
 use crate::operators::pairs::{Paired, paired};
 use crate::operators::{distinct, sets};
 use crate::row::{ABSENT, Identity, METRIC_LABELS, Point, Row, Rows, is_absent};
@@ -43,9 +42,9 @@ pub(crate) fn signature(matching: &Matching, labels: &Labels, out: &mut Vec<u8>)
     out.clear();
     let listed = |name: &str| matching.labels.iter().any(|label| label == name);
     if matching.on {
-        pack(labels.view(), out, listed);
+        labels.view().put_some(out, listed);
     } else {
-        pack(labels.view(), out, |name| name != METRIC_NAME && !listed(name));
+        labels.view().put_some(out, |name| name != METRIC_NAME && !listed(name));
     }
 }
 

@@ -265,7 +265,7 @@ impl State {
     }
 
     /// The pair of a series whose name has this number.
-    fn pair_of(&self, id: u32, name: u32) -> Option<u32> {
+    pub(super) fn pair_of(&self, id: u32, name: u32) -> Option<u32> {
         self.series.pairs(id).find(|pair| self.pairs.name_of(*pair) == name)
     }
 }

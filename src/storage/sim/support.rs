@@ -209,6 +209,10 @@ impl Store {
         let mut previous: Option<Labels> = None;
         for index in 0..selection.len() {
             let labels = selection.labels(index);
+            let (mut some, mut expected) = (Vec::new(), Vec::new());
+            selection.put_labels(index, &["host".to_owned()], &mut some);
+            labels.view().put_some(&mut expected, |name| name == "host");
+            assert_eq!(some, expected, "{labels}");
             assert!(previous.is_none_or(|previous| previous < labels), "not sorted: {labels}");
             previous = Some(labels.clone());
             let mut samples = Samples::default();
