@@ -14,6 +14,9 @@ use crate::error::IndexError;
 /// and 30 on the bench's label sets.
 const TERMS_PER_SERIES: u64 = 16;
 
+/// How many series of postings are united in that time.
+const POSTINGS_PER_SERIES: u64 = 32;
+
 /// What a select needs to know of an index. All sets are of one snapshot.
 pub(crate) trait Terms {
     /// All series.
@@ -45,8 +48,8 @@ pub(crate) fn select(
     }
     clauses.sort_by_key(|(cost, _)| *cost);
     let mut selected = None;
-    for (_, mut clause) in clauses {
-        let narrowed = narrow(terms, selected, &mut clause)?;
+    for ((_, size), mut clause) in clauses {
+        let narrowed = narrow(terms, selected, &mut clause, size)?;
         if narrowed.is_empty() {
             return Ok(narrowed);
         }
@@ -57,8 +60,8 @@ pub(crate) fn select(
 
 /// Texts of one matcher that are looked up to count series.
 const COUNTED_TEXTS_MAX: usize = 64;
-/// Series of the rarest texts up to which it is told how many of them the other texts leave.
-const COUNTED_SERIES_MAX: u64 = 4096;
+/// Of so many series with the rarest texts it is told how many the other texts leave: fewer are few enough.
+const COUNTED_SERIES: std::ops::RangeInclusive<u64> = 129..=4096;
 
 /// About how many series pass all matchers at most: those with the texts, or one of few texts, that they ask
 /// for. `None` where no matcher does.
@@ -78,12 +81,12 @@ pub(crate) fn series_max(
     }
     sets.sort_by_key(|(series, _)| *series);
     let Some(&(least, rarest)) = sets.first() else { return Ok(None) };
-    if sets.len() == 1 || least == 0 || least > COUNTED_SERIES_MAX {
+    if sets.len() == 1 || !COUNTED_SERIES.contains(&least) {
         return Ok(Some(least));
     }
-    let mut found = narrow(terms, None, &mut Clause::new(rarest))?;
-    for (_, matcher) in &sets[1..] {
-        found = narrow(terms, Some(found), &mut Clause::new(matcher))?;
+    let mut found = narrow(terms, None, &mut Clause::new(rarest), least)?;
+    for (series, matcher) in &sets[1..] {
+        found = narrow(terms, Some(found), &mut Clause::new(matcher), *series)?;
     }
     Ok(Some(found.len()))
 }
@@ -120,18 +123,26 @@ fn cost(terms: &impl Terms, clause: &Clause) -> Result<(u8, u64), IndexError> {
     })
 }
 
-/// The part of `selected` (of all series, at first) that passes the clause.
+/// The part of `selected` (of all series, at first) that passes the clause; `size` is that of [`cost`].
 fn narrow(
     terms: &impl Terms,
     selected: Option<RoaringBitmap>,
     clause: &mut Clause,
+    size: u64,
 ) -> Result<RoaringBitmap, IndexError> {
-    let searched = matches!(clause.values, Values::Matching(_) | Values::Prefix { .. });
-    if let Some(selected) = &selected
-        && searched
-        && selected.len() * TERMS_PER_SERIES < terms.values_of(&clause.name)?
-    {
-        return terms.filter(selected, clause);
+    if let Some(selected) = &selected {
+        let is_filtered = match clause.values {
+            Values::Matching(_) | Values::Prefix { .. } => {
+                selected.len() * TERMS_PER_SERIES < terms.values_of(&clause.name)?
+            }
+            Values::Literals(_) if !clause.negated && !clause.missing => {
+                selected.len() * POSTINGS_PER_SERIES < size
+            }
+            _ => false,
+        };
+        if is_filtered {
+            return terms.filter(selected, clause);
+        }
     }
     let matching = match clause.values {
         Values::Everything => terms.having(&clause.name)?,
