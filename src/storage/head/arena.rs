@@ -162,13 +162,27 @@ impl Arena {
     }
 
     /// The buffer whose newest block is `handle`.
-    pub(crate) fn buffer(&self, class: u8, mut handle: u32) -> Buffer<'_> {
+    pub(crate) fn buffer(&self, class: u8, handle: u32) -> Buffer<'_> {
+        self.buffer_since(class, handle, |_| false)
+    }
+
+    /// The same without the blocks before the newest one whose first key `is_old`: a question about the last
+    /// minutes follows no more links than it needs. Only for [`Buffer::each_block`].
+    #[inline]
+    pub(crate) fn buffer_since(
+        &self,
+        class: u8,
+        mut handle: u32,
+        is_old: impl Fn(u32) -> bool,
+    ) -> Buffer<'_> {
         let mut blocks: [&[u64]; CLASSES] = [&[]; CLASSES];
         for class in (0..=usize::from(class)).rev() {
-            blocks[class] = self.words(class, handle);
-            if class > 0 {
-                handle = blocks[class][words(class).0] as u32;
+            let block = self.words(class, handle);
+            blocks[class] = block;
+            if class == 0 || is_old(sample(block, class, FIRST[class]).0) {
+                break;
             }
+            handle = block[words(class).0] as u32;
         }
         Buffer { blocks }
     }
@@ -243,6 +257,13 @@ mod tests {
         }
 
         fn check(&self, arena: &Arena) {
+            let newest_first = self.samples[FIRST[usize::from(self.class)]].0;
+            let mut newest = Vec::new();
+            arena
+                .buffer_since(self.class, self.handle, |key| key <= newest_first)
+                .each_block(self.samples.len(), |_, bits| newest.extend_from_slice(bits));
+            let behind = &self.samples[FIRST[usize::from(self.class)]..];
+            assert!(newest.iter().eq(behind.iter().map(|(_, bits)| bits)));
             let buffer = arena.buffer(self.class, self.handle);
             let mut got = Vec::new();
             buffer.each(self.samples.len(), |index, key, bits| {

@@ -343,26 +343,35 @@ impl PartitionData {
             self.collect_chunks(series.chunk, range, out)?;
         }
         if series.length > 0 {
-            self.collect_buffer(place as usize, series, out);
+            self.collect_buffer(place as usize, series, range, out);
         }
         Ok(())
     }
 
-    fn collect_buffer(&self, place: usize, series: &SeriesBuffer, out: &mut Collector<'_>) {
-        let buffer = self.arena.buffer(series.class, series.handle);
+    fn collect_buffer(
+        &self,
+        place: usize,
+        series: &SeriesBuffer,
+        range: TimeRange,
+        out: &mut Collector<'_>,
+    ) {
         let count = usize::from(series.length);
         let at = |key: u32| self.start_ms + i64::from(offset_of(key));
         let runs = self.starts.get(place);
-        if runs.is_none() && self.histograms.is_empty() {
-            if series.unordered || !out.takes_floats() {
-                buffer.each(count, |_, key, bits| out.push(at(key), kind_of(key), bits));
-            } else {
-                out.push_ascending(|times, values| {
-                    buffer.each_block(count, |keys, bits| {
-                        load_numbers(self.start_ms, keys, bits, times, values);
-                    });
+        let is_plain = runs.is_none() && self.histograms.is_empty();
+        if is_plain && !series.unordered && out.takes_floats() {
+            let is_old = |key: u32| at(key) < range.start_ms;
+            let buffer = self.arena.buffer_since(series.class, series.handle, is_old);
+            out.push_ascending(|times, values| {
+                buffer.each_block(count, |keys, bits| {
+                    load_numbers(self.start_ms, keys, bits, times, values);
                 });
-            }
+            });
+            return;
+        }
+        let buffer = self.arena.buffer(series.class, series.handle);
+        if is_plain {
+            buffer.each(count, |_, key, bits| out.push(at(key), kind_of(key), bits));
             return;
         }
         buffer.each(count, |index, key, bits| {

@@ -1,7 +1,9 @@
 //! Random writes, flushes, merges, crashes and restarts against a map that just remembers.
 
 use base::rng::Rng;
-use model::{Appender, Matcher, Pattern, SampleKind, TenantId, TimeRange, ValueTest};
+use model::{
+    Appender, Hints, Matcher, Pattern, SampleKind, Samples, Source, TenantId, TimeRange, ValueTest,
+};
 
 use super::rollups;
 use super::support::*;
@@ -69,6 +71,35 @@ fn check(seed: u64, steps: usize) {
     store.engine.compact_now().unwrap();
     assert_eq!(store.dump(), want, "seed {seed} merged");
     assert_eq!(store.metrics.wal_corrupt_records.get(), 0, "seed {seed}");
+}
+
+/// Readers of floats alone follow no more links of the head than their range needs.
+#[test]
+fn floats_of_any_range_are_there() {
+    for seed in 0..20 {
+        let (mut rng, dir) = (Rng::new(seed), TestDir::new());
+        let store = Store::open(&dir);
+        let mut at_ms = START;
+        let mut written = Vec::new();
+        for _ in 0..1 + rng.below(300) {
+            at_ms += 1 + rng.below(20_000) as i64;
+            written.push((at_ms, rng.below(1000) as f64 / 8.0));
+            store.append(&[floats(1, &written[written.len() - 1..])]).unwrap();
+        }
+        for _ in 0..50 {
+            let mut instant = || START + rng.below((at_ms - START) as u64 + 60_000) as i64;
+            let (one, other) = (instant(), instant());
+            let range = TimeRange::new(one.min(other), one.max(other));
+            let selection = store.engine.select(&[], range, &Hints::default()).unwrap();
+            let mut samples = Samples::default();
+            for index in 0..selection.len() {
+                selection.read(index, &mut samples).unwrap();
+            }
+            let expected = written.iter().copied().filter(|(at_ms, _)| range.contains(*at_ms));
+            let found = samples.timestamps.iter().copied().zip(samples.values.iter().copied());
+            assert!(found.eq(expected), "seed {seed} {range:?}");
+        }
+    }
 }
 
 pub(super) fn random_delete(rng: &mut Rng, now: i64) -> (Vec<Matcher>, TimeRange) {
