@@ -5,12 +5,12 @@
 //! syntax of the `regex` crate and always match the **whole** value, with `.` matching newlines.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use base::limits::REGEX_BYTES_MAX;
 use regex_automata::meta::Regex;
 use regex_syntax::hir::literal::Extractor;
-use regex_syntax::hir::{Hir, HirKind, Look};
+use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 /// A pattern that must match a whole value.
 #[derive(Clone)]
@@ -26,11 +26,16 @@ pub struct Pattern {
 enum Test {
     /// It is one of these; sorted and unique.
     Texts(Arc<[String]>),
-    Regex(Arc<Regex>),
+    /// Compiled when it is first asked, which an index that has the pattern's own automaton never does.
+    Regex(Arc<OnceLock<Regex>>),
 }
 
 /// Texts that a pattern may be a list of. Beyond, an automaton is cheaper.
 const TEXTS_MAX: usize = 2048;
+/// States of a pattern that is sure to stay below [`REGEX_BYTES_MAX`]: they take some dozens of bytes each.
+const STATES_SURE: u64 = 4096;
+/// States of a range of characters, at most: it falls into a dozen sequences of up to four bytes.
+const STATES_OF_RANGE: u64 = 64;
 
 /// A pattern that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,8 +61,14 @@ impl Pattern {
         let core = without_anchors(&parsed).map(Arc::new);
         let test = match core.as_deref().and_then(texts) {
             Some(texts) => Test::Texts(texts.into()),
-            None => Test::Regex(Arc::new(compile(text).map_err(|e| error(e.to_string()))?)),
+            None => Test::Regex(Arc::default()),
         };
+        if let Test::Regex(regex) = &test
+            && states_max(&parsed) > STATES_SURE
+        {
+            let compiled = compile(text).map_err(|e| error(e.to_string()))?;
+            regex.get_or_init(|| compiled);
+        }
         Ok(Self { text: text.into(), core, test })
     }
 
@@ -82,9 +93,36 @@ impl Pattern {
 
     /// True when the whole of `value` matches.
     pub fn is_match(&self, value: &str) -> bool {
-        match &self.test {
-            Test::Texts(texts) => texts.binary_search_by(|text| text.as_str().cmp(value)).is_ok(),
-            Test::Regex(regex) => regex.is_match(value),
+        match (&self.test, &self.core) {
+            (Test::Texts(texts), _) => is_one_of(texts, value),
+            // Whether a missing label passes is asked of every matcher.
+            (Test::Regex(_), Some(core)) if value.is_empty() => {
+                core.properties().minimum_len() == Some(0)
+            }
+            (Test::Regex(regex), _) => regex.get_or_init(|| self.compile_sure()).is_match(value),
+        }
+    }
+
+    fn compile_sure(&self) -> Regex {
+        let compiled = compile(&self.text);
+        compiled.unwrap_or_else(|error| unreachable!("{self:?} is small: {error}"))
+    }
+}
+
+/// Most states that the automaton of a pattern may have.
+fn states_max(hir: &Hir) -> u64 {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => 1,
+        HirKind::Literal(literal) => literal.0.len() as u64,
+        HirKind::Class(Class::Unicode(class)) => class.ranges().len() as u64 * STATES_OF_RANGE,
+        HirKind::Class(Class::Bytes(class)) => class.ranges().len() as u64,
+        HirKind::Repetition(repetition) => {
+            let copies = repetition.max.unwrap_or(0).max(repetition.min).saturating_add(1);
+            states_max(&repetition.sub).saturating_add(2).saturating_mul(u64::from(copies))
+        }
+        HirKind::Capture(capture) => states_max(&capture.sub).saturating_add(2),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => {
+            parts.iter().fold(1, |sum: u64, part| sum.saturating_add(states_max(part)))
         }
     }
 }
@@ -275,6 +313,22 @@ mod tests {
         }
         for pattern in [".*", "a.c", r"web\b", "a{2000}", "[a-z]{3}", "^a|b$"] {
             assert_eq!(texts(pattern), None, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn patterns_that_may_be_large_are_compiled_at_once() {
+        let compiled = |text: &str| match Pattern::new(text).unwrap().test {
+            Test::Regex(regex) => regex.get().is_some(),
+            Test::Texts(_) => panic!("{text} is no list"),
+        };
+        assert!(!compiled(".*") && !compiled("web-[0-9]+|.*x") && !compiled("(a.{2}){3}.+"));
+        assert!(compiled("(.{20}){20}") && compiled(r"\w+"));
+        for (text, is_missing) in
+            [(".*", true), (".+", false), ("(a*|b)", true), (r"\b|a.*", false)]
+        {
+            assert_eq!(Pattern::new(text).unwrap().is_match(""), is_missing, "{text}");
+            assert_eq!(compile(text).unwrap().is_match(""), is_missing, "{text}");
         }
     }
 
