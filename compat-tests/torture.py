@@ -198,8 +198,11 @@ class Writer(threading.Thread):
                 time.sleep(0.01 if self.kind in ("carbon", "telnet") else 0.05)
 
 
-def stored(server, series, seconds):
-    query = urllib.parse.urlencode({"query": f'{{__name__="{series}"}}[{seconds}s]', "time": time.time() + 5})
+def stored(server, series, since):
+    # The window of each question begins before the first write, however long the comparison takes.
+    end = time.time() + 5
+    seconds = int(end - since) + 120
+    query = urllib.parse.urlencode({"query": f'{{__name__="{series}"}}[{seconds}s]', "time": end})
     status, body = server.request("GET", "/api/v1/query?" + query, timeout=60)
     if status != 200:
         raise SystemExit(f"query of {series}: {status} {body[:200]}")
@@ -208,13 +211,13 @@ def stored(server, series, seconds):
 
 def check(server, writers, since):
     """Compares everything; exits when a sample is lost or wrong."""
-    compared, seconds = 0, int(time.time() - since) + 120
+    compared = 0
     for writer in writers:
         with writer.lock:
             acknowledged = {series: dict(points) for series, points in writer.acknowledged.items()}
             names = list(writer.sent)
         for series in names:
-            found = stored(server, series, seconds)
+            found = stored(server, series, since)
             for at, value in found.items():
                 if value not in writer.sent[series].get(at, []):
                     raise SystemExit(f"WRONG: {series} at {at}: {value}, sent was {writer.sent[series].get(at)}")
