@@ -1,8 +1,8 @@
 //! Which queries are so small that to hand them to another thread costs more than they do.
 
 use model::Source;
-use plan::semantics::Buckets;
-use plan::{Node, Op, Plan, Scan};
+use plan::semantics::{Buckets, FoldFunction, Reducer};
+use plan::{Fold, Node, Op, Plan, Scan};
 
 use crate::operators::scan::hints;
 
@@ -40,7 +40,7 @@ impl Allowance {
             Op::Scan(scan) => return self.take_scan(scan, 0, source),
             Op::Fold(fold) => {
                 let Op::Scan(scan) = &fold.input.op else { return None };
-                self.take_scan(scan, steps(&fold.buckets)?, source)?;
+                self.take_scan(scan, values_of_steps(fold)?, source)?;
                 return fold.arguments.iter().try_for_each(|node| self.take(node, source));
             }
             Op::Constant(_, grid) | Op::Time(grid) | Op::Repeat { grid, .. } => {
@@ -65,22 +65,32 @@ impl Allowance {
         node.children().into_iter().try_for_each(|child| self.take(child, source))
     }
 
-    fn take_scan(&mut self, scan: &Scan, steps: usize, source: &dyn Source) -> Option<()> {
+    /// Takes what the series of a scan need, of each of which so many values are looked at beside reading it.
+    fn take_scan(&mut self, scan: &Scan, values: u64, source: &dyn Source) -> Option<()> {
         let series = source.series_max(&scan.matchers, scan.range, &hints(scan))?;
         let span_ms = scan.range.end_ms.saturating_sub(scan.range.start_ms).max(0) as u64;
-        let points = (span_ms / SAMPLE_EVERY_MS).saturating_add(steps as u64);
+        let points = (span_ms / SAMPLE_EVERY_MS).saturating_add(values);
         let each = SERIES_COST.saturating_add(points.saturating_mul(SAMPLE_COST));
         self.cost = self.cost.checked_sub(series.checked_mul(each)?)?;
         Some(())
     }
 }
 
-/// The instants of windows that stand on a grid.
-fn steps(buckets: &Buckets) -> Option<usize> {
-    match buckets {
-        Buckets::Steps { grid, .. } | Buckets::Fixed { grid, .. } => few(grid.len()),
-        _ => None,
-    }
+/// Values that a fold looks at in all windows of a row: with most functions each window's own.
+fn values_of_steps(fold: &Fold) -> Option<u64> {
+    let Buckets::Steps { grid, after_ms, until_ms } = &fold.buckets else { return None };
+    let steps = few(grid.len())? as u64;
+    let window = until_ms.saturating_sub(*after_ms).max(0) as u64 / SAMPLE_EVERY_MS;
+    let is_at_edges = matches!(
+        fold.function,
+        FoldFunction::Newest
+            | FoldFunction::NewestTime
+            | FoldFunction::Present
+            | FoldFunction::Increase { .. }
+            | FoldFunction::LastStep { .. }
+            | FoldFunction::Reduce(Reducer::Min | Reducer::Max | Reducer::Count | Reducer::Last)
+    );
+    Some(if is_at_edges { steps } else { steps.saturating_mul(window + 1) })
 }
 
 fn few(steps: usize) -> Option<usize> {
@@ -90,9 +100,9 @@ fn few(steps: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use model::{Hints, Matcher, Selection, SourceError, StepGrid, TenantId, TimeRange};
+    use plan::QueryLimits;
     use plan::node::Number;
-    use plan::semantics::{Fill, FoldFunction, Staleness};
-    use plan::{Fold, QueryLimits};
+    use plan::semantics::{Fill, Staleness};
 
     use super::*;
 
@@ -143,12 +153,16 @@ mod tests {
 
     /// The newest values of some series at the steps of `grid`.
     fn newest(grid: StepGrid) -> Node {
-        let range = TimeRange::new(grid.start_ms - 300_000, grid.end_ms);
+        folded(FoldFunction::Newest, grid, 300_000)
+    }
+
+    fn folded(function: FoldFunction, grid: StepGrid, window_ms: i64) -> Node {
+        let range = TimeRange::new(grid.start_ms - window_ms, grid.end_ms);
         let scan = Scan::new(Vec::new(), range);
         Node::new(Op::Fold(Fold {
             input: Box::new(Node::new(Op::Scan(scan))),
-            buckets: Buckets::Steps { grid, after_ms: -300_000, until_ms: 0 },
-            function: FoldFunction::Newest,
+            buckets: Buckets::Steps { grid, after_ms: -window_ms, until_ms: 0 },
+            function,
             arguments: Vec::new(),
             staleness: Staleness::Ends,
             fill: Fill::Absent,
@@ -166,6 +180,11 @@ mod tests {
         assert!(small(newest(StepGrid::instant(0)), Some(100)));
         assert!(!small(newest(StepGrid::new(0, 90 * 86_400_000, 86_400_000)), Some(8)), "long");
         assert!(!small(newest(StepGrid::new(0, 3_600_000, 1_000)), Some(1)), "many steps");
+        let quantiles =
+            |window_ms| folded(FoldFunction::Reduce(Reducer::Quantile), hour, window_ms);
+        assert!(small(quantiles(300_000), Some(8)));
+        assert!(!small(quantiles(6 * 3_600_000), Some(8)), "every window is sorted");
+        assert!(small(folded(FoldFunction::Present, hour, 6 * 3_600_000), Some(8)));
         let two = |series| small(Node::new(Op::Union(vec![newest(hour), newest(hour)])), series);
         assert!(two(Some(70)) && !two(Some(100)), "what scans cost adds up");
         let many = Op::Union((0..NODES_MAX).map(|_| newest(hour)).collect());

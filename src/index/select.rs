@@ -61,7 +61,7 @@ pub(crate) fn select(
 /// Texts of one matcher that are looked up to count series.
 const COUNTED_TEXTS_MAX: usize = 64;
 /// Of so many series with the rarest texts it is told how many the other texts leave: fewer are few enough.
-const COUNTED_SERIES: std::ops::RangeInclusive<u64> = 129..=4096;
+const COUNTED_SERIES: std::ops::RangeInclusive<u64> = 17..=4096;
 
 /// About how many series pass all matchers at most: those with the texts, or one of few texts, that they ask
 /// for. `None` where no matcher does.
