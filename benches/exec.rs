@@ -10,7 +10,7 @@ use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{Criterion, criterion_group, criterion_main};
 use exec::testing::{ColumnSource, MemorySource};
 use exec::{Context, Output, execute};
-use model::{Labels, Matcher, Source, StepGrid, TenantId, TimeRange};
+use model::{Labels, Matcher, Source, StepGrid, TimeRange};
 use plan::node::{Number, QueryLimits};
 use plan::semantics::{
     Alignment, Arithmetic, BinaryOp, BucketFunction, Buckets, Cardinality, Fill, FoldFunction,
@@ -48,17 +48,8 @@ fn source(series: usize) -> ColumnSource {
 }
 
 fn scan(metric: &str) -> Node {
-    Node::new(Op::Scan(Scan {
-        matchers: vec![Matcher::equal("__name__", metric)],
-        range: TimeRange::ALL,
-        tenant: TenantId::DEFAULT,
-        sorted: false,
-        integers: false,
-        histograms: false,
-        starts: false,
-        title: None,
-        cut_ms: None,
-    }))
+    let matchers = vec![Matcher::equal("__name__", metric)];
+    Node::new(Op::Scan(Scan::new(matchers, TimeRange::ALL)))
 }
 
 fn fold(metric: &str, function: FoldFunction, range_ms: i64, grid: StepGrid) -> Node {
