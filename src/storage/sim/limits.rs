@@ -165,18 +165,25 @@ fn impossible_options_are_named() {
     }
 }
 
+/// A store in a process that holds what `held` says, of so many bytes that it may.
+fn limited(dir: &TestDir, limit: u64, held: fn() -> Option<u64>) -> Store {
+    let memory = Arc::new(MemoryWatch::reading(limit, held));
+    let options = EngineOptions { memory, ..options(dir) };
+    Store::open_with(options, Arc::new(crate::DiskFiles)).unwrap()
+}
+
+/// Lets the process hold `bytes`, and waits until that is seen: a reading is good for some milliseconds.
+fn hold(held: &AtomicU64, bytes: u64) {
+    held.store(bytes, Ordering::SeqCst);
+    std::thread::sleep(std::time::Duration::from_millis(15));
+}
+
 #[test]
 fn tight_memory_empties_the_head_and_full_memory_refuses() {
     static HELD: AtomicU64 = AtomicU64::new(0);
-    let memory = MemoryWatch::reading(5000, || Some(HELD.load(Ordering::SeqCst)));
     let dir = TestDir::new();
-    let options = EngineOptions { memory: Arc::new(memory), ..options(&dir) };
-    let store = Store::open_with(options, Arc::new(crate::DiskFiles)).unwrap();
-    // A reading holds for some milliseconds.
-    let hold = |bytes| {
-        HELD.store(bytes, Ordering::SeqCst);
-        std::thread::sleep(std::time::Duration::from_millis(15));
-    };
+    let store = limited(&dir, 5000, || Some(HELD.load(Ordering::SeqCst)));
+    let hold = |bytes| hold(&HELD, bytes);
     store.append(&[floats(1, &[(START, 1.0)])]).unwrap();
     store.engine.maintain_now().unwrap();
     assert_eq!(store.engine.status().partitions, 1);
@@ -196,14 +203,9 @@ fn tight_memory_empties_the_head_and_full_memory_refuses() {
 fn a_head_of_many_series_and_few_samples_is_forgotten_for_the_sake_of_its_index() {
     static HELD: AtomicU64 = AtomicU64::new(0);
     const LIMIT: u64 = 16 << 20;
-    let memory = MemoryWatch::reading(LIMIT, || Some(HELD.load(Ordering::SeqCst)));
     let dir = TestDir::new();
-    let options = EngineOptions { memory: Arc::new(memory), ..options(&dir) };
-    let store = Store::open_with(options, Arc::new(crate::DiskFiles)).unwrap();
-    let hold = |percent: u64| {
-        HELD.store(LIMIT / 100 * percent, Ordering::SeqCst);
-        std::thread::sleep(std::time::Duration::from_millis(15));
-    };
+    let store = limited(&dir, LIMIT, || Some(HELD.load(Ordering::SeqCst)));
+    let hold = |percent: u64| hold(&HELD, LIMIT / 100 * percent);
     // A quarter of a megabyte of samples is not worth a flush, a megabyte of index is.
     let fill = |ts: i64| {
         let rows: Vec<_> = (0..6000).map(|number| floats(number, &[(ts, 1.0)])).collect();
@@ -253,14 +255,9 @@ fn what_blocks_keep_of_the_head_is_claimed_once_and_shown() {
 #[test]
 fn where_memory_is_scarce_new_series_wait_and_others_go_on() {
     static HELD: AtomicU64 = AtomicU64::new(0);
-    let memory = MemoryWatch::reading(10_000, || Some(HELD.load(Ordering::SeqCst)));
     let dir = TestDir::new();
-    let options = EngineOptions { memory: Arc::new(memory), ..options(&dir) };
-    let store = Store::open_with(options, Arc::new(crate::DiskFiles)).unwrap();
-    let hold = |bytes| {
-        HELD.store(bytes, Ordering::SeqCst);
-        std::thread::sleep(std::time::Duration::from_millis(15));
-    };
+    let store = limited(&dir, 10_000, || Some(HELD.load(Ordering::SeqCst)));
+    let hold = |bytes| hold(&HELD, bytes);
     let (known, new) = (|at| floats(1, &[(START + at, at as f64)]), floats(2, &[(START, 1.0)]));
     store.append(&[known(0)]).unwrap();
     hold(6600);
