@@ -24,6 +24,7 @@ mod patience;
 pub mod prometheus;
 mod request_line;
 pub mod run_query;
+mod self_wake;
 pub mod spare;
 pub mod state;
 mod stream;

@@ -22,6 +22,7 @@ use crate::graphite::receive;
 use crate::opentsdb::telnet;
 use crate::patience::{PATIENCE, Patient};
 use crate::request_line::EscapedLines;
+use crate::self_wake::SelfWake;
 use crate::state::State;
 
 /// How long open connections may finish their requests after a stop was asked for.
@@ -202,10 +203,10 @@ where
                     };
                     let _ = stream.set_nodelay(true);
                     let served = connection(stream, shutdown.clone());
-                    connections.spawn(async move {
+                    connections.spawn(SelfWake::new(async move {
                         served.await;
                         drop(open);
-                    });
+                    }));
                 }
                 Err(error) => {
                     // Out of descriptors, mostly: the open connections must go on.
