@@ -62,7 +62,7 @@ pub struct Output {
     pub peak_samples: u64,
     /// See [`Context::count_steps`]; empty where it is not asked for.
     pub steps: StepCounts,
-    /// What each node did; only the root when the context does not ask for more.
+    /// What each node did; empty unless [`Context::analyze`] asks for it.
     pub profile: Profile,
 }
 

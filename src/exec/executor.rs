@@ -66,7 +66,10 @@ fn run(plan: &Plan, source: &dyn Source, context: &Context) -> Result<Output, Ex
         Some(grid) => counts::of_query(&executor, &asked.root, grid)?,
         None => StepCounts::default(),
     };
-    let measures = executor.measures.into_inner();
+    let profile = match context.analyze {
+        true => profile(&plan.root, &executor.measures.lock(), &executor.widths.lock()),
+        false => Profile::default(),
+    };
     Ok(Output {
         value,
         styles: executor.styles.into_inner(),
@@ -74,7 +77,7 @@ fn run(plan: &Plan, source: &dyn Source, context: &Context) -> Result<Output, Ex
         samples_read,
         peak_samples,
         steps,
-        profile: profile(&plan.root, &measures, &executor.widths.into_inner()),
+        profile,
     })
 }
 
@@ -99,9 +102,7 @@ fn profile(node: &Node, measures: &HashMap<usize, Measure>, widths: &Widths) -> 
         out.bytes = measure.points * 8;
         out.elapsed = measure.elapsed;
     }
-    if !measures.is_empty() {
-        out.children = node.children().into_iter().map(|c| profile(c, measures, widths)).collect();
-    }
+    out.children = node.children().into_iter().map(|c| profile(c, measures, widths)).collect();
     out
 }
 

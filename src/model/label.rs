@@ -10,6 +10,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use base::codec::{ByteReader, put_bytes};
@@ -277,27 +278,44 @@ impl fmt::Display for Labels {
     }
 }
 
-/// Edits a label set and packs it.
+/// Edits a label set, in packed form.
 #[derive(Clone, Debug, Default)]
-pub struct LabelBuilder(Vec<(String, String)>);
+pub struct LabelBuilder(Vec<u8>);
 
 impl LabelBuilder {
     /// Starts from the labels of `labels`.
     pub fn from_labels(labels: LabelsRef<'_>) -> Self {
-        Self(labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+        Self(labels.as_packed().to_vec())
     }
 
     /// Sets `name` to `value`; an empty value removes the label.
     pub fn set(&mut self, name: &str, value: &str) -> &mut Self {
-        match self.0.binary_search_by(|(known, _)| known.as_str().cmp(name)) {
-            Ok(index) if value.is_empty() => {
-                self.0.remove(index);
-            }
-            Ok(index) => value.clone_into(&mut self.0[index].1),
-            Err(_) if value.is_empty() => {}
-            Err(index) => self.0.insert(index, (name.to_owned(), value.to_owned())),
+        let place = self.place(name);
+        let mut pair = Vec::new();
+        if !value.is_empty() {
+            put_bytes(&mut pair, name.as_bytes());
+            put_bytes(&mut pair, value.as_bytes());
         }
+        self.0.splice(place, pair);
         self
+    }
+
+    /// Where the pair of `name` is, or would be.
+    fn place(&self, name: &str) -> Range<usize> {
+        let mut reader = ByteReader::new(&self.0);
+        loop {
+            let start = reader.position();
+            if reader.remaining() == 0 {
+                return start..start;
+            }
+            let known = reader.bytes();
+            reader.bytes();
+            match known.cmp(name.as_bytes()) {
+                Ordering::Less => {}
+                Ordering::Equal => return start..reader.position(),
+                Ordering::Greater => return start..start,
+            }
+        }
     }
 
     /// Removes `name`.
@@ -306,24 +324,21 @@ impl LabelBuilder {
     }
 
     /// Keeps the labels for whose name `keep` answers true.
-    pub fn retain(&mut self, mut keep: impl FnMut(&str) -> bool) -> &mut Self {
-        self.0.retain(|(name, _)| keep(name));
+    pub fn retain(&mut self, keep: impl Fn(&str) -> bool) -> &mut Self {
+        let mut kept = Vec::with_capacity(self.0.len());
+        LabelsRef(&self.0).put_some(&mut kept, keep);
+        self.0 = kept;
         self
     }
 
     /// The value of `name`.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        LabelsRef(&self.0).get(name)
     }
 
     /// The packed set.
     pub fn build(&self) -> Labels {
-        let mut packed = Vec::new();
-        for (name, value) in &self.0 {
-            put_bytes(&mut packed, name.as_bytes());
-            put_bytes(&mut packed, value.as_bytes());
-        }
-        Labels(packed.into())
+        LabelsRef(&self.0).to_labels()
     }
 }
 
@@ -366,6 +381,23 @@ mod tests {
         assert_eq!(labels.get("job"), Some("a"));
         assert_eq!(labels.get("empty"), None);
         assert!(labels.view().check().is_ok());
+    }
+
+    #[test]
+    fn edits_keep_the_labels_sorted() {
+        let mut builder = LabelBuilder::default();
+        builder.set("m", "1").set("a", "2").set("z", "3").set("aa", "4").set("m", "longer");
+        let built = builder.build();
+        assert_eq!(built.to_string(), r#"{a="2", aa="4", m="longer", z="3"}"#);
+        assert!(built.view().check().is_ok());
+        assert_eq!((builder.get("m"), builder.get("b")), (Some("longer"), None));
+        builder.remove("b").remove("aa").set("z", "");
+        assert_eq!(builder.build().to_string(), r#"{a="2", m="longer"}"#);
+        let mut builder = LabelBuilder::from_labels(built.view());
+        builder.retain(|name| name.starts_with('a'));
+        assert_eq!(builder.build(), Labels::from_pairs([("aa", "4"), ("a", "2")]));
+        builder.remove("aa").remove("a");
+        assert_eq!(builder.build(), Labels::empty());
     }
 
     #[test]

@@ -136,7 +136,8 @@ mod tests {
 
     #[test]
     fn no_wake_of_another_thread_is_lost() {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
         runtime.block_on(async {
             let (to, mut from) = tokio::sync::mpsc::channel(1);
             let reader = tokio::spawn(SelfWake::new(async move {
