@@ -14,7 +14,9 @@ use regex_automata::nfa::thompson;
 use regex_automata::util::start;
 use regex_automata::{Anchored, MatchKind};
 use regex_syntax::hir::literal::Extractor;
-use regex_syntax::hir::{Class, Hir, HirKind};
+use regex_syntax::hir::{
+    Class, ClassBytes, ClassBytesRange, ClassUnicode, Hir, HirKind, Look, Repetition,
+};
 
 use crate::required::Required;
 
@@ -22,6 +24,8 @@ use crate::required::Required;
 const PREFIX_BYTES_MAX: usize = 4096;
 /// Memory of one pattern's automaton while a query runs.
 const CACHE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// The first character beyond ASCII.
+const FIRST_WIDE: char = '\u{80}';
 
 /// A set of non-empty values.
 #[derive(Debug)]
@@ -320,20 +324,13 @@ impl Automaton {
 /// The DFA with its start as state 0. States stay valid because the cache is never cleared: a
 /// pattern that needs more gives up instead.
 fn build(pattern: &Pattern) -> Option<LazyDfa> {
-    let syntax = regex_automata::util::syntax::Config::new().dot_matches_new_line(true);
-    let nfa = thompson::Config::new().nfa_size_limit(Some(base::limits::REGEX_BYTES_MAX));
     let config = DFA::config()
         .match_kind(MatchKind::All)
         .unicode_word_boundary(true)
         .cache_capacity(CACHE_BYTES_MAX)
         .skip_cache_capacity_check(true)
         .minimum_cache_clear_count(Some(0));
-    let dfa = DFA::builder()
-        .syntax(syntax)
-        .thompson(nfa)
-        .configure(config)
-        .build(&format!(r"\A(?:{})\z", pattern.as_str()))
-        .ok()?;
+    let dfa = DFA::builder().configure(config).build_from_nfa(nfa(pattern)?).ok()?;
     let mut cache = dfa.create_cache();
     let anchored = start::Config::new().anchored(Anchored::Yes);
     let start = dfa.start_state(&mut cache, &anchored).ok()?;
@@ -347,6 +344,63 @@ fn build(pattern: &Pattern) -> Option<LazyDfa> {
     };
     lazy.number(start)?;
     Some(lazy)
+}
+
+/// The states of a whole-value match.
+fn nfa(pattern: &Pattern) -> Option<thompson::NFA> {
+    let config = thompson::Config::new()
+        .nfa_size_limit(Some(base::limits::REGEX_BYTES_MAX))
+        .which_captures(thompson::WhichCaptures::None);
+    let mut compiler = thompson::Compiler::new();
+    compiler.configure(config);
+    match pattern.core() {
+        Some(core) => {
+            let whole = vec![Hir::look(Look::Start), of_bytes(core), Hir::look(Look::End)];
+            compiler.build_from_hir(&Hir::concat(whole)).ok()
+        }
+        None => {
+            let syntax = regex_automata::util::syntax::Config::new().dot_matches_new_line(true);
+            compiler.syntax(syntax).build(&format!(r"\A(?:{})\z", pattern.as_str())).ok()
+        }
+    }
+}
+
+/// The same pattern for values that are UTF-8, with bytes instead of characters where a class has all
+/// characters beyond ASCII, as `.` and `[^/]` have. The compiler spells such a class out as sequences of bytes
+/// that nothing else begins with, by a table that takes longer to clear than most patterns to compile. Here it
+/// is the first byte of a character and whatever continues that: all parts of a pattern begin with a first byte,
+/// so none can match within a character.
+fn of_bytes(hir: &Hir) -> Hir {
+    match hir.kind() {
+        HirKind::Class(Class::Unicode(class)) => {
+            wide_class(class).unwrap_or_else(|| Hir::class(Class::Unicode(class.clone())))
+        }
+        HirKind::Repetition(repetition) => {
+            Hir::repetition(repetition.with(of_bytes(&repetition.sub)))
+        }
+        HirKind::Capture(capture) => of_bytes(&capture.sub),
+        HirKind::Concat(parts) => Hir::concat(parts.iter().map(of_bytes).collect()),
+        HirKind::Alternation(parts) => Hir::alternation(parts.iter().map(of_bytes).collect()),
+        _ => hir.clone(),
+    }
+}
+
+/// A class that has all characters beyond ASCII, by bytes.
+fn wide_class(class: &ClassUnicode) -> Option<Hir> {
+    let last = class.ranges().last()?;
+    if last.start() > FIRST_WIDE || last.end() < char::MAX {
+        return None;
+    }
+    let narrow = class.ranges().iter().filter(|range| range.start() < FIRST_WIDE);
+    let narrow = narrow.map(|range| {
+        ClassBytesRange::new(range.start() as u8, (range.end() as u32).min(0x7f) as u8)
+    });
+    let firsts = narrow.chain([ClassBytesRange::new(0xc0, 0xff)]);
+    let continued = ClassBytes::new([ClassBytesRange::new(0x80, 0xbf)]);
+    let continued = Box::new(Hir::class(Class::Bytes(continued)));
+    let continued = Repetition { min: 0, max: None, greedy: true, sub: continued };
+    let first = Hir::class(Class::Bytes(ClassBytes::new(firsts)));
+    Some(Hir::concat(vec![first, Hir::repetition(continued)]))
 }
 
 #[cfg(test)]
@@ -400,9 +454,51 @@ mod tests {
 
     #[test]
     fn an_automaton_agrees_with_its_pattern() {
-        let values = ["a", "ab", "abc", "web-1", "web-12", "é", "aé77", "x\ny77", "77", "web"];
-        for text in [".*77", "a|ab|abc.?", "web-[0-9]+", r"\w+", r"(?-u:\w)+", r"web\b.*", "a{900}"]
-        {
+        let values = [
+            "a",
+            "ab",
+            "abc",
+            "web-1",
+            "web-12",
+            "é",
+            "aé77",
+            "x\ny77",
+            "77",
+            "web",
+            "",
+            "éé",
+            "aé",
+            "éa",
+            "x€",
+            "\u{7f}\u{80}",
+            "€😀",
+            "a/b",
+            "a/",
+            "é/é",
+            "a\u{10ffff}",
+        ];
+        for text in [
+            ".*77",
+            "a|ab|abc.?",
+            "web-[0-9]+",
+            r"\w+",
+            r"(?-u:\w)+",
+            r"web\b.*",
+            "a{900}",
+            ".",
+            "..",
+            ".+.+",
+            "(.+){2}",
+            "(.?a)*.",
+            "[^a].*",
+            "[^/]+/[^/]*",
+            "a[^a-z]",
+            "[é-\u{10ffff}]+",
+            "(.*é|a.).*",
+            r"[^\x7f]{2}",
+            "[^é].*",
+            "(?:.|a{3})+b?",
+        ] {
             let pattern = Pattern::new(text).unwrap();
             let mut values_of = analyse(&pattern);
             for value in values {

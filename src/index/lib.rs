@@ -28,3 +28,4 @@ pub use error::IndexError;
 pub use head::{HeadIndex, HeadStatistics, SeriesId};
 pub use merge::{SeriesMerge, merge_segments};
 pub use segment::{SegmentReader, SegmentWriter, SeriesCursor, salvage_labels};
+pub use select::Clauses;

@@ -34,22 +34,31 @@ pub(crate) trait Terms {
     -> Result<RoaringBitmap, IndexError>;
 }
 
+/// Matchers in normal form: read once, and patterns compiled once, for all the indexes that one question asks.
+#[derive(Debug)]
+pub struct Clauses(Vec<Clause>);
+
+impl Clauses {
+    /// What all of `matchers` ask.
+    pub fn new(matchers: &[Matcher]) -> Self {
+        let clauses = matchers.iter().map(Clause::new);
+        Self(clauses.filter(|clause| !clause.is_trivial()).collect())
+    }
+}
+
 /// The series that pass all matchers.
 pub(crate) fn select(
     terms: &impl Terms,
-    matchers: &[Matcher],
+    clauses: &mut Clauses,
 ) -> Result<RoaringBitmap, IndexError> {
-    let mut clauses = Vec::with_capacity(matchers.len());
-    for matcher in matchers {
-        let clause = Clause::new(matcher);
-        if !clause.is_trivial() {
-            clauses.push((cost(terms, &clause)?, clause));
-        }
+    let mut order = Vec::with_capacity(clauses.0.len());
+    for clause in &mut clauses.0 {
+        order.push((cost(terms, clause)?, clause));
     }
-    clauses.sort_by_key(|(cost, _)| *cost);
+    order.sort_by_key(|(cost, _)| *cost);
     let mut selected = None;
-    for ((_, size), mut clause) in clauses {
-        let narrowed = narrow(terms, selected, &mut clause, size)?;
+    for ((_, size), clause) in order {
+        let narrowed = narrow(terms, selected, clause, size)?;
         if narrowed.is_empty() {
             return Ok(narrowed);
         }

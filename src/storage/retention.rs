@@ -4,6 +4,7 @@
 //! is its *class*. A block goes when it is too old for every class that has series in it, and is
 //! written anew without those classes for which it is too old.
 
+use index::Clauses;
 use model::{LabelsRef, Matcher};
 
 use crate::block::reader::Block;
@@ -81,7 +82,7 @@ impl<'a> Retention<'a> {
         let mut known = roaring::RoaringBitmap::new();
         for rule in &self.options.retention_rules {
             let found = block
-                .select(&rule.matchers)
+                .select(&mut Clauses::new(&rule.matchers))
                 .map_err(|error| StorageError::Index { message: error.to_string() })?;
             classes.push(!found.is_subset(&known));
             known |= found;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use base::memory::{Claim, MemoryWatch};
 use base::metrics::Metrics;
-use index::{HeadIndex, SeriesId};
+use index::{Clauses, HeadIndex, SeriesId};
 use model::{
     Hints, Labels, LabelsRef, Matcher, Samples, Selection, SeriesHasher, SourceError, TenantId,
     TimeRange, ValueNode,
@@ -153,11 +153,12 @@ impl Scope {
 
     /// The series of the head that match and have samples in one of the partitions, ascending. A list:
     /// most selects want one, and a bitmap of a million series takes far longer to make.
-    fn head_series(&self, matchers: &[Matcher]) -> Result<Vec<u32>, SourceError> {
+    fn head_series(&self, clauses: &mut Clauses) -> Result<Vec<u32>, SourceError> {
         if self.partitions.is_empty() {
             return Ok(Vec::new());
         }
-        let found = self.index.select(matchers).map_err(|error| select_error(HEAD_INDEX, error))?;
+        let found =
+            self.index.select_by(clauses).map_err(|error| select_error(HEAD_INDEX, error))?;
         let parts: Vec<_> = self.partitions.iter().map(|partition| partition.read()).collect();
         let has_samples = |id: &u32| parts.iter().any(|part| part.contains(SeriesId(*id)));
         let mut kept = Vec::with_capacity(found.len() as usize);
@@ -186,11 +187,12 @@ impl Scope {
         hints: &Hints,
         hasher: SeriesHasher,
     ) -> Result<SeriesSelection, SourceError> {
-        let head = self.head_series(matchers)?;
+        let mut clauses = Clauses::new(matchers);
+        let head = self.head_series(&mut clauses)?;
         let mut found = Vec::with_capacity(self.blocks.len());
         self.blocks.iter().for_each(|block| block.approach());
         for (number, block) in self.blocks.iter().enumerate() {
-            let series = block.select(matchers).inspect_err(|error| self.note(error))?;
+            let series = block.select(&mut clauses).inspect_err(|error| self.note(error))?;
             if !series.is_empty() {
                 found.push((number as u32, series));
             }

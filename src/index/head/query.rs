@@ -13,7 +13,7 @@ use crate::automaton::{Clause, Values};
 use crate::cardinality::largest;
 use crate::error::IndexError;
 use crate::postings::{Union, push};
-use crate::select::{self, Terms};
+use crate::select::{self, Clauses, Terms};
 
 /// Pairs whose postings are united between two releases of the lock.
 const PAIRS_STEP: usize = 32 * 1024;
@@ -21,8 +21,13 @@ const PAIRS_STEP: usize = 32 * 1024;
 impl HeadIndex {
     /// The series that pass all matchers, as of the start of the call.
     pub fn select(&self, matchers: &[Matcher]) -> Result<RoaringBitmap, IndexError> {
+        self.select_by(&mut Clauses::new(matchers))
+    }
+
+    /// [`HeadIndex::select`] by matchers that other indexes are asked as well.
+    pub fn select_by(&self, clauses: &mut Clauses) -> Result<RoaringBitmap, IndexError> {
         let view = View { head: self, end: self.series_end() };
-        let mut found = select::select(&view, matchers)?;
+        let mut found = select::select(&view, clauses)?;
         let state = self.state.read();
         if state.dropped {
             found &= state.series.live();

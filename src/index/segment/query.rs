@@ -13,12 +13,17 @@ use crate::cardinality::{Cardinality, LabelCardinality, largest};
 use crate::dictionary::key;
 use crate::error::IndexError;
 use crate::postings::Union;
-use crate::select::{self, Terms};
+use crate::select::{self, Clauses, Terms};
 
 impl<B: AsRef<[u8]> + Send + Sync> SegmentReader<B> {
     /// The series that pass all matchers.
     pub fn select(&self, matchers: &[Matcher]) -> Result<RoaringBitmap, IndexError> {
-        let mut found = select::select(self, matchers)?;
+        self.select_by(&mut Clauses::new(matchers))
+    }
+
+    /// [`SegmentReader::select`] by matchers that other indexes are asked as well.
+    pub fn select_by(&self, clauses: &mut Clauses) -> Result<RoaringBitmap, IndexError> {
+        let mut found = select::select(self, clauses)?;
         found.remove_range(self.len()..);
         Ok(found)
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use index::{HeadIndex, SegmentReader, SeriesCursor, salvage_labels};
+use index::{Clauses, HeadIndex, SegmentReader, SeriesCursor, salvage_labels};
 use model::{LabelsRef, Matcher, SourceError, TenantId, TimeRange, ValueNode, nodes_of_values};
 use object_store::path::Path as ObjectPath;
 use roaring::RoaringBitmap;
@@ -202,11 +202,11 @@ impl Block {
         Ok(&self.parts()?.index)
     }
 
-    /// The series that pass `matchers`.
-    pub(crate) fn select(&self, matchers: &[Matcher]) -> Result<RoaringBitmap, SourceError> {
-        let mut found = self.select_stored(matchers)?;
+    /// The series that pass the matchers of `clauses`.
+    pub(crate) fn select(&self, clauses: &mut Clauses) -> Result<RoaringBitmap, SourceError> {
+        let mut found = self.select_stored(clauses)?;
         for delete in self.whole_deletes() {
-            found -= delete.series(|matchers| self.select_stored(matchers))?;
+            found -= delete.series(|matchers| self.select_stored(&mut Clauses::new(matchers)))?;
         }
         if let Some(first) = found.min() {
             // Labels are read later, where nobody can be told of damage: the first of them makes
@@ -227,10 +227,10 @@ impl Block {
         self.parts().ok()?.index.series_max(matchers).ok()?
     }
 
-    /// The series that pass `matchers`, those included that are gone.
-    fn select_stored(&self, matchers: &[Matcher]) -> Result<RoaringBitmap, SourceError> {
+    /// The series that pass the matchers of `clauses`, those included that are gone.
+    fn select_stored(&self, clauses: &mut Clauses) -> Result<RoaringBitmap, SourceError> {
         let Parts { index, index_name, .. } = self.parts()?;
-        index.select(matchers).map_err(|error| select_error(index_name, error))
+        index.select_by(clauses).map_err(|error| select_error(index_name, error))
     }
 
     /// The deletes that leave nothing of a series in this block.
@@ -249,7 +249,7 @@ impl Block {
         matchers: &[Matcher],
         mut visit: impl FnMut(&str, &str),
     ) -> Result<(), SourceError> {
-        let series = self.select(matchers)?;
+        let series = self.select(&mut Clauses::new(matchers))?;
         self.each_series(&series, |_, key| {
             LabelsRef::from_packed(key).iter().for_each(|(name, value)| visit(name, value));
         })?;
@@ -372,7 +372,7 @@ impl Block {
         let before = out.len();
         self.parts()?.chunks.collect(series, range, out)?;
         for delete in self.deletes().unwrap_or_default() {
-            let gone = delete.series(|matchers| self.select_stored(matchers));
+            let gone = delete.series(|matchers| self.select_stored(&mut Clauses::new(matchers)));
             let gone = gone.map_err(|error| StorageError::Index { message: error.to_string() })?;
             if gone.contains(series) {
                 out.remove(before, self.gone(delete));

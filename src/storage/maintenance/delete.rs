@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use index::SeriesId;
+use index::{Clauses, SeriesId};
 use model::{Matcher, TenantId, TimeRange};
 use roaring::RoaringBitmap;
 
@@ -32,9 +32,10 @@ impl Maintenance {
         let view = self.shared.view.load();
         let blocks = view.tenants.get(&tenant);
         let blocks = blocks.into_iter().flat_map(|view| view.blocks.iter().chain(&view.rollups));
+        let mut clauses = Clauses::new(matchers);
         let mut hit: Vec<Arc<Block>> = Vec::new();
         for block in blocks.filter(|block| block.covers().overlaps(&range)) {
-            if !block.select(matchers).map_err(as_storage)?.is_empty() {
+            if !block.select(&mut clauses).map_err(as_storage)?.is_empty() {
                 hit.push(block.clone());
             }
         }
