@@ -32,6 +32,8 @@ enum Test {
 
 /// Texts that a pattern may be a list of. Beyond, an automaton is cheaper.
 const TEXTS_MAX: usize = 2048;
+/// Text of a small list, in bytes.
+const SMALL_TEXTS_BYTES: usize = 4096;
 /// States of a pattern that is sure to stay below [`REGEX_BYTES_MAX`]: they take some dozens of bytes each.
 const STATES_SURE: u64 = 4096;
 /// States of a range of characters, at most: it falls into a dozen sequences of up to four bytes.
@@ -84,6 +86,23 @@ impl Pattern {
             Test::Texts(texts) => Some(texts),
             Test::Regex(_) => None,
         }
+    }
+
+    /// True for a pattern of a few kilobytes: one that is not compiled yet, or a list of few texts.
+    pub fn is_small(&self) -> bool {
+        match &self.test {
+            Test::Texts(texts) => texts.iter().map(String::len).sum::<usize>() <= SMALL_TEXTS_BYTES,
+            Test::Regex(regex) => regex.get().is_none(),
+        }
+    }
+
+    /// The same pattern, which is compiled for itself: the other one stays as small as it is.
+    pub fn apart(&self) -> Self {
+        let test = match &self.test {
+            Test::Regex(regex) if regex.get().is_none() => Test::Regex(Arc::default()),
+            known => known.clone(),
+        };
+        Self { test, ..self.clone() }
     }
 
     /// The pattern as it was given.
@@ -314,6 +333,16 @@ mod tests {
         for pattern in [".*", "a.c", r"web\b", "a{2000}", "[a-z]{3}", "^a|b$"] {
             assert_eq!(texts(pattern), None, "{pattern}");
         }
+    }
+
+    #[test]
+    fn patterns_apart_are_compiled_apart() {
+        let pattern = Pattern::new("a.*").unwrap();
+        let apart = pattern.apart();
+        assert!(apart.is_match("ab") && !apart.is_small() && pattern.is_small());
+        assert!(apart.apart().is_match("ab") && apart == pattern);
+        assert!(Pattern::new("a|b").unwrap().is_small());
+        assert!(!Pattern::new("(?i)abcdefghij").unwrap().is_small());
     }
 
     #[test]

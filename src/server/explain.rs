@@ -64,7 +64,8 @@ async fn any_plan_of(state: &Arc<State>, params: &Params) -> Result<Plan, Respon
             let grid = StepGrid::new(start_ms, end_ms, step_ms);
             let limits = state.limits_with(params.get("rollups"));
             let options = lower_options(state, grid, state.settings.lookback_ms, limits);
-            lower(&parse(state, query)?, &options)
+            let expr = parse(state, query)?;
+            lower(&expr, &options)
         }
         "graphite" => crate::graphite::explain_plan(state, params.pairs().to_vec(), query).await,
         "opentsdb" => {

@@ -12,6 +12,7 @@ pub mod labels;
 pub mod metadata;
 pub mod otlp;
 pub mod params;
+pub mod parsed;
 pub mod query;
 pub mod read;
 pub mod reply;

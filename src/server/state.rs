@@ -16,6 +16,7 @@ use crate::opentsdb::settings::OpenTsdbSettings;
 use crate::opentsdb::uids::Uids;
 use crate::prometheus::exemplars::Exemplars;
 use crate::prometheus::otlp::{self, OtlpState};
+use crate::prometheus::parsed::ParsedQueries;
 use crate::prometheus::search;
 use crate::spare::Spare;
 use crate::turns::{TurnLimits, Turns};
@@ -211,6 +212,8 @@ pub struct State {
     pub exemplars: Exemplars,
     /// What OTLP's endpoint remembers.
     pub otlp: OtlpState,
+    /// Trees of PromQL queries.
+    pub parsed: ParsedQueries,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// What the user set.
@@ -270,6 +273,7 @@ impl State {
             uids,
             exemplars,
             otlp: OtlpState::default(),
+            parsed: ParsedQueries::default(),
             clock,
             settings,
             known_keys: known_keys(),

@@ -352,7 +352,28 @@ impl Expr {
     }
 }
 
+impl Expr {
+    /// True for a tree that takes no more than about a hundred times its text and may be dropped anywhere.
+    pub fn is_small(&self) -> bool {
+        let selector = match &self.kind {
+            ExprKind::Selector(selector) => Some(selector),
+            ExprKind::Range(range) => Some(&range.selector),
+            _ => None,
+        };
+        self.height <= SHALLOW
+            && selector.is_none_or(Selector::is_small)
+            && self.children().into_iter().all(Self::is_small)
+    }
+}
+
 impl Selector {
+    fn is_small(&self) -> bool {
+        self.matchers.iter().all(|test| match &test.op {
+            LabelTestOp::Regex(pattern) | LabelTestOp::NotRegex(pattern) => pattern.is_small(),
+            LabelTestOp::Equal | LabelTestOp::NotEqual => true,
+        })
+    }
+
     /// True when some test fails for a series without labels.
     pub(crate) fn is_selective(&self) -> bool {
         self.name.is_some() || self.matchers.iter().any(|test| !test.passes(""))

@@ -70,7 +70,7 @@ pub(super) fn matchers(selector: &Selector) -> Vec<Matcher> {
             LabelTestOp::Regex(pattern) => re2::value_test(pattern),
             LabelTestOp::NotRegex(pattern) => match re2::value_test(pattern) {
                 ValueTest::Equal(text) => ValueTest::NotEqual(text),
-                _ => ValueTest::NotRegex(pattern.clone()),
+                _ => ValueTest::NotRegex(pattern.apart()),
             },
         };
         Matcher::new(test.name.clone(), value_test)

@@ -29,7 +29,7 @@ pub fn value_test(pattern: &Pattern) -> ValueTest {
         Some(texts) if texts.first().is_some_and(|first| !first.is_empty()) => {
             ValueTest::OneOf(texts.to_vec())
         }
-        _ => ValueTest::Regex(pattern.clone()),
+        _ => ValueTest::Regex(pattern.apart()),
     }
 }
 

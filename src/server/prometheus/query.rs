@@ -67,7 +67,7 @@ impl Asked {
         })
     }
 
-    fn parse(&self, state: &State) -> Result<Expr, Response> {
+    fn parse(&self, state: &State) -> Result<Arc<Expr>, Response> {
         parse(state, &self.query)
     }
 
@@ -135,9 +135,9 @@ struct Cost {
 }
 
 /// The tree of a query with the parts of the language that are switched on.
-pub fn parse(state: &State, query: &str) -> Result<Expr, Response> {
-    lang::promql::parse(query, state.settings.promql.features)
-        .map_err(|error| invalid("query", &error.to_string()))
+pub fn parse(state: &State, query: &str) -> Result<Arc<Expr>, Response> {
+    let parse = |query: &str| lang::promql::parse(query, state.settings.promql.features);
+    state.parsed.get(query, parse).map_err(|error| invalid("query", &error.to_string()))
 }
 
 /// The plan of a tree. What fails here is the meaning, which Prometheus finds while it evaluates.
