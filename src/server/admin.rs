@@ -23,6 +23,11 @@ pub fn router() -> Router<Arc<State>> {
         .route("/metrics", get(metrics))
 }
 
+/// True for the paths of [`router`], which answer before the store is ready.
+pub fn serves(path: &str) -> bool {
+    path.starts_with("/-/") || path == "/metrics"
+}
+
 async fn healthy() -> &'static str {
     "tributary is healthy.\n"
 }

@@ -1,78 +1,103 @@
 //! Router assembly, and what every route shares: readiness, compression, metrics, panics.
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State as Extract};
+use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use tower_http::catch_panic::CatchPanicLayer;
+use futures::FutureExt as _;
+use tower_service::Service as _;
 
 use crate::client::ClientId;
+use crate::run_query::panic_text;
 use crate::state::State;
 use crate::{admin, answers, bodies, compress, explain, graphite, opentsdb, prometheus};
 
 /// After so many seconds a refused client may try again: a flush takes about as long.
 const RETRY_SECONDS: &str = "2";
 
-/// All three APIs and the admin pages: the HTTP port.
-pub fn router(state: Arc<State>) -> Router {
-    let apis = prometheus::router()
-        .merge(graphite::router())
-        .merge(opentsdb::router())
-        .merge(crate::import::router())
-        .merge(explain::router());
-    finish(apis, state)
+/// What a port answers. What all routes share stands around the routes and not in layers of the router, of
+/// which each costs every request a few boxes.
+#[derive(Clone)]
+pub struct Site {
+    apis: Router,
+    admin: Router,
+    state: Arc<State>,
 }
 
-/// OpenTSDB's own port.
-pub fn opentsdb_router(state: Arc<State>) -> Router {
-    finish(opentsdb::own_router(), state)
-}
-
-/// Adds the shared layers to the routes of a port.
-fn finish(routes: Router<Arc<State>>, state: Arc<State>) -> Router {
-    routes
-        .layer(from_fn_with_state(Arc::clone(&state), answer_apis))
-        .merge(admin::router())
-        .layer(from_fn_with_state(Arc::clone(&state), answer))
-        .layer(CatchPanicLayer::new())
-        .with_state(state)
-}
-
-/// What the routes of the APIs share: a store that is ready, room for the body, a client that is known, and an
-/// answer that does not last while memory is wanted. One layer, since each costs every request a few boxes.
-async fn answer_apis(
-    Extract(state): Extract<Arc<State>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    if !state.is_ready() {
-        return refuse_until_ready();
+impl Site {
+    /// All three APIs and the admin pages: the HTTP port.
+    pub fn http(state: Arc<State>) -> Self {
+        let apis = prometheus::router()
+            .merge(graphite::router())
+            .merge(opentsdb::router())
+            .merge(crate::import::router())
+            .merge(explain::router());
+        Self::new(apis, state)
     }
-    let client = ClientId::of(&request);
-    let (_room, request) = match bodies::admit(&state, request) {
-        Ok(admitted) => admitted,
-        Err(refusal) => return *refusal,
-    };
-    let response = client.known_while(next.run(request)).await;
-    answers::hurry(&state, response)
+
+    /// OpenTSDB's own port.
+    pub fn opentsdb(state: Arc<State>) -> Self {
+        Self::new(opentsdb::own_router(), state)
+    }
+
+    fn new(apis: Router<Arc<State>>, state: Arc<State>) -> Self {
+        let apis = apis.with_state(Arc::clone(&state));
+        Self { apis, admin: admin::router().with_state(Arc::clone(&state)), state }
+    }
+
+    /// The answer to a request, whatever becomes of it.
+    pub async fn answer(&self, request: Request) -> Response {
+        let is_gzip_wanted = compress::is_wanted(request.headers());
+        let answered = AssertUnwindSafe(self.route(request)).catch_unwind().await;
+        let response = answered.unwrap_or_else(|panic| self.apologize(&*panic));
+        let mut response = compress::compress(is_gzip_wanted, response);
+        add_retry_after(&mut response);
+        count(&self.state, response.status());
+        response
+    }
+
+    async fn route(&self, request: Request) -> Response {
+        if admin::serves(request.uri().path()) {
+            return called(&self.admin, request).await;
+        }
+        self.answer_apis(request).await
+    }
+
+    /// What the routes of the APIs share: a store that is ready, room for the body, a client that is known, and
+    /// an answer that does not last while memory is wanted.
+    async fn answer_apis(&self, request: Request) -> Response {
+        if !self.state.is_ready() {
+            return refuse_until_ready();
+        }
+        let client = ClientId::of(&request);
+        let (_room, request) = match bodies::admit(&self.state, request) {
+            Ok(admitted) => admitted,
+            Err(refusal) => return *refusal,
+        };
+        let response = client.known_while(called(&self.apis, request)).await;
+        answers::hurry(&self.state, response)
+    }
+
+    /// The answer of a handler that panicked, which harms no other request.
+    fn apologize(&self, panic: &(dyn Any + Send)) -> Response {
+        tracing::error!(panic = panic_text(panic), "a request failed");
+        self.state.metrics.panics.inc();
+        (StatusCode::INTERNAL_SERVER_ERROR, "Service panicked").into_response()
+    }
+}
+
+async fn called(routes: &Router, request: Request) -> Response {
+    routes.clone().call(request).await.unwrap_or_else(|never| match never {})
 }
 
 fn refuse_until_ready() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, [("X-Prometheus-Stopping", "false")], "Service Unavailable")
         .into_response()
-}
-
-/// What all routes share.
-async fn answer(Extract(state): Extract<Arc<State>>, request: Request, next: Next) -> Response {
-    let is_gzip_wanted = compress::is_wanted(request.headers());
-    let mut response = compress::compress(is_gzip_wanted, next.run(request).await);
-    add_retry_after(&mut response);
-    count(&state, response.status());
-    response
 }
 
 /// Says when to come back, wherever an answer says "not now".

@@ -1,17 +1,17 @@
 //! Sockets: binding with a clear message, accepting, and stopping in order.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::body::Body;
 use hyper::body::Incoming;
-use hyper::service::{Service as _, service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use crate::client::Remote;
 use crate::connections::{BUSY_HTTP, Connection};
 use crate::graphite::receive;
+use crate::http::Site;
 use crate::opentsdb::telnet;
 use crate::patience::{PATIENCE, Patient};
 use crate::request_line::EscapedLines;
@@ -147,11 +148,11 @@ impl Bound {
         let mut loops = JoinSet::new();
         let port = |listener, busy| Port { listener, busy, state: Arc::clone(&state) };
         if let Some(listener) = self.http {
-            let router = crate::http::router(Arc::clone(&state));
+            let site = Site::http(Arc::clone(&state));
             loops.spawn(accept(
                 port(listener, BUSY_HTTP),
                 shutdown.clone(),
-                move |stream, shutdown| serve_http(stream, router.clone(), shutdown),
+                move |stream, shutdown| serve_http(stream, site.clone(), shutdown),
             ));
         }
         if let Some(listener) = self.graphite_tcp {
@@ -170,9 +171,9 @@ impl Bound {
             loops.spawn(receive::serve_udp(socket, Arc::clone(&state), shutdown.clone()));
         }
         if let Some(listener) = self.opentsdb {
-            let router = crate::http::opentsdb_router(Arc::clone(&state));
+            let site = Site::opentsdb(Arc::clone(&state));
             loops.spawn(accept(port(listener, b""), shutdown.clone(), move |stream, shutdown| {
-                telnet::serve(stream, router.clone(), Arc::clone(&state), shutdown)
+                telnet::serve(stream, site.clone(), Arc::clone(&state), shutdown)
             }));
         }
         while loops.join_next().await.is_some() {}
@@ -227,16 +228,16 @@ where
 }
 
 /// Serves HTTP/1.1 on one connection; the request under way is finished on shutdown.
-pub async fn serve_http(stream: TcpStream, router: Router, mut shutdown: Shutdown) {
+pub async fn serve_http(stream: TcpStream, site: Site, mut shutdown: Shutdown) {
     let remote = stream.peer_addr().ok().map(|address| Remote(address.ip()));
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().header_read_timeout(None);
-    let routes = TowerToHyperService::new(router);
-    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let (site, mut request) = (site.clone(), request.map(Body::new));
         if let Some(remote) = remote {
             request.extensions_mut().insert(remote);
         }
-        routes.call(request)
+        async move { Ok::<_, Infallible>(site.answer(request).await) }
     });
     let connection = builder
         .serve_connection(TokioIo::new(EscapedLines::new(Patient::new(stream, PATIENCE))), service);

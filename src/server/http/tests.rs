@@ -6,23 +6,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use base::clock::SystemClock;
 use base::memory::MemoryWatch;
 use base::metrics::Metrics;
-use hyper::service::Service as _;
-use hyper_util::service::TowerToHyperService;
 
 use super::*;
 use crate::doubles::{Gate, Moody};
 use crate::state::Settings;
 use crate::turns::TurnLimits;
 
-type Routes = TowerToHyperService<Router>;
-
-fn served(settings: Settings) -> (Arc<Gate>, Arc<State>, Routes) {
+fn served(settings: Settings) -> (Arc<Gate>, Arc<State>, Site) {
     let (gate, metrics) = (Arc::new(Gate::default()), Arc::new(Metrics::default()));
     let (writes, clock) = (Arc::new(Moody::default()), Arc::new(SystemClock));
     let state = State::new(writes, gate.clone(), gate.clone(), metrics, clock, settings);
     let state = Arc::new(state);
     state.set_ready(true);
-    (gate, state.clone(), TowerToHyperService::new(router(state)))
+    (gate, state.clone(), Site::http(state))
 }
 
 fn with_runtime(test: impl Future<Output = ()>) {
@@ -30,8 +26,8 @@ fn with_runtime(test: impl Future<Output = ()>) {
 }
 
 /// Status, and whether it says when to come back.
-async fn answer(routes: &Routes, request: Request) -> (u16, bool) {
-    let response = routes.call(request).await.unwrap();
+async fn answer(site: &Site, request: Request) -> (u16, bool) {
+    let response = site.answer(request).await;
     (response.status().as_u16(), response.headers().contains_key(header::RETRY_AFTER))
 }
 
@@ -158,6 +154,23 @@ fn small_queries_run_where_they_are_asked_and_may_panic_there() {
 }
 
 #[test]
+fn a_handler_that_panics_harms_nobody_else() {
+    with_runtime(async {
+        let (_, state, _) = served(Settings::default());
+        let broken = async |request: Request| -> &'static str {
+            assert!(request.uri().query().is_some(), "no query");
+            "fine"
+        };
+        let routes = Router::new().route("/broken", axum::routing::get(broken));
+        let site = Site::new(routes, Arc::clone(&state));
+        let ask = |uri: &str| axum::http::Request::get(uri).body(Body::empty()).unwrap();
+        assert_eq!(answer(&site, ask("/broken")).await, (500, false));
+        assert_eq!(answer(&site, ask("/broken?a")).await, (200, false));
+        assert_eq!(state.metrics.panics.get(), 1);
+    });
+}
+
+#[test]
 fn answers_that_last_are_broken_off_where_memory_is_wanted() {
     static HELD: AtomicU64 = AtomicU64::new(0);
     with_runtime(async {
@@ -172,10 +185,10 @@ fn answers_that_last_are_broken_off_where_memory_is_wanted() {
             Body::from_stream(pieces)
         };
         let routes = Router::new().route("/slow", axum::routing::get(slow));
-        let routes = TowerToHyperService::new(finish(routes, state));
+        let site = Site::new(routes, state);
         let ask = || async {
             let request = axum::http::Request::get("/slow").body(Body::empty()).unwrap();
-            let answer = routes.call(request).await.unwrap().into_body();
+            let answer = site.answer(request).await.into_body();
             axum::body::to_bytes(answer, usize::MAX).await.map(|bytes| bytes.len())
         };
         assert_eq!(ask().await.unwrap(), 100, "memory is calm");

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use model::{AppendReport, WriteBatch};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -13,6 +12,7 @@ use wire::opentsdb::telnet::{Command, LineDecoder, PutError};
 
 use super::admission::{Admission, Fresh};
 use super::{info, special, stats};
+use crate::http::Site;
 use crate::listen::{Shutdown, serve_http};
 use crate::prometheus::write::reject_label;
 use crate::state::State;
@@ -23,7 +23,7 @@ const HELP: &str = "available commands: stats dropcaches version status exit hel
                     histogram diediedie \n";
 
 /// Serves a connection in the protocol that its first byte tells: a capital letter begins HTTP.
-pub async fn serve(stream: TcpStream, router: Router, state: Arc<State>, mut shutdown: Shutdown) {
+pub async fn serve(stream: TcpStream, site: Site, state: Arc<State>, mut shutdown: Shutdown) {
     let mut first = [0u8; 1];
     let peeked = tokio::select! {
         peeked = stream.peek(&mut first) => peeked,
@@ -31,7 +31,7 @@ pub async fn serve(stream: TcpStream, router: Router, state: Arc<State>, mut shu
     };
     match peeked {
         Ok(0) | Err(_) => {}
-        Ok(_) if first[0].is_ascii_uppercase() => serve_http(stream, router, shutdown).await,
+        Ok(_) if first[0].is_ascii_uppercase() => serve_http(stream, site, shutdown).await,
         Ok(_) => serve_lines(stream, state, shutdown).await,
     }
 }
