@@ -44,6 +44,7 @@ pub struct ByteReader<'a> {
 
 impl<'a> ByteReader<'a> {
     /// A reader at the start of `bytes`.
+    #[inline]
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, position: 0, failed: false }
     }
@@ -54,6 +55,7 @@ impl<'a> ByteReader<'a> {
     }
 
     /// Bytes that are left; 0 after an error.
+    #[inline]
     pub fn remaining(&self) -> usize {
         if self.failed { 0 } else { self.bytes.len() - self.position }
     }
@@ -64,6 +66,7 @@ impl<'a> ByteReader<'a> {
     }
 
     /// The next `count` bytes; empty on failure.
+    #[inline]
     pub fn take(&mut self, count: usize) -> &'a [u8] {
         if self.failed || count > self.bytes.len() - self.position {
             self.failed = true;
@@ -146,6 +149,7 @@ impl<'a> ByteReader<'a> {
     }
 
     /// Bytes behind a varint length.
+    #[inline]
     pub fn bytes(&mut self) -> &'a [u8] {
         let length = self.uvarint();
         match usize::try_from(length) {

@@ -9,6 +9,7 @@
 
 mod maintain;
 mod nodes;
+mod order;
 mod query;
 mod statistics;
 #[cfg(test)]
@@ -280,7 +281,7 @@ impl State {
 
     fn put_labels(&self, id: u32, out: &mut Vec<u8>) -> bool {
         let before = out.len();
-        self.series.pairs(id).for_each(|pair| out.extend_from_slice(self.pairs.packed(pair)));
+        self.series.pairs(id).for_each(|pair| self.pairs.put(pair, out));
         out.len() > before || self.series.live().contains(id)
     }
 }

@@ -194,6 +194,7 @@ pub struct PairIter<'a>(ByteReader<'a>);
 impl<'a> Iterator for PairIter<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.0.remaining() == 0 {
             return None;

@@ -75,6 +75,9 @@ impl Asked {
 const PLACE_BYTES: usize = 12;
 const MATCH_BYTES: usize = 50;
 
+/// Bytes of most label sets.
+const LABELS_CAPACITY: usize = 512;
+
 /// How errors name the index of the head.
 const HEAD_INDEX: &str = "the head";
 
@@ -384,7 +387,7 @@ impl Selection for SeriesSelection {
     }
 
     fn labels(&self, index: usize) -> Labels {
-        let mut packed = Vec::new();
+        let mut packed = Vec::with_capacity(LABELS_CAPACITY);
         if let Err(error) = self.scope.labels_packed(&self.series.place(index), &mut packed) {
             // The index was checked when the block was opened; what rots later shows as a series
             // without labels, and here.

@@ -1,14 +1,13 @@
-//! Reading the head: select, names, values, label order.
+//! Reading the head: select, names, values.
 
 use std::sync::Arc;
 
-use base::codec::ByteReader;
 use hashbrown::HashSet;
 use model::label::METRIC_NAME;
 use model::matcher::Matcher;
 use roaring::RoaringBitmap;
 
-use super::{HeadIndex, STEP, SeriesId, State};
+use super::{HeadIndex, STEP, State};
 use crate::automaton::{Clause, Values};
 use crate::cardinality::largest;
 use crate::error::IndexError;
@@ -80,60 +79,6 @@ impl HeadIndex {
         values.sort();
         values.truncate(limit);
         Ok(values)
-    }
-
-    /// The series of `ids` in label order.
-    pub fn sorted(&self, ids: &RoaringBitmap) -> Vec<SeriesId> {
-        // Keeps pair numbers what they are until the order is known.
-        let _numbers_stay = self.maintenance.lock();
-        let mut lists = Vec::new();
-        let mut series = Vec::with_capacity(ids.len() as usize);
-        let all: Vec<u32> = ids.iter().collect();
-        for step in all.chunks(STEP) {
-            let state = self.state.read();
-            for id in step {
-                let start = lists.len() as u32;
-                lists.extend(state.series.pairs(*id));
-                series.push((start, lists.len() as u32, *id));
-            }
-        }
-        let ranks = self.ranks(&lists);
-        for pair in &mut lists {
-            *pair = ranks.get(*pair as usize).copied().unwrap_or(u32::MAX);
-        }
-        let list = |entry: &(u32, u32, u32)| lists.get(entry.0 as usize..entry.1 as usize);
-        series.sort_unstable_by(|a, b| list(a).cmp(&list(b)));
-        series.into_iter().map(|(_, _, id)| SeriesId(id)).collect()
-    }
-
-    /// By pair number, the place of each pair in `lists` among them in (name, value) order.
-    fn ranks(&self, lists: &[u32]) -> Vec<u32> {
-        let mut used: Vec<u32> = RoaringBitmap::from_iter(lists).iter().collect();
-        let mut text = Vec::new();
-        let mut ends = Vec::with_capacity(used.len());
-        for step in used.chunks(STEP) {
-            let state = self.state.read();
-            for pair in step {
-                text.extend_from_slice(state.pairs.packed(*pair));
-                ends.push((*pair, text.len()));
-            }
-        }
-        let mut start = 0;
-        let mut entries = Vec::with_capacity(ends.len());
-        for (pair, end) in ends {
-            let mut reader = ByteReader::new(text.get(start..end).unwrap_or_default());
-            entries.push((reader.bytes(), reader.bytes(), pair));
-            start = end;
-        }
-        entries.sort_unstable();
-        let largest = used.pop().map_or(0, |last| last as usize + 1);
-        let mut ranks = vec![0; largest];
-        for (rank, (_, _, pair)) in (0..).zip(entries) {
-            if let Some(slot) = ranks.get_mut(pair as usize) {
-                *slot = rank;
-            }
-        }
-        ranks
     }
 
     fn select_unless_all(&self, matchers: &[Matcher]) -> Result<Option<RoaringBitmap>, IndexError> {

@@ -151,29 +151,55 @@ impl SeriesTable {
         if self.sorted {
             return Ok(());
         }
+        let places =
+            size_of_val(&*self.heads) + size_of_val(&*self.refs) + size_of_val(&*self.ref_ends);
+        if !self.heads.contains(&NOT_IN_HEAD) {
+            let bytes = scope.index.label_order_bytes(&self.heads) + places;
+            let _claim = scope.claim(self.len(), bytes)?;
+            self.arrange(&scope.index.label_order(&self.heads));
+            return Ok(());
+        }
         let key_bytes = self.key_bytes(scope)?;
-        let _claim = scope.claim(self.len(), key_bytes + self.len() * SORTED_BYTES)?;
+        let _claim = scope.claim(self.len(), key_bytes + self.len() * SORTED_BYTES + places)?;
+        self.arrange(&self.order_of_labels(scope, key_bytes)?);
+        Ok(())
+    }
+
+    /// The series in label order, told from their labels, which have about `key_bytes`.
+    fn order_of_labels(&self, scope: &Scope, key_bytes: usize) -> Result<Vec<u32>, SourceError> {
         // All labels at once: a buffer that doubles would be twice as large for a moment.
         let mut keys = Vec::with_capacity(key_bytes);
         let mut spans = Vec::with_capacity(self.len());
         for index in 0..self.len() {
             let start = keys.len();
             scope.labels_packed(&self.place(index), &mut keys)?;
-            spans.push((index, start, keys.len()));
+            spans.push((index as u32, start, keys.len()));
         }
-        spans.sort_unstable_by(|a, b| {
+        // Stable, since that sort sees the runs that come from each block.
+        spans.sort_by(|a, b| {
             let (a, b) = (&keys[a.1..a.2], &keys[b.1..b.2]);
             LabelsRef::from_packed(a).cmp(&LabelsRef::from_packed(b))
         });
+        Ok(spans.into_iter().map(|(index, _, _)| index).collect())
+    }
+
+    /// Brings the series into the label `order`.
+    fn arrange(&mut self, order: &[u32]) {
         let mut sorted = Self { sorted: true, ..Self::default() };
-        for (index, _, _) in spans {
-            let place = self.place(index);
+        sorted.heads.reserve_exact(order.len());
+        if !self.refs.is_empty() {
+            sorted.refs.reserve_exact(self.refs.len());
+            sorted.ref_ends.reserve_exact(order.len());
+        }
+        for index in order {
+            let place = self.place(*index as usize);
             sorted.heads.push(place.head);
-            sorted.refs.extend_from_slice(place.blocks);
-            sorted.ref_ends.push(sorted.refs.len() as u32);
+            if !self.refs.is_empty() {
+                sorted.refs.extend_from_slice(place.blocks);
+                sorted.ref_ends.push(sorted.refs.len() as u32);
+            }
         }
         *self = sorted;
-        Ok(())
     }
 }
 
