@@ -1,37 +1,13 @@
 //! Bodies of the query API: the envelope, vectors, matrices, scalars, lists of names.
 
 mod series;
+mod text;
 
 use model::{Labels, Points};
 
 pub use self::series::{SeriesBody, Shape};
+pub use self::text::{write_labels, write_string};
 use super::number::{write_timestamp, write_value};
-
-/// Appends `text` as a JSON string. Go escapes `<`, `>`, `&` only outside of results; equal JSON.
-pub fn write_string(out: &mut Vec<u8>, text: &str) {
-    out.push(b'"');
-    let mut clean_from = 0;
-    for (index, byte) in text.bytes().enumerate() {
-        let escape: &[u8] = match byte {
-            b'"' => b"\\\"",
-            b'\\' => b"\\\\",
-            b'\n' => b"\\n",
-            b'\r' => b"\\r",
-            b'\t' => b"\\t",
-            0..0x20 => b"",
-            _ => continue,
-        };
-        out.extend_from_slice(&text.as_bytes()[clean_from..index]);
-        if escape.is_empty() {
-            out.extend_from_slice(format!("\\u{byte:04x}").as_bytes());
-        } else {
-            out.extend_from_slice(escape);
-        }
-        clean_from = index + 1;
-    }
-    out.extend_from_slice(&text.as_bytes()[clean_from..]);
-    out.push(b'"');
-}
 
 /// Appends the items with commas between them.
 pub fn write_list<T>(out: &mut Vec<u8>, items: &[T], mut write: impl FnMut(&mut Vec<u8>, &T)) {
@@ -43,20 +19,6 @@ pub fn write_list<T>(out: &mut Vec<u8>, items: &[T], mut write: impl FnMut(&mut 
         write(out, item);
     }
     out.push(b']');
-}
-
-/// Appends a label set as an object.
-pub fn write_labels(out: &mut Vec<u8>, labels: &Labels) {
-    out.push(b'{');
-    for (index, (name, value)) in labels.iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        write_string(out, name);
-        out.push(b':');
-        write_string(out, value);
-    }
-    out.push(b'}');
 }
 
 fn write_point(out: &mut Vec<u8>, timestamp_ms: i64, value: f64) {
