@@ -106,6 +106,37 @@ pub struct Profile {
 }
 
 /// Brings result rows into label order, as Prometheus wants its matrices.
-pub fn sort_by_labels(rows: &mut [ResultSeries]) {
-    rows.sort_by(|left, right| left.labels.cmp(&right.labels));
+pub fn sort_by_labels(rows: &mut Vec<ResultSeries>) {
+    if rows.is_sorted_by(|left, right| left.labels <= right.labels) {
+        return;
+    }
+    // A row is large: each is moved once, to its place.
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    order.sort_by(|left, right| rows[*left].labels.cmp(&rows[*right].labels));
+    let mut unsorted: Vec<_> = std::mem::take(rows).into_iter().map(Some).collect();
+    rows.extend(order.into_iter().filter_map(|place| unsorted[place].take()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_come_into_label_order() {
+        let row = |x: &str| ResultSeries {
+            labels: Labels::from_pairs([("x", x)]),
+            title: Some(x.into()),
+            disagreeing: Arc::default(),
+            grid: None,
+            points: Points::default(),
+        };
+        let titles = |rows: &[ResultSeries]| -> String {
+            rows.iter().filter_map(|row| row.title.as_deref()).collect()
+        };
+        for unsorted in ["", "a", "abc", "cab", "hgfedcba"] {
+            let mut rows: Vec<_> = unsorted.chars().map(|x| row(&x.to_string())).collect();
+            sort_by_labels(&mut rows);
+            assert_eq!(titles(&rows), "abcdefgh"[..unsorted.len()]);
+        }
+    }
 }

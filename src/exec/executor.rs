@@ -297,7 +297,7 @@ impl<'e> Executor<'e> {
     /// All rows of `node`.
     pub(crate) fn collect(&self, node: &Node) -> Result<Rows<'e>, ExecError> {
         let mut rows = Rows::new(self.budget);
-        self.stream(node, &mut |identity, row| rows.push(identity, row))?;
+        self.stream(node, &mut |identity, row| rows.take(identity, row))?;
         Ok(rows)
     }
 

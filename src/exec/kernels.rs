@@ -7,6 +7,7 @@ pub(crate) mod edges;
 pub(crate) mod histogram;
 pub(crate) mod native;
 pub(crate) mod order;
+pub(crate) mod presence;
 pub(crate) mod reduce;
 pub(crate) mod regression;
 pub(crate) mod sliding;

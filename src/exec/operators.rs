@@ -28,6 +28,7 @@ pub(crate) mod rows;
 pub(crate) mod scalar;
 pub(crate) mod scan;
 pub(crate) mod sets;
+pub(crate) mod signature;
 pub(crate) mod sort;
 pub(crate) mod statistics;
 pub(crate) mod title;

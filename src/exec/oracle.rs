@@ -314,7 +314,13 @@ fn arithmetic_join(join: &Join, left: Vector, right: Vector) -> Result<Vector, F
     let swapped = matching.cardinality == Cardinality::OneToMany;
     let one_to_one = matching.cardinality == Cardinality::OneToOne;
     let (many, one) = if swapped { (right, left) } else { (left, right) };
-    if many.is_empty() || one.is_empty() {
+    let (fill_left, fill_right) = matching.fill;
+    let (fill_one, fill_many) =
+        if swapped { (fill_left, fill_right) } else { (fill_right, fill_left) };
+    let filled = fill_one.is_some() || fill_many.is_some();
+    let nobody =
+        if filled { many.is_empty() && one.is_empty() } else { many.is_empty() || one.is_empty() };
+    if nobody {
         return Ok(vec![]);
     }
     let key = |labels: &Labels| matching_labels(matching, labels);
@@ -323,14 +329,24 @@ fn arithmetic_join(join: &Join, left: Vector, right: Vector) -> Result<Vector, F
             return Err(Fails);
         }
     }
+    // Everybody with its partner, or what fills in for that; then those who have none on the other side.
+    let mut asked: Vec<(Labels, f64, Labels, f64)> = Vec::new();
+    for (labels, value) in &many {
+        let partner = one.iter().find(|(other, _)| key(other) == key(labels)).cloned();
+        let filling = fill_one.map(|fill| (key(labels), fill.0));
+        if let Some((other, other_value)) = partner.or(filling) {
+            asked.push((labels.clone(), *value, other, other_value));
+        }
+    }
+    for (labels, value) in &one {
+        let is_asked = many.iter().any(|(other, _)| key(other) == key(labels));
+        if let Some(fill) = fill_many.filter(|_| !is_asked) {
+            asked.push((key(labels), fill.0, labels.clone(), *value));
+        }
+    }
     let mut pairs: Vec<(Labels, Labels)> = Vec::new();
     let mut out = Vec::new();
-    for (many_labels, many_value) in &many {
-        let Some((one_labels, one_value)) =
-            one.iter().find(|(labels, _)| key(labels) == key(many_labels))
-        else {
-            continue;
-        };
+    for (many_labels, many_value, one_labels, one_value) in asked {
         let mut builder = LabelBuilder::from_labels(many_labels.view());
         if !join.op.is_comparison() || join.return_bool {
             builder.remove(METRIC_NAME);
@@ -343,7 +359,7 @@ fn arithmetic_join(join: &Join, left: Vector, right: Vector) -> Result<Vector, F
             builder.set(name, one_labels.get(name).unwrap_or(""));
         }
         let labels = builder.build();
-        let group = key(many_labels);
+        let group = key(&many_labels);
         let clash = |(known, result): &(Labels, Labels)| {
             *known == group && (one_to_one || *result == labels)
         };
@@ -351,7 +367,7 @@ fn arithmetic_join(join: &Join, left: Vector, right: Vector) -> Result<Vector, F
             return Err(Fails);
         }
         pairs.push((group, labels.clone()));
-        let (l, r) = if swapped { (*one_value, *many_value) } else { (*many_value, *one_value) };
+        let (l, r) = if swapped { (one_value, many_value) } else { (many_value, one_value) };
         if let Some(value) = binary(join.op, join.return_bool, l, r, l) {
             out.push((labels, value));
         }

@@ -241,6 +241,8 @@ impl Maker<'_> {
         let grouped = matches!(cardinality, Cardinality::ManyToOne | Cardinality::OneToMany);
         let include = if grouped && self.rng.one_in(2) { vec!["y".to_owned()] } else { vec![] };
         let right_depth = self.rng.below(u64::from(depth)) as u32;
+        let mut fill = || (!set && self.rng.one_in(4)).then(|| Number(self.rng.below(9) as f64));
+        let fill = (fill(), fill());
         Node::new(Op::Join(Join {
             left: Box::new(self.vector(grid, depth - 1)),
             right: Box::new(self.vector(grid, right_depth)),
@@ -251,7 +253,7 @@ impl Maker<'_> {
                 labels: self.names(),
                 cardinality,
                 include,
-                fill: (None, None),
+                fill,
             },
         }))
     }

@@ -7,10 +7,12 @@
 //! Native histograms stand in a column of their own that rows without any do not have; the float
 //! beside one is [`ABSENT`], so an operator that only knows floats sees no point there.
 
+mod steps;
+
 use std::sync::Arc;
 
 use model::{
-    Histogram, LabelBuilder, Labels, METRIC_NAME, Points, ResultSeries, STALE_NAN_BITS, Samples,
+    Histogram, Labels, LabelsRef, METRIC_NAME, Points, ResultSeries, STALE_NAN_BITS, Samples,
     Selection, StepGrid,
 };
 use plan::RowStyle;
@@ -197,6 +199,20 @@ impl Row {
         self.samples.starts.clone_from(&other.samples.starts);
         self.samples.summaries.clone_from(&other.samples.summaries);
         self.samples.reach_ms = other.samples.reach_ms;
+    }
+
+    /// [`Self::points`] of a row that nobody needs any more: where it has all of its points, these are taken.
+    fn take_points(&mut self) -> Points {
+        let values = &mut self.samples.values;
+        let has_all = values.iter().fold(true, |all, value| all & !is_absent(*value));
+        match &self.grid {
+            Some(grid) if has_all && self.samples.integers.is_empty() => Points {
+                timestamps: (0..values.len()).map(|index| grid.at(index)).collect(),
+                values: std::mem::take(values),
+                ..Points::default()
+            },
+            _ => self.points(),
+        }
     }
 
     /// The present points.
@@ -388,14 +404,14 @@ impl<'s> Identity<'s> {
         self.with_origin(Origin::Known(labels))
     }
 
-    /// The row as a result.
-    pub(crate) fn result(&mut self, row: &Row) -> ResultSeries {
+    /// The row as a result, which may take its points away.
+    pub(crate) fn result(&mut self, row: &mut Row) -> ResultSeries {
         ResultSeries {
             labels: self.labels().clone(),
             title: self.title.clone(),
-            disagreeing: self.disagreeing.clone().unwrap_or_else(|| Arc::from([])),
+            disagreeing: self.disagreeing.clone().unwrap_or_default(),
             grid: row.grid,
-            points: row.points(),
+            points: row.take_points(),
         }
     }
 }
@@ -408,7 +424,9 @@ pub(crate) fn without_name(labels: &Labels) -> Labels {
     if METRIC_LABELS.iter().all(|name| labels.get(name).is_none()) {
         return labels.clone();
     }
-    LabelBuilder::from_labels(labels.view()).retain(|name| !METRIC_LABELS.contains(&name)).build()
+    let mut packed = Vec::with_capacity(labels.as_packed().len());
+    labels.view().put_some(&mut packed, |name| !METRIC_LABELS.contains(&name));
+    LabelsRef::from_packed(&packed).to_labels()
 }
 
 /// Collected rows. Their room in the budget is given back when they are dropped.
@@ -428,6 +446,13 @@ impl<'b> Rows<'b> {
     /// Adds a copy of a row.
     pub(crate) fn push(&mut self, identity: &mut Identity, row: &Row) -> Result<(), ExecError> {
         self.push_owned(identity.keep(), row.clone())
+    }
+
+    /// Adds a row that nobody else needs any more. One of listed instants is copied: it may lie in a buffer
+    /// that is much longer.
+    pub(crate) fn take(&mut self, identity: &mut Identity, row: &mut Row) -> Result<(), ExecError> {
+        let row = if row.grid.is_some() { std::mem::take(row) } else { row.clone() };
+        self.push_owned(identity.keep(), row)
     }
 
     /// Adds a row.

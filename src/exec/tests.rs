@@ -165,7 +165,7 @@ fn joins_name_their_clashes() {
         join(BinaryOp::Add, many, none),
         &twice,
         "found duplicate series for the match group {x=\"1\"} on the right hand-side of the \
-         operation: [{__name__=\"r\", x=\"1\", y=\"b\"}, {__name__=\"r\", x=\"1\", y=\"a\"}];\
+         operation: [{__name__=\"r\", x=\"1\", y=\"a\"}, {__name__=\"r\", x=\"1\", y=\"b\"}];\
          many-to-many matching not allowed: matching labels must be unique on one side",
     );
     // At different steps there is no clash.

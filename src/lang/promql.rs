@@ -87,6 +87,8 @@ pub struct LowerOptions {
     pub subquery_step_ms: i64,
     /// What `step()` answers: 0 for an instant query.
     pub step_ms: i64,
+    /// The rows may come in any order, since they are sorted afterwards.
+    pub any_order: bool,
     /// Whose data.
     pub tenant: TenantId,
     /// What the query may cost.
@@ -104,6 +106,7 @@ impl LowerOptions {
             lookback_ms: 300_000,
             subquery_step_ms: 60_000,
             step_ms: if is_instant { 0 } else { grid.step_ms },
+            any_order: false,
             tenant: TenantId::DEFAULT,
             limits: QueryLimits::default(),
             features: Features::default(),

@@ -212,7 +212,7 @@ pub struct Labels(Arc<[u8]>);
 impl Labels {
     /// The set without labels.
     pub fn empty() -> Self {
-        Self(Arc::from([]))
+        Self(Arc::default())
     }
 
     /// Sorts and packs `pairs`, leaving out empty values; of equal names the last one stays.

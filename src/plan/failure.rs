@@ -13,18 +13,18 @@ pub enum EvalError {
     /// Two rows of the "one" side of a join match the same group.
     #[error(
         "found duplicate series for the match group {group} on the {side} hand-side of the \
-         operation: [{later}, {earlier}];many-to-many matching not allowed: matching labels must be \
-         unique on one side"
+         operation: [{}, {}];many-to-many matching not allowed: matching labels must be unique on one \
+         side",
+        rows[0],
+        rows[1]
     )]
     DuplicateMatch {
         /// The matching labels.
         group: String,
         /// `left` or `right`.
         side: &'static str,
-        /// The row met second.
-        later: String,
-        /// The row met first.
-        earlier: String,
+        /// The rows in the order of their texts, as the reference puts them from 3.14 on.
+        rows: [String; 2],
     },
     /// One-to-one met several rows on the left.
     #[error(

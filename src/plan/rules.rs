@@ -11,6 +11,7 @@ mod order;
 mod rollups;
 mod sharing;
 
+pub use self::order::leave as leave_order;
 use crate::node::{Node, Op, Plan};
 
 /// The plan after all rules.

@@ -3,6 +3,7 @@
 pub(crate) use model::Compensated;
 use plan::semantics::BinaryOp;
 
+use crate::kernels::presence::{full, steps_of};
 use crate::row::ABSENT;
 
 /// A mean that sums until the sum would overflow and is kept incrementally from there on.
@@ -136,6 +137,60 @@ pub(crate) fn combine(op: BinaryOp, return_bool: bool, left: f64, right: f64, ke
     }
 }
 
+/// Which operand it is that the results replace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operand {
+    /// The one on the left of the operator.
+    Left,
+    /// The one on its right.
+    Right,
+}
+
+/// Replaces the values of `own`, of which there are up to 64 as of `other`, at the places of the bits of
+/// `places` by what [`combine`] makes of both.
+pub(crate) fn combine_at(
+    (op, return_bool): (BinaryOp, bool),
+    (own, operand): (&mut [f64], Operand),
+    other: &[f64],
+    places: u64,
+) {
+    // Written out for each operator, since there is no choice left inside of the loops then.
+    let own = (own, operand);
+    match op {
+        BinaryOp::Add => replace_at(own, other, places, |left, right| left + right),
+        BinaryOp::Subtract => replace_at(own, other, places, |left, right| left - right),
+        BinaryOp::Multiply => replace_at(own, other, places, |left, right| left * right),
+        BinaryOp::Divide => replace_at(own, other, places, |left, right| left / right),
+        _ => {
+            replace_at(own, other, places, |left, right| {
+                combine(op, return_bool, left, right, left)
+            });
+        }
+    }
+}
+
+#[inline(always)]
+fn replace_at(
+    (own, operand): (&mut [f64], Operand),
+    other: &[f64],
+    places: u64,
+    of: impl Fn(f64, f64) -> f64 + Copy,
+) {
+    match operand {
+        Operand::Left => replace(own, other, places, of),
+        Operand::Right => replace(own, other, places, |right, left| of(left, right)),
+    }
+}
+
+#[inline(always)]
+fn replace(own: &mut [f64], other: &[f64], places: u64, of: impl Fn(f64, f64) -> f64) {
+    if places == full(own.len()) {
+        own.iter_mut().zip(other).for_each(|(own, other)| *own = of(*own, *other));
+    } else {
+        steps_of(places).for_each(|place| own[place] = of(own[place], other[place]));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,6 +212,37 @@ mod tests {
         let mut mean = Mean::default();
         (0..4).for_each(|_| mean.add(f64::MAX));
         assert!((mean.value() / f64::MAX - 1.0).abs() < 1e-15);
+    }
+
+    #[test]
+    fn operators_replace_either_operand_where_they_are_told_to() {
+        let ops = [
+            BinaryOp::Add,
+            BinaryOp::Subtract,
+            BinaryOp::Multiply,
+            BinaryOp::Divide,
+            BinaryOp::Modulo,
+            BinaryOp::Power,
+            BinaryOp::Greater,
+            BinaryOp::Equal,
+        ];
+        let (left, right) = ([7.0, 8.0, 9.0, 3.0], [2.0, 4.0, -3.0, 3.0]);
+        for (op, return_bool, places) in
+            ops.into_iter().flat_map(|op| [(op, false, 15), (op, true, 15), (op, false, 5)])
+        {
+            let want =
+                |at: usize| combine(op, return_bool, left[at], right[at], left[at]).to_bits();
+            for (operand, mut own, other) in
+                [(Operand::Left, left, right), (Operand::Right, right, left)]
+            {
+                let before = own;
+                combine_at((op, return_bool), (&mut own, operand), &other, places);
+                for at in 0..4 {
+                    let want = if places >> at & 1 == 1 { want(at) } else { before[at].to_bits() };
+                    assert_eq!(own[at].to_bits(), want, "{op:?} {operand:?} {places} at {at}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub(crate) fn stream(
         let next = rows.len();
         let place = *places.entry(identity.labels().clone()).or_insert(next);
         if place == next {
-            return rows.push(identity, row);
+            return rows.take(identity, row);
         }
         if row.grid.is_none() {
             return Err(EvalError::DuplicateLabels.into());

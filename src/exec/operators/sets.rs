@@ -7,36 +7,38 @@ use plan::{Join, Node};
 use crate::error::ExecError;
 use crate::executor::{Executor, Sink};
 use crate::operators::distinct;
-use crate::operators::join::signature;
+use crate::operators::signature::Signature;
 use crate::row::{Identity, Row, is_absent};
 
 /// At which steps some row of a match group is present.
-#[derive(Default)]
 struct Presence {
+    signature: Signature,
     groups: HashMap<Vec<u8>, Vec<bool>>,
     key: Vec<u8>,
 }
 
 impl Presence {
-    fn add(&mut self, join: &Join, identity: &mut Identity<'_>, row: &Row) {
-        signature(&join.matching, identity.labels(), &mut self.key);
-        if !self.groups.contains_key(self.key.as_slice()) {
-            self.groups.insert(self.key.clone(), vec![false; row.values().len()]);
+    fn new(join: &Join) -> Self {
+        let signature = Signature::new(&join.matching);
+        Self { signature, groups: HashMap::new(), key: Vec::new() }
+    }
+
+    fn add(&mut self, identity: &mut Identity<'_>, row: &Row) {
+        self.signature.put(identity, &mut self.key);
+        let steps = self.groups.entry_ref(self.key.as_slice());
+        let steps = steps.or_insert_with(|| vec![false; row.values().len()]);
+        if row.has_histograms() {
+            let steps = steps.iter_mut().enumerate();
+            return steps.for_each(|(at, present)| *present |= !row.is_absent_at(at));
         }
-        if let Some(steps) = self.groups.get_mut(self.key.as_slice()) {
-            if row.has_histograms() {
-                let steps = steps.iter_mut().enumerate();
-                return steps.for_each(|(at, present)| *present |= !row.is_absent_at(at));
-            }
-            for (present, value) in steps.iter_mut().zip(row.values()) {
-                *present |= !is_absent(*value);
-            }
+        for (present, value) in steps.iter_mut().zip(row.values()) {
+            *present |= !is_absent(*value);
         }
     }
 
     /// Takes away the points at steps where presence is not as `wanted`.
-    fn mask(&mut self, join: &Join, identity: &mut Identity<'_>, row: &mut Row, wanted: bool) {
-        signature(&join.matching, identity.labels(), &mut self.key);
+    fn mask(&mut self, identity: &mut Identity<'_>, row: &mut Row, wanted: bool) {
+        self.signature.put(identity, &mut self.key);
         let steps = self.groups.get(self.key.as_slice());
         for index in 0..row.values().len() {
             let present = steps.is_some_and(|steps| steps.get(index) == Some(&true));
@@ -66,28 +68,28 @@ pub(crate) fn stream(
     let mut presence = right.map_err(|error| executor.leftmost(&join.left, error))?;
     let wanted = join.op == BinaryOp::And;
     executor.stream(&join.left, &mut |identity, row| {
-        presence.mask(join, identity, row, wanted);
+        presence.mask(identity, row, wanted);
         if row.is_empty() { Ok(()) } else { sink(identity, row) }
     })
 }
 
 fn gather(executor: &Executor<'_>, join: &Join, side: &Node) -> Result<Presence, ExecError> {
-    let mut presence = Presence::default();
+    let mut presence = Presence::new(join);
     executor.stream(side, &mut |identity, row| {
-        presence.add(join, identity, row);
+        presence.add(identity, row);
         Ok(())
     })?;
     Ok(presence)
 }
 
 fn either(executor: &Executor<'_>, join: &Join, sink: &mut Sink<'_>) -> Result<(), ExecError> {
-    let mut presence = Presence::default();
+    let mut presence = Presence::new(join);
     executor.stream(&join.left, &mut |identity, row| {
-        presence.add(join, identity, row);
+        presence.add(identity, row);
         if row.is_empty() { Ok(()) } else { sink(identity, row) }
     })?;
     executor.stream(&join.right, &mut |identity, row| {
-        presence.mask(join, identity, row, false);
+        presence.mask(identity, row, false);
         if row.is_empty() { Ok(()) } else { sink(identity, row) }
     })
 }

@@ -50,12 +50,15 @@ pub(super) fn lower(expr: &Expr, options: &LowerOptions) -> Result<Plan, LangErr
     let naming =
         Naming { at_end: features.delayed_name_removal, typed: features.type_and_unit_labels };
     let is_text = matches!(root.op, Op::Text(_));
-    let root = if naming == Naming::default() || is_text {
+    let mut root = if naming == Naming::default() || is_text {
         root
     } else {
         let span = root.span;
         Node { op: Op::Naming { input: Box::new(root), naming }, span }
     };
+    if options.any_order {
+        plan::rules::leave_order(&mut root);
+    }
     Ok(Plan { root, limits: options.limits })
 }
 

@@ -3,14 +3,39 @@
 //!
 //! Sums and means add in the source's own order then, which is stable; their rounding is compensated.
 
-use crate::node::{Node, Op, Rank, RankKind};
-use crate::semantics::{Arithmetic, Grouping, Reducer};
+use crate::node::{Join, Node, Op, Rank, RankKind};
+use crate::semantics::{Arithmetic, Cardinality, Grouping, Matching, Reducer};
+
+/// Takes the order off scans where it does not help to sort the rows of `node`, which is done afterwards: what
+/// is matched by some labels and called by them comes in no order of its own.
+pub fn leave(node: &mut Node) {
+    match &mut node.op {
+        Op::Join(Join { matching: Matching { on: true, cardinality, .. }, .. })
+            if *cardinality == Cardinality::OneToOne =>
+        {
+            unsort_all(node);
+        }
+        Op::Naming { input, .. } => leave(input),
+        _ => {}
+    }
+}
+
+/// Takes the order off the scans below `node`.
+fn unsort_all(node: &mut Node) {
+    match &mut node.op {
+        Op::Join(join) => {
+            unsort_all(&mut join.left);
+            unsort_all(&mut join.right);
+        }
+        _ => drop(unsort(node)),
+    }
+}
 
 /// Unsorts the scans below an aggregate.
 pub(super) fn relax(node: &mut Node) {
     match &mut node.op {
         Op::Aggregate(aggregate) if ignores_order(&aggregate.reducer) => {
-            unsort(&mut aggregate.input);
+            unsort_all(&mut aggregate.input);
         }
         Op::Rank(rank) if is_one_contest(rank) => rank.unsorted = unsort(&mut rank.input),
         _ => {}
@@ -57,7 +82,7 @@ mod tests {
 
     use super::*;
     use crate::node::{Aggregate, Number, Scan};
-    use crate::semantics::{Alignment, GroupLabels, Grouping};
+    use crate::semantics::{Alignment, BinaryOp, GroupLabels};
 
     fn scan() -> Scan {
         Scan { sorted: true, ..Scan::new(vec![], TimeRange::ALL) }
@@ -97,6 +122,31 @@ mod tests {
         relax(&mut node);
         let scan = node.children()[0].clone();
         matches!(scan.op, Op::Scan(Scan { sorted: true, .. }))
+    }
+
+    #[test]
+    fn sides_of_a_join_on_labels_need_no_order_where_its_rows_are_sorted_afterwards() {
+        let join = |on, cardinality| {
+            let side = || Box::new(Node::new(Op::Scan(scan())));
+            let (labels, include, fill) = (Vec::new(), Vec::new(), (None, None));
+            let matching = Matching { on, labels, cardinality, include, fill };
+            let (left, right, op) = (side(), side(), BinaryOp::Add);
+            Node::new(Op::Join(Join { left, right, op, return_bool: false, matching }))
+        };
+        let sorted = |node: &Node| {
+            let is_sorted = |side: &&&Node| matches!(&side.op, Op::Scan(scan) if scan.sorted);
+            node.children().iter().filter(is_sorted).count()
+        };
+        let (one, many) = (Cardinality::OneToOne, Cardinality::ManyToOne);
+        for (on, cardinality, want) in [(true, one, 0), (true, many, 2), (false, one, 2)] {
+            let mut node = join(on, cardinality);
+            relax(&mut node);
+            assert_eq!(sorted(&node), 2, "a join by itself keeps the order of its rows");
+            leave(&mut node);
+            assert_eq!(sorted(&node), want);
+            unsort_all(&mut node);
+            assert_eq!(sorted(&node), 0, "an aggregate needs none");
+        }
     }
 
     #[test]

@@ -234,6 +234,8 @@ pub async fn range(
     let grid = StepGrid::new(start_ms, end_ms, step_ms);
     let mut options = lower_options(&state, grid, asked.lookback_ms, asked.limits);
     options.step_ms = step_ms;
+    // See `rows`.
+    options.any_order = true;
     let plan = lower(&expr, &options)?;
     let (output, cost) = asked.run(&state, plan, grid).await?;
     let mut notes = notes(&output.annotations, &asked.query);

@@ -1,0 +1,87 @@
+//! What the results of a join are called.
+
+use base::codec::put_bytes;
+use model::{Labels, LabelsRef};
+use plan::Join;
+use plan::semantics::{Cardinality, Matching, Naming};
+
+use crate::operators::signature::ascending;
+use crate::row::{Identity, METRIC_LABELS, without_name};
+
+/// The rules by which results get their labels.
+pub(super) struct ResultLabels<'j> {
+    matching: &'j Matching,
+    one_to_one: bool,
+    drops_name: bool,
+    /// Labels that the "one" side gives; ascending.
+    include: Vec<String>,
+    /// What a row gives where none are asked for.
+    nothing: Labels,
+    packed: Vec<u8>,
+}
+
+impl<'j> ResultLabels<'j> {
+    /// The rules of `join`.
+    pub(super) fn new(join: &'j Join, naming: Naming) -> Self {
+        let matching = &join.matching;
+        Self {
+            matching,
+            one_to_one: matching.cardinality == Cardinality::OneToOne,
+            drops_name: join.op.changes_quantity() || (join.return_bool && !naming.at_end),
+            include: ascending(&matching.include),
+            nothing: Labels::empty(),
+            packed: Vec::new(),
+        }
+    }
+
+    /// True when the match group alone decides what a result is called.
+    pub(super) fn are_of_groups(&self) -> bool {
+        self.one_to_one && (self.matching.on || self.drops_name)
+    }
+
+    /// What results of a match group are called, where that alone decides.
+    pub(super) fn of_group(&self, key: &Labels) -> Labels {
+        if self.drops_name { without_name(key) } else { key.clone() }
+    }
+
+    /// What a row of the "one" side gives to results.
+    pub(super) fn included(&mut self, identity: &mut Identity<'_>) -> Labels {
+        if self.include.is_empty() {
+            return self.nothing.clone();
+        }
+        self.packed.clear();
+        identity.put_labels(&self.include, &mut self.packed);
+        LabelsRef::from_packed(&self.packed).to_labels()
+    }
+
+    /// What a row of the "many" side is called with what the other side gives it.
+    pub(super) fn of_pair(&mut self, many: &Labels, included: &Labels) -> Labels {
+        let Self { matching, one_to_one, drops_name, include, packed, .. } = self;
+        let listed = |name: &str| matching.labels.iter().any(|label| label == name);
+        let goes = |name: &str| {
+            *drops_name && METRIC_LABELS.contains(&name)
+                || *one_to_one && listed(name) != matching.on
+                || model::has_name(include, name)
+        };
+        packed.clear();
+        let mut given = included.iter().peekable();
+        for (name, value) in many.iter() {
+            while let Some((name, value)) = given.next_if(|(given, _)| *given < name) {
+                put_pair(packed, name, value);
+            }
+            if !goes(name) {
+                put_pair(packed, name, value);
+            }
+        }
+        given.for_each(|(name, value)| put_pair(packed, name, value));
+        if packed == many.as_packed() {
+            return many.clone();
+        }
+        LabelsRef::from_packed(packed).to_labels()
+    }
+}
+
+fn put_pair(packed: &mut Vec<u8>, name: &str, value: &str) {
+    put_bytes(packed, name.as_bytes());
+    put_bytes(packed, value.as_bytes());
+}
