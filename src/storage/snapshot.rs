@@ -370,8 +370,9 @@ impl SeriesSelection {
         }
         for partition in &self.scope.partitions {
             let data = partition.read();
+            let wanted = data.samples_since(self.scope.range.start_ms);
             for (turn, id) in next.iter().take(APPROACH_TURNS).enumerate() {
-                data.approach(SeriesId(*id), turn + 1);
+                data.approach(SeriesId(*id), turn + 1, wanted);
             }
         }
     }

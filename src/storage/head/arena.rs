@@ -21,12 +21,20 @@ pub(crate) const CAPACITY_MAX: usize = FIRST[CLASSES - 1] + CAPACITIES[CLASSES -
 /// Blocks in a page of each class, as powers of two: about 200 KiB.
 const PER_PAGE_BITS: [u32; CLASSES] = [12, 12, 11, 10, 9, 8];
 
+/// Words that a prefetch brings near.
+const PREFETCHED_WORDS: usize = 16;
+
 /// No block.
 const NONE: u32 = u32::MAX;
 
 /// Samples that a buffer holds whose newest block is of `class`.
 pub(crate) fn capacity(class: u8) -> usize {
-    FIRST[usize::from(class)] + CAPACITIES[usize::from(class)]
+    end_of(usize::from(class))
+}
+
+/// Index behind the last sample in a block of `class`.
+fn end_of(class: usize) -> usize {
+    FIRST[class] + CAPACITIES[class]
 }
 
 /// Words in front of the link, and with it.
@@ -149,42 +157,70 @@ impl Arena {
         *word = (*word & !(0xffff_ffff << shift)) | (u64::from(key) << shift);
     }
 
-    /// Brings near the block that is `links` before the newest one, which is `handle`.
-    pub(crate) fn approach(&self, class: u8, mut handle: u32, links: usize) {
-        let mut class = usize::from(class);
-        for _ in 0..links.min(class) {
+    /// Brings near the block that is `links` before the newest one, which is `handle`, where one of the newest
+    /// `wanted` of the buffer's `length` samples is in it.
+    pub(crate) fn approach(
+        &self,
+        class: u8,
+        mut handle: u32,
+        links: usize,
+        length: usize,
+        wanted: usize,
+    ) {
+        let newest = usize::from(class);
+        let first = length.saturating_sub(wanted);
+        let Some(class) = newest.checked_sub(links).filter(|class| first < end_of(*class)) else {
+            return;
+        };
+        for class in (class + 1..=newest).rev() {
             handle = self.words(class, handle)[words(class).0] as u32;
-            class -= 1;
         }
         let block = self.words(class, handle);
-        chunk::prefetch(block);
-        block.last().into_iter().for_each(chunk::prefetch);
+        let first = first.saturating_sub(FIRST[class]);
+        if first > 0 {
+            // All keys, among which the first wanted one is looked for.
+            let keys = &block[CAPACITIES[class]..];
+            chunk::prefetch(keys);
+            keys.get(PREFETCHED_WORDS..).into_iter().for_each(chunk::prefetch);
+            chunk::prefetch(&block[first..]);
+        } else {
+            chunk::prefetch(block);
+            block.last().into_iter().for_each(chunk::prefetch);
+        }
     }
 
     /// The buffer whose newest block is `handle`.
     pub(crate) fn buffer(&self, class: u8, handle: u32) -> Buffer<'_> {
-        self.buffer_since(class, handle, |_| false)
+        self.buffer_since(class, handle, 0, |_| false)
     }
 
-    /// The same without the blocks before the newest one whose first key `is_old`: a question about the last
-    /// minutes follows no more links than it needs. Only for [`Buffer::each_block`].
+    /// The same without what comes before the last sample whose key `is_old`, but for what shares its block
+    /// where that begins with a later one, or its word: a question about the last minutes follows no more
+    /// links and reads no more of the newest block than it needs. Only for [`Buffer::each_block`], of a buffer
+    /// of `length` samples whose keys ascend.
     #[inline]
     pub(crate) fn buffer_since(
         &self,
         class: u8,
         mut handle: u32,
+        length: usize,
         is_old: impl Fn(u32) -> bool,
     ) -> Buffer<'_> {
         let mut blocks: [&[u64]; CLASSES] = [&[]; CLASSES];
+        let mut old_words = 0;
         for class in (0..=usize::from(class)).rev() {
             let block = self.words(class, handle);
             blocks[class] = block;
-            if class == 0 || is_old(sample(block, class, FIRST[class]).0) {
-                break;
+            if class > 0 && !is_old(sample(block, class, FIRST[class]).0) {
+                handle = block[words(class).0] as u32;
+                continue;
             }
-            handle = block[words(class).0] as u32;
+            let samples = length.min(end_of(class)).saturating_sub(FIRST[class]);
+            let keys = &block[CAPACITIES[class]..CAPACITIES[class] + samples / 2];
+            old_words = keys.partition_point(|keys| is_old((keys >> 32) as u32));
+            break;
         }
-        Buffer { blocks }
+        Buffer { blocks, old_words }
     }
 }
 
@@ -200,6 +236,8 @@ fn sample(block: &[u64], class: usize, index: usize) -> (u32, u64) {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Buffer<'a> {
     blocks: [&'a [u64]; CLASSES],
+    /// Words of two keys that are left out of the oldest block.
+    old_words: usize,
 }
 
 impl Buffer<'_> {
@@ -218,13 +256,17 @@ impl Buffer<'_> {
     /// samples to `visit`.
     #[inline]
     pub(crate) fn each_block(&self, count: usize, mut visit: impl FnMut(&[u64], &[u64])) {
+        let mut skipped = self.old_words;
         for (class, block) in self.blocks.iter().enumerate() {
-            let length = count.min(capacity(class as u8)).saturating_sub(FIRST[class]);
-            let keys = CAPACITIES[class]..CAPACITIES[class] + length.div_ceil(2);
-            if let (Some(keys), Some(bits)) = (block.get(keys), block.get(..length))
-                && length > 0
+            let length = count.min(end_of(class)).saturating_sub(FIRST[class]);
+            let (keys, end) = (CAPACITIES[class], length.div_ceil(2));
+            if let (Some(keys), Some(bits)) =
+                (block.get(keys + skipped..keys + end), block.get(2 * skipped..length))
             {
-                visit(keys, bits);
+                skipped = 0;
+                if !bits.is_empty() {
+                    visit(keys, bits);
+                }
             }
         }
     }
@@ -260,10 +302,21 @@ mod tests {
             let newest_first = self.samples[FIRST[usize::from(self.class)]].0;
             let mut newest = Vec::new();
             arena
-                .buffer_since(self.class, self.handle, |key| key <= newest_first)
+                .buffer_since(self.class, self.handle, 0, |key| key <= newest_first)
                 .each_block(self.samples.len(), |_, bits| newest.extend_from_slice(bits));
             let behind = &self.samples[FIRST[usize::from(self.class)]..];
             assert!(newest.iter().eq(behind.iter().map(|(_, bits)| bits)));
+            for (first, (oldest, _)) in self.samples.iter().enumerate() {
+                let mut since = Vec::new();
+                arena
+                    .buffer_since(self.class, self.handle, self.samples.len(), |key| key < *oldest)
+                    .each_block(self.samples.len(), |_, bits| since.extend_from_slice(bits));
+                let wanted = self.samples.len() - first;
+                let is_newest = first >= FIRST[usize::from(self.class)];
+                assert!(since.len() >= wanted && (!is_newest || since.len() <= wanted + 1));
+                let newest = self.samples[self.samples.len() - since.len()..].iter();
+                assert!(since.iter().eq(newest.map(|(_, bits)| bits)));
+            }
             let buffer = arena.buffer(self.class, self.handle);
             let mut got = Vec::new();
             buffer.each(self.samples.len(), |index, key, bits| {

@@ -24,7 +24,9 @@ use crate::wal::writer::WalPosition;
 const SEAL_SPREAD: u32 = 60;
 
 /// So many reads before its own a series is looked at for the first time.
-pub(crate) const APPROACH_TURNS: usize = 3;
+pub(crate) const APPROACH_TURNS: usize = LINKS_APPROACHED + 1;
+/// Blocks and chunks of a series that are brought near, one a turn.
+const LINKS_APPROACHED: usize = 3;
 
 /// A window of the head.
 #[derive(Debug)]
@@ -361,7 +363,7 @@ impl PartitionData {
         let is_plain = runs.is_none() && self.histograms.is_empty();
         if is_plain && !series.unordered && out.takes_floats() {
             let is_old = |key: u32| at(key) < range.start_ms;
-            let buffer = self.arena.buffer_since(series.class, series.handle, is_old);
+            let buffer = self.arena.buffer_since(series.class, series.handle, count, is_old);
             out.push_ascending(|times, values| {
                 buffer.each_block(count, |keys, bits| {
                     load_numbers(self.start_ms, keys, bits, times, values);
@@ -385,22 +387,44 @@ impl PartitionData {
         });
     }
 
-    /// Brings what [`Self::collect`] will look at near, for a series that is `turns` reads ahead: what a
-    /// series has is found by following places, and each turn follows one more of them. Without it a
-    /// quarter of a scan is waiting for memory.
-    pub(crate) fn approach(&self, id: SeriesId, turns: usize) {
+    /// About how many of its newest samples a series has from `start_ms` on, if it is like most: what
+    /// [`Self::approach`] is told.
+    pub(crate) fn samples_since(&self, start_ms: i64) -> usize {
+        let Some(range) = self.time_range() else { return 0 };
+        if start_ms <= range.start_ms {
+            return usize::MAX;
+        }
+        let asked_ms = (range.end_ms - start_ms).max(0) as u64;
+        let all_ms = (range.end_ms - range.start_ms).max(1) as u64;
+        let samples =
+            asked_ms.saturating_mul(self.samples) / all_ms.saturating_mul(self.series().max(1));
+        samples as usize + 2
+    }
+
+    /// Brings what [`Self::collect`] will look at near, for a series that is `turns` reads ahead and of which
+    /// about the newest `wanted` samples will be read: what a series has is found by following places, and each
+    /// turn follows one more of them. Without it a quarter of a scan is waiting for memory.
+    pub(crate) fn approach(&self, id: SeriesId, turns: usize, wanted: usize) {
         let Some(series) = self.slots.get(id).and_then(|place| self.series.get(place as usize))
         else {
             return;
         };
-        if series.length > 0 {
-            self.arena.approach(series.class, series.handle, APPROACH_TURNS - turns);
+        if turns == APPROACH_TURNS {
+            return chunk::prefetch(series);
+        }
+        let length = usize::from(series.length);
+        if length > 0 {
+            let links = LINKS_APPROACHED - turns;
+            self.arena.approach(series.class, series.handle, links, length, wanted);
+        }
+        if wanted <= length {
+            return;
         }
         let mut next = series.chunk;
-        for _ in turns..APPROACH_TURNS {
+        for _ in turns..LINKS_APPROACHED {
             let Some(record) = self.chunks.get(next as usize) else { return };
             next = record.previous;
-            if turns + 1 == APPROACH_TURNS || next == NO_CHUNK {
+            if turns + 1 == LINKS_APPROACHED || next == NO_CHUNK {
                 let (timestamps, values) = self.blobs.chunk(record);
                 chunk::prefetch(timestamps);
                 chunk::prefetch(values);
