@@ -3,7 +3,7 @@
 use model::{Histogram, Points, ResultSeries};
 
 use super::super::number::{VALUE_ROOM, is_small_integer, put_value, write_timestamp, write_value};
-use super::{BEGINNING, write_labels, write_point};
+use super::{BEGINNING, write_labels};
 
 /// A piece ends with the series that makes it this long.
 const PIECE_BYTES: usize = 56 * 1024;
@@ -63,10 +63,27 @@ impl SeriesBody {
         self.piece.extend_from_slice(b"{\"metric\":");
         write_labels(&mut self.piece, &one.labels);
         match self.shape {
-            Shape::Vector => write_single(&mut self.piece, &one.points),
+            Shape::Vector => self.write_single(&one.points),
             Shape::Matrix => self.write_all(&one.points),
         }
         self.piece.push(b'}');
+    }
+
+    /// The first point, by its kind.
+    fn write_single(&mut self, points: &Points) {
+        let out = &mut self.piece;
+        if let Some((at_ms, histogram)) = histograms(points).next() {
+            out.extend_from_slice(b",\"histogram\":");
+            return write_histogram_point(out, at_ms, histogram);
+        }
+        out.extend_from_slice(b",\"value\":");
+        let Some(value) = points.values.first_chunk::<1>() else {
+            return out.extend_from_slice(b"[]");
+        };
+        self.beginnings.prepare(&points.timestamps);
+        write_numbers(out, &self.beginnings, &mut self.texts, points, value);
+        // The comma to the next point.
+        out.pop();
     }
 
     fn write_all(&mut self, points: &Points) {
@@ -75,7 +92,7 @@ impl SeriesBody {
         let start = out.len();
         out.extend_from_slice(b",\"values\":[");
         let empty = out.len();
-        write_numbers(out, &self.beginnings, &mut self.texts, points);
+        write_numbers(out, &self.beginnings, &mut self.texts, points, &points.values);
         end_list(out, start, empty);
         let start = out.len();
         out.extend_from_slice(b",\"histograms\":[");
@@ -117,17 +134,18 @@ fn end_list(out: &mut Vec<u8>, start: usize, empty: usize) {
     }
 }
 
-/// Writes the points that are numbers, a comma behind each. This loop is what most answers cost: room is
+/// Writes those of the first points that are numbers, which have these `values`, a comma behind each. This loop is what most answers cost: room is
 /// made for many points at once, and all copies have a fixed size.
 fn write_numbers(
     out: &mut Vec<u8>,
     beginnings: &Beginnings,
     texts: &mut ValueTexts,
     points: &Points,
+    values: &[f64],
 ) {
     const ROOM: usize = BEGINNING_ROOM + VALUE_ROOM + POINT_END.len();
     let is_number = |index| points.histograms.get(index).is_none_or(Option::is_none);
-    for (many, values) in points.values.chunks(POINTS_AT_ONCE).enumerate() {
+    for (many, values) in values.chunks(POINTS_AT_ONCE).enumerate() {
         let mut end = out.len();
         out.resize(end + values.len() * ROOM, 0);
         for (index, &value) in values.iter().enumerate() {
@@ -233,20 +251,6 @@ impl Beginnings {
 fn histograms(points: &Points) -> impl Iterator<Item = (i64, &Histogram)> {
     let all = points.timestamps.iter().zip(&points.histograms);
     all.filter_map(|(at, histogram)| histogram.as_deref().map(|histogram| (*at, histogram)))
-}
-
-/// The first point, by its kind.
-fn write_single(out: &mut Vec<u8>, points: &Points) {
-    if let Some((at_ms, histogram)) = histograms(points).next() {
-        out.extend_from_slice(b",\"histogram\":");
-        write_histogram_point(out, at_ms, histogram);
-        return;
-    }
-    out.extend_from_slice(b",\"value\":");
-    match (points.timestamps.first(), points.values.first()) {
-        (Some(&at_ms), Some(&value)) => write_point(out, at_ms, value),
-        _ => out.extend_from_slice(b"[]"),
-    }
 }
 
 fn write_histogram_point(out: &mut Vec<u8>, timestamp_ms: i64, histogram: &Histogram) {
