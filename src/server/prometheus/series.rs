@@ -43,8 +43,14 @@ pub async fn series(
     let (limit, range) = (params.limit()?, params.range()?);
     let selectors = selectors(&params, |cause| invalid("match[]", cause))?;
     let found: Found = run_lookup(&state, move |source| {
-        let hints = Hints { labels_only: true, ..Hints::default() };
-        selectors.iter().map(|matchers| source.select(matchers, range, &hints)).collect()
+        let select = |matchers: &Vec<_>| {
+            let hints = Hints { labels_only: true, ..Hints::default() };
+            // The source sorts for less than texts can be; what is sent as it comes needs no order.
+            let most = source.series_max(matchers, range, &hints);
+            let sorted = most.is_some_and(|most| most <= WHOLE_MAX as u64);
+            source.select(matchers, range, &Hints { sorted, ..hints })
+        };
+        selectors.iter().map(select).collect()
     })
     .await
     .map_err(|error| query_failure(&error))?;
