@@ -8,7 +8,8 @@ use model::{ResultSeries, Selection, Source};
 use parking_lot::Mutex;
 use plan::semantics::{Alignment, Buckets, Naming};
 use plan::{
-    Annotation, AnnotationKind, EvalError, Fold, Node, Op, Plan, RowStyle, Scan, Span, ValueType,
+    Annotation, AnnotationKind, EvalError, Fold, Map, Node, Op, Plan, RowStyle, Scan, Span,
+    ValueType,
 };
 
 use crate::budget::Budget;
@@ -60,6 +61,7 @@ fn run(plan: &Plan, source: &dyn Source, context: &Context) -> Result<Output, Ex
     if let Op::Naming { naming, .. } = plan.root.op {
         executor.naming = naming;
     }
+    executor.wants_labels = gives_its_rows(&plan.root);
     let value = executor.value(&plan.root)?;
     let (samples_read, peak_samples) = (budget.samples_read(), budget.peak_samples());
     let steps = match context.count_steps {
@@ -122,6 +124,8 @@ pub(crate) struct Executor<'e> {
     pub(crate) naming: Naming,
     /// What a scan reads instead of what it would select.
     pub(crate) part: Option<Part<'e>>,
+    /// Rows of scans go to the answer, which needs all their labels.
+    pub(crate) wants_labels: bool,
     annotations: Mutex<Vec<Annotation>>,
     /// See [`Output::styles`].
     styles: Mutex<Vec<Option<Arc<RowStyle>>>>,
@@ -157,6 +161,7 @@ impl<'e> Executor<'e> {
             budget,
             naming: Naming::default(),
             part: None,
+            wants_labels: false,
             annotations: Mutex::default(),
             styles: Mutex::default(),
             shared: Mutex::default(),
@@ -170,7 +175,7 @@ impl<'e> Executor<'e> {
     pub(crate) fn of_part<'p>(&'p self, part: Part<'p>) -> Executor<'p> {
         let part = Some(part);
         let executor = Executor::new(self.source, self.context, self.budget);
-        Executor { naming: self.naming, part, ..executor }
+        Executor { naming: self.naming, wants_labels: self.wants_labels, part, ..executor }
     }
 
     /// What it has noted.
@@ -397,6 +402,17 @@ impl<'e> Executor<'e> {
             *self.styles.lock() = styles;
         }
         Ok(Value::Vector(rows))
+    }
+}
+
+/// True where each row of the answer is one of a scan, whose labels it has.
+fn gives_its_rows(node: &Node) -> bool {
+    match &node.op {
+        Op::Scan(_) => true,
+        Op::Fold(Fold { input, .. }) | Op::Map(Map { input, .. }) | Op::Naming { input, .. } => {
+            gives_its_rows(input)
+        }
+        _ => false,
     }
 }
 

@@ -25,8 +25,8 @@ use crate::row::{Identity, Row};
 
 /// About how many values the rows of a part have.
 const PART_VALUES: usize = 32 * 1024;
-/// Series of a part, at least and at most.
-const PART_SERIES: (usize, usize) = (8, 128);
+/// Series of a part, at least and at most: at the end of a scan one thread waits for the part of the other.
+const PART_SERIES: (usize, usize) = (8, 32);
 /// Values of a row whose instants are not known before it is read.
 const STEPS_GUESSED: usize = 512;
 /// Parts that may be kept or worked on beyond the one whose turn it is.
@@ -244,6 +244,10 @@ impl<'s> Board<'s> {
         let mut rows = Vec::with_capacity(self.size);
         let part = executor.of_part(self.part(number));
         let outcome = run(&part, &mut |identity, row| {
+            if executor.wants_labels {
+                // The query's own thread has enough to do.
+                identity.labels();
+            }
             rows.push((identity.placed(self.selection), std::mem::take(row)));
             Ok(())
         });
