@@ -41,20 +41,21 @@ pub async fn series(
         return Err(bad_data("no match[] parameter provided"));
     }
     let (limit, range) = (params.limit()?, params.range()?);
+    let limit = if limit == 0 { usize::MAX } else { limit };
     let selectors = selectors(&params, |cause| invalid("match[]", cause))?;
     let found: Found = run_lookup(&state, move |source| {
         let select = |matchers: &Vec<_>| {
             let hints = Hints { labels_only: true, ..Hints::default() };
-            // The source sorts for less than texts can be; what is sent as it comes needs no order.
+            // The source sorts for less than texts can be; what is sent as it comes needs no order, and of
+            // what will be cut the first are as good as any.
             let most = source.series_max(matchers, range, &hints);
-            let sorted = most.is_some_and(|most| most <= WHOLE_MAX as u64);
+            let sorted = most.is_some_and(|most| most <= limit.min(WHOLE_MAX) as u64);
             source.select(matchers, range, &Hints { sorted, ..hints })
         };
         selectors.iter().map(select).collect()
     })
     .await
     .map_err(|error| query_failure(&error))?;
-    let limit = if limit == 0 { usize::MAX } else { limit };
     let count: usize = found.iter().map(|selection| selection.len()).sum();
     if count.min(limit) > WHOLE_MAX {
         return Ok(stream(found, limit));
