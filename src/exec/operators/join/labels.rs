@@ -85,3 +85,56 @@ fn put_pair(packed: &mut Vec<u8>, name: &str, value: &str) {
     put_bytes(packed, name.as_bytes());
     put_bytes(packed, value.as_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use plan::Node;
+    use plan::semantics::BinaryOp;
+
+    use super::*;
+
+    fn join(op: BinaryOp, on: bool, cardinality: Cardinality, include: &[&str]) -> Join {
+        let side = || Box::new(Node::new(plan::Op::Text(String::new())));
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        let (labels, include) = (texts(&["host"]), texts(include));
+        let matching = Matching { on, labels, cardinality, include, fill: (None, None) };
+        Join { left: side(), right: side(), op, return_bool: false, matching }
+    }
+
+    fn labels(text: &str) -> Labels {
+        Labels::from_pairs(text.split(' ').filter_map(|pair| pair.split_once('=')))
+    }
+
+    #[test]
+    fn results_are_called_as_both_sides_say() {
+        let (one, many) = (Cardinality::OneToOne, Cardinality::ManyToOne);
+        let (add, less) = (BinaryOp::Add, BinaryOp::Less);
+        let check = |join: &Join, given: &str, want: &str| {
+            let mut names = ResultLabels::new(join, Naming::default());
+            let row = labels("__name__=m dc=x host=a rack=1");
+            let included = names.included(&mut Identity::known(labels(given)));
+            assert_eq!(names.of_pair(&row, &included), labels(want), "{given}");
+            assert_eq!(names.are_of_groups(), join.matching.cardinality == one && (join.op == add));
+        };
+        let given = "__name__=n dc=z host=a job=j zone=w";
+        check(&join(less, false, one, &[]), given, "__name__=m dc=x rack=1");
+        check(&join(less, true, many, &[]), given, "__name__=m dc=x host=a rack=1");
+        check(&join(add, true, many, &[]), given, "dc=x host=a rack=1");
+        check(&join(add, true, many, &["zone", "job"]), given, "dc=x host=a job=j rack=1 zone=w");
+        // What is not there takes the label away.
+        check(&join(add, true, many, &["rack", "dc"]), given, "dc=z host=a");
+        check(&join(add, true, many, &["__name__"]), given, "__name__=n dc=x host=a rack=1");
+        check(&join(add, false, one, &[]), given, "dc=x rack=1");
+    }
+
+    #[test]
+    fn groups_name_results_without_what_described_the_metric() {
+        let key = labels("__name__=m host=a");
+        let of = |op| {
+            let join = join(op, true, Cardinality::OneToOne, &[]);
+            ResultLabels::new(&join, Naming::default()).of_group(&key)
+        };
+        assert_eq!(of(BinaryOp::Add), labels("host=a"));
+        assert_eq!(of(BinaryOp::Less), key);
+    }
+}
