@@ -6,7 +6,7 @@
 
 use std::hash::BuildHasher;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use model::Labels;
 
 use crate::budget::Budget;
@@ -25,6 +25,25 @@ struct Group {
     first: usize,
 }
 
+/// What is known of a group that more than one row was added to: its rows may be as many as the side has.
+struct Crowd {
+    /// Steps at which some row has a point.
+    present: Vec<u64>,
+    /// The rows by the labels that they give to results.
+    rows: HashMap<Labels, usize>,
+    /// The last of them.
+    last: usize,
+}
+
+impl Crowd {
+    /// Of a group whose only row so far is number `first`.
+    fn new((identity, row): &mut (Identity<'_>, Row), first: usize, steps: usize) -> Self {
+        let present = (0..words(steps)).map(|word| row.present_at(word)).collect();
+        let rows = HashMap::from([(identity.labels().clone(), first)]);
+        Self { present, rows, last: first }
+    }
+}
+
 /// All match groups, numbered from 0 on as they were added.
 pub(super) struct Groups<'e> {
     steps: usize,
@@ -36,6 +55,8 @@ pub(super) struct Groups<'e> {
     rows: Rows<'e>,
     /// Of each row the next one of its group, or [`NONE`].
     next: Vec<usize>,
+    /// Groups of several rows.
+    crowds: HashMap<usize, Crowd>,
     /// Of each group the steps at which a pair was made.
     paired: Vec<u64>,
     /// Steps at which two rows of one group have a point.
@@ -52,6 +73,7 @@ impl<'e> Groups<'e> {
             hasher: DefaultHashBuilder::default(),
             rows: Rows::new(budget),
             next: Vec::new(),
+            crowds: HashMap::new(),
             paired: Vec::new(),
             clashes: vec![0; words(steps)],
         }
@@ -95,26 +117,24 @@ impl<'e> Groups<'e> {
         labels: &Labels,
         row: &mut Row,
     ) -> Result<(), ExecError> {
-        let (mut known, mut place) = (None, self.groups[group].first);
-        loop {
-            let (identity, other) = &mut self.rows.as_mut()[place];
-            for (word, clashes) in self.clashes.iter_mut().enumerate() {
-                *clashes |= other.present_at(word) & row.present_at(word);
-            }
-            if identity.labels() == labels {
-                known = Some(place);
-            }
-            match self.next[place] {
-                NONE => break,
-                next => place = next,
-            }
+        let first = self.groups[group].first;
+        let (rows, steps) = (self.rows.as_mut(), self.steps);
+        let crowd =
+            self.crowds.entry(group).or_insert_with(|| Crowd::new(&mut rows[first], first, steps));
+        for (word, clashes) in self.clashes.iter_mut().enumerate() {
+            let present = row.present_at(word);
+            *clashes |= crowd.present[word] & present;
+            crowd.present[word] |= present;
         }
-        if let Some(known) = known {
-            merge(&mut self.rows.as_mut()[known].1, row);
+        if let Some(known) = crowd.rows.get(labels) {
+            merge(&mut rows[*known].1, row);
             return Ok(());
         }
-        self.next[place] = self.rows.len();
+        let number = self.next.len();
+        self.next[crowd.last] = number;
         self.next.push(NONE);
+        crowd.last = number;
+        crowd.rows.insert(labels.clone(), number);
         self.rows.push_owned(Identity::known(labels.clone()), std::mem::take(row))
     }
 
@@ -178,5 +198,42 @@ pub(super) fn merge(known: &mut Row, row: &Row) {
             let step = word * WORD + step;
             known.set_point(step, row.point(step));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::StepGrid;
+    use plan::QueryLimits;
+
+    use super::*;
+
+    fn row(values: &[Option<f64>]) -> Row {
+        let mut row = Row::default();
+        row.reset_to_grid(StepGrid::new(0, values.len() as i64 - 1, 1), values.len());
+        for (step, value) in values.iter().enumerate() {
+            row.samples.values[step] = value.unwrap_or(crate::row::ABSENT);
+        }
+        row
+    }
+
+    #[test]
+    fn rows_of_a_group_are_told_apart_by_the_labels_that_they_give() {
+        let budget = Budget::new(QueryLimits::default());
+        let mut groups = Groups::new(&budget, 3);
+        let key = Labels::from_pairs([("host", "a")]);
+        let given = |value: &str| Labels::from_pairs([("rack", value)]);
+        let group = groups.insert(key, given("1"), row(&[Some(1.0), None, None])).unwrap();
+        groups.add(group, &given("2"), &mut row(&[None, Some(2.0), None])).unwrap();
+        groups.add(group, &given("1"), &mut row(&[None, None, Some(3.0)])).unwrap();
+        assert!(!groups.clash());
+        assert_eq!(groups.rows_of(group), [0, 1]);
+        assert_eq!(groups.row(0).present_at(0), 0b101);
+        // Clashes with what was merged into the first row, under labels that are new.
+        groups.add(group, &given("3"), &mut row(&[None, None, Some(4.0)])).unwrap();
+        assert_eq!(groups.first_clash(&[0b100]), Some(2));
+        assert_eq!((groups.first_clash(&[0b011]), groups.rows_of(group)), (None, vec![0, 1, 2]));
+        groups.add(group, &given("2"), &mut row(&[Some(5.0), None, None])).unwrap();
+        assert_eq!((groups.first_clash(&[0b111]), groups.rows_of(group).len()), (Some(0), 3));
     }
 }
