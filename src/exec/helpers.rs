@@ -1,9 +1,10 @@
 //! How many threads the queries of a process keep busy together.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use model::TimeRange;
+use rayon_core::{ThreadPool, ThreadPoolBuilder};
 
 /// Series of a scan from which on a second thread pays: fewer are folded before it has begun.
 const SERIES_MIN: usize = 256;
@@ -17,6 +18,9 @@ const SPAN_MIN_MS: i64 = 20 * 60 * 1000;
 pub struct Helpers {
     /// Processors that run no query; below zero when more queries run than there are.
     idle: AtomicIsize,
+    threads: usize,
+    /// Started when the first query wants them; `None` where they cannot be.
+    pool: OnceLock<Option<ThreadPool>>,
     series_min: usize,
     span_min_ms: i64,
 }
@@ -42,7 +46,8 @@ impl Helpers {
     /// For `threads` threads in all; with up to one every query has its own only.
     pub fn new(threads: usize) -> Self {
         let idle = AtomicIsize::new(isize::try_from(threads).unwrap_or(isize::MAX));
-        Self { idle, series_min: SERIES_MIN, span_min_ms: SPAN_MIN_MS }
+        let pool = OnceLock::new();
+        Self { idle, threads, pool, series_min: SERIES_MIN, span_min_ms: SPAN_MIN_MS }
     }
 
     /// The same for scans of any size, for tests.
@@ -55,6 +60,18 @@ impl Helpers {
     pub fn begin(self: &Arc<Self>) -> Busy {
         self.idle.fetch_sub(1, Ordering::Relaxed);
         Busy(Arc::clone(self))
+    }
+
+    /// The threads. They wait between queries: one that is started for a query begins without a heap, and
+    /// later than the query's own thread has done a good part of the work.
+    pub(crate) fn pool(&self) -> Option<&ThreadPool> {
+        let start = || {
+            let builder =
+                ThreadPoolBuilder::new().num_threads(self.threads.saturating_sub(1).max(1));
+            let pool = builder.thread_name(|number| format!("query-helper-{number}")).build();
+            pool.ok()
+        };
+        self.pool.get_or_init(start).as_ref()
     }
 
     /// True when a scan of this range may be shared among threads at the moment, if it finds many series.

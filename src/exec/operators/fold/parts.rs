@@ -58,14 +58,15 @@ pub(super) fn stream(
     let count = selection.len();
     let size = part_size(fold);
     let parts = count.div_ceil(size);
-    let helpers = helpers.take(parts / PARTS_PER_HELPER, count);
-    if helpers.is_empty() {
+    let taken = helpers.take(parts / PARTS_PER_HELPER, count);
+    let pool = if taken.is_empty() { None } else { helpers.pool() };
+    let Some(pool) = pool else {
         let all = Part { selection: &*selection, start: 0, end: count };
         let part = executor.of_part(all);
         let outcome = run(&part, sink);
         executor.absorb(part.into_annotations());
         return outcome;
-    }
+    };
     let board = Board {
         selection: &*selection,
         size,
@@ -73,17 +74,15 @@ pub(super) fn stream(
         state: Mutex::default(),
         turn: Condvar::new(),
     };
-    std::thread::scope(|scope| {
-        for busy in helpers {
+    pool.in_place_scope(|scope| {
+        for busy in taken {
             let board = &board;
-            let work = move || {
+            scope.spawn(move |_| {
                 let _busy = busy;
                 board.help(executor, run);
-            };
-            // Without a helper the query's own thread does it all.
-            let _ = std::thread::Builder::new()
-                .name("query-helper".to_owned())
-                .spawn_scoped(scope, work);
+                // Under a limit a thread that waits holds nothing that it does not need.
+                executor.context.memory.give_back();
+            });
         }
         board.lead(executor, run, sink)
     })
