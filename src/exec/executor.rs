@@ -1,5 +1,6 @@
 //! Walks the plan: which operator runs a node, and what all operators share.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -215,7 +216,8 @@ impl<'e> Executor<'e> {
         self.groups.lock().get(&each).cloned()
     }
 
-    /// Notes something remarkable, once: of several places the last one in the text.
+    /// Notes something remarkable, once: of several places the one that the reference comes to last, which is
+    /// what ends last in the text, and of what ends together the outer one.
     pub(crate) fn annotate(&self, kind: AnnotationKind, span: Option<Span>) {
         let mut annotations = self.annotations.lock();
         let Some(known) = annotations.iter_mut().find(|one| one.kind.says_the_same(&kind)) else {
@@ -226,7 +228,8 @@ impl<'e> Executor<'e> {
         {
             all.absorb(more);
         }
-        if known.span.map(|one| one.start) < span.map(|one| one.start) {
+        let turn = |span: Option<Span>| span.map(|one| (one.end, Reverse(one.start)));
+        if turn(known.span) < turn(span) {
             known.span = span;
         }
     }
@@ -451,4 +454,34 @@ impl Argument {
 /// The values at `index` of up to two arguments; NaN for those that are not given.
 pub(crate) fn pair_at(arguments: &[Argument], index: usize) -> [f64; 2] {
     [0, 1].map(|at| arguments.get(at).map_or(f64::NAN, |argument| argument.at(index)))
+}
+
+#[cfg(test)]
+mod tests {
+    use base::cancel::CancelToken;
+    use plan::QueryLimits;
+
+    use super::*;
+    use crate::testing::MemorySource;
+
+    #[test]
+    fn of_places_that_say_the_same_the_one_that_is_evaluated_last_is_named() {
+        let (source, context) = (MemorySource::new(), Context::new(CancelToken::new()));
+        let budget = Budget::new(QueryLimits::default());
+        let named = |spans: [(u32, u32); 2]| {
+            let executor = Executor::new(&source, &context, &budget);
+            for (start, end) in spans {
+                let kind = AnnotationKind::InvalidQuantile("2".to_owned());
+                executor.annotate(kind, Some(Span { start, end }));
+            }
+            let [only] = &executor.into_annotations()[..] else { panic!("one of both") };
+            only.span.unwrap().start
+        };
+        // Side by side the right one, one in the other the outer one, in whatever order they are met.
+        for (spans, last) in
+            [([(1, 5), (8, 12)], 8), ([(8, 12), (1, 30)], 1), ([(8, 12), (3, 12)], 3)]
+        {
+            assert_eq!((named(spans), named([spans[1], spans[0]])), (last, last), "{spans:?}");
+        }
+    }
 }
