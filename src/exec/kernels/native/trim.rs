@@ -61,6 +61,7 @@ pub(crate) fn trim(histogram: &Histogram, value: f64, keep: Keep) -> Histogram {
         out.count = count;
         out.sum = sum;
         out.is_integer = false;
+        out.compact();
     }
     out
 }
@@ -152,10 +153,10 @@ mod tests {
         };
         assert_eq!(trim(&some, 4.0, Keep::Below), some);
         let below = trim(&some, 2.0, Keep::Below);
-        // Emptied buckets stay, as in the reference.
-        assert_eq!(below.positive.iter().collect::<Vec<_>>(), [(1, 4.0), (2, 0.0)]);
+        // Emptied buckets are gone: times NaN they would count.
+        assert_eq!(below.positive.iter().collect::<Vec<_>>(), [(1, 4.0)]);
         assert_eq!((below.count, below.sum), (4.0, 4.0 * 2f64.sqrt()));
         let above = trim(&some, 8f64.sqrt(), Keep::Above);
-        assert_eq!(above.positive.iter().collect::<Vec<_>>(), [(1, 0.0), (2, 2.0)]);
+        assert_eq!(above.positive.iter().collect::<Vec<_>>(), [(2, 2.0)]);
     }
 }
