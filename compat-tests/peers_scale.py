@@ -7,6 +7,8 @@ from peers import load, measure, promql, row
 
 # Series that a load of known series is repeated up to, so that small stores are measured as long as large ones.
 SAMPLES_MIN = 8_000_000
+# Values of the label `rack`.
+RACKS = 100
 # Samples of a series that queries are asked of.
 STEPS = 4
 
@@ -22,11 +24,13 @@ def questions(at):
     values = "/api/v1/label/{}/values?" + urllib.parse.urlencode({"start": at - 3600, "end": at})
     plain = lambda ms, _: ms
     of_metric = per_series(lambda series: series / 100)
+    # Among ten thousand series this answer has as many rows as it is made of series.
+    with_rows = per_series(lambda series: series / 100 + RACKS)
     return [
         ("single host", "ms", promql('cpu_usage_1{hostname="host_7"}', start=at - 60, end=at, step=15), plain),
         ("8 hosts, sum by", "ms", promql(f'sum by (region) (net_1{{hostname=~"{one}"}})', time=at), plain),
         ("sum by", "ns a series", promql("sum by (region) (cpu_usage_2)", time=at), of_metric),
-        ("count by a label of one metric", "ns a series", promql("count by (rack) (cpu_usage_1)", time=at), of_metric),
+        ("count by a label of one metric", "ns a series and row", promql("count by (rack) (cpu_usage_1)", time=at), with_rows),
         ("label values", "ms", (values.format("region"), None), plain),
     ]
 
