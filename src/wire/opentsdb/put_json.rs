@@ -12,7 +12,7 @@ use super::gate::{Gate, UnknownName};
 use super::json::{JsonError, Reader, Scalar};
 use super::number::{Value, parse_value};
 use super::point::{PointError, before, pack_series, push, push_value, timestamp_ms};
-use super::query_json::{push_double, push_integer, push_text};
+use super::query_json::{push_double, push_integer, push_tags, push_text};
 use crate::known_keys::Spelling;
 
 /// Bytes of refusals that are described in an answer; the others are counted.
@@ -511,16 +511,8 @@ impl<'a> Point<'a> {
             push_text(out, value);
         }
         if self.has_tags {
-            out.extend_from_slice(b",\"tags\":{");
-            for (index, (key, value)) in self.tags.iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                push_text(out, key);
-                out.push(b':');
-                push_text(out, value);
-            }
-            out.push(b'}');
+            out.extend_from_slice(b",\"tags\":");
+            push_tags(out, self.tags.iter().map(|(key, value)| (&**key, &**value)));
         }
     }
 }
