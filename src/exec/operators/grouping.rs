@@ -4,6 +4,7 @@ use hashbrown::HashMap;
 use model::{Labels, LabelsRef, METRIC_NAME};
 use plan::semantics::Grouping;
 
+use crate::operators::signature::ascending;
 use crate::row::Identity;
 
 /// Deals rows out to groups, numbered in order of appearance.
@@ -25,16 +26,10 @@ enum Rule {
 impl Groups {
     /// No groups yet.
     pub(crate) fn new(grouping: &Grouping) -> Self {
-        let sorted = |labels: &[String]| {
-            let mut labels = labels.to_vec();
-            labels.sort_unstable();
-            labels.dedup();
-            labels
-        };
         let rule = match grouping {
             Grouping::By(labels) if labels.is_empty() => Rule::All,
-            Grouping::By(labels) => Rule::By(sorted(labels)),
-            Grouping::Without(labels) => Rule::Without(sorted(labels)),
+            Grouping::By(labels) => Rule::By(ascending(labels)),
+            Grouping::Without(labels) => Rule::Without(ascending(labels)),
             Grouping::Title => Rule::Title,
             Grouping::Each => Rule::Each,
         };
