@@ -3,7 +3,7 @@
 //! Asked for seldom, so it is a second pass over the scans of the plan as it was before the rules: the
 //! operators need not count.
 
-use model::{Histogram, StepGrid, is_stale};
+use model::{StepGrid, is_stale};
 use plan::semantics::{Buckets, FoldFunction, Staleness};
 use plan::{Fold, Node, Op};
 
@@ -180,16 +180,7 @@ impl Windows {
 /// What each sample of a row counts; nothing for the marker of a series' end.
 fn weights(row: &Row) -> impl Iterator<Item = u64> + '_ {
     row.values().iter().enumerate().map(|(index, value)| match row.samples.histograms.get(index) {
-        Some(Some(histogram)) => histogram_weight(histogram),
+        Some(Some(histogram)) => histogram.weight() as u64,
         _ => u64::from(!is_stale(*value)),
     })
-}
-
-/// Bytes that Prometheus takes for a histogram and its instant, in floats with theirs.
-fn histogram_weight(histogram: &Histogram) -> u64 {
-    const STRUCT_BYTES: usize = 168;
-    let sides = [&histogram.positive, &histogram.negative];
-    let slots: usize = sides.iter().map(|side| side.spans.len() + side.counts.len()).sum();
-    let bytes = STRUCT_BYTES + 8 * (slots + histogram.bounds.len());
-    ((bytes + 8) / 16) as u64
 }

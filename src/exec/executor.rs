@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
-use model::{ResultSeries, Selection, Source};
+use model::{ResultSeries, Selection, Source, histogram};
 use parking_lot::Mutex;
 use plan::semantics::{Alignment, Buckets, Naming};
 use plan::{
@@ -13,7 +13,7 @@ use plan::{
     ValueType,
 };
 
-use crate::budget::Budget;
+use crate::budget::{Budget, Held};
 use crate::context::{Context, Output, Profile, Value};
 use crate::counts::{self, StepCounts};
 use crate::error::ExecError;
@@ -63,7 +63,8 @@ fn run(plan: &Plan, source: &dyn Source, context: &Context) -> Result<Output, Ex
         executor.naming = naming;
     }
     executor.wants_labels = gives_its_rows(&plan.root);
-    let value = executor.value(&plan.root)?;
+    let mut held = budget.hold();
+    let value = executor.value(&plan.root, &mut held)?;
     let (samples_read, peak_samples) = (budget.samples_read(), budget.peak_samples());
     let steps = match context.count_steps {
         Some(grid) => counts::of_query(&executor, &asked.root, grid)?,
@@ -345,9 +346,11 @@ impl<'e> Executor<'e> {
         let known = self.shared.lock().get(&id).cloned();
         match known {
             Some(Shared::Rows(rows)) => {
-                let mut copy = Row::default();
+                let (mut copy, mut held) = (Row::default(), self.budget.hold());
                 for (identity, row) in rows.iter() {
                     self.check()?;
+                    // Whoever changes its histograms makes them anew.
+                    held.set(0, histogram::weight(&row.samples.histograms))?;
                     copy.copy_from(row);
                     sink(&mut identity.duplicate(), &mut copy)?;
                 }
@@ -358,11 +361,10 @@ impl<'e> Executor<'e> {
                 let samples_max = self.budget.cache_samples_max();
                 let mut kept = Some(Rows::new(self.budget));
                 self.stream(input, &mut |identity, row| {
-                    if let Some(rows) = &mut kept {
-                        rows.push(identity, row)?;
-                        if rows.sample_count() > samples_max {
-                            kept = None;
-                        }
+                    if let Some(rows) = &mut kept
+                        && (rows.push(identity, row).is_err() || rows.weight() > samples_max)
+                    {
+                        kept = None;
                     }
                     sink(identity, row)
                 })?;
@@ -376,7 +378,7 @@ impl<'e> Executor<'e> {
         }
     }
 
-    fn value(&self, root: &Node) -> Result<Value, ExecError> {
+    fn value(&self, root: &Node, held: &mut Held<'_>) -> Result<Value, ExecError> {
         if let Op::Text(text) = &root.op {
             return Ok(Value::Text(text.clone()));
         }
@@ -394,8 +396,7 @@ impl<'e> Executor<'e> {
         self.stream(root, &mut |identity, row| {
             if keeps_empty || !row.is_empty() {
                 let result = identity.result(row);
-                self.budget.reserve(1, result.points.values.len())?;
-                self.budget.reserve_integers(result.points.integers.len())?;
+                held.add_row(result.points.weight(), result.points.integers.len())?;
                 rows.push(result);
                 styles.push(identity.style.clone());
             }

@@ -16,6 +16,8 @@ mod error;
 mod executor;
 mod helpers;
 mod kernels;
+#[cfg(test)]
+mod native_limits;
 mod operators;
 #[cfg(test)]
 mod oracle;

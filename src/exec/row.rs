@@ -19,7 +19,7 @@ use plan::RowStyle;
 use plan::node::Text;
 use plan::semantics::Naming;
 
-use crate::budget::Budget;
+use crate::budget::{Budget, Held};
 use crate::error::ExecError;
 
 /// The value of an instant at which a row on a grid has no point.
@@ -98,6 +98,11 @@ impl Row {
             Some(grid) => grid.at(index),
             None => self.samples.timestamps.get(index).copied().unwrap_or_default(),
         }
+    }
+
+    /// How many samples of numbers take as much memory.
+    pub(crate) fn weight(&self) -> usize {
+        self.samples.weight()
     }
 
     /// The exact integer at `index`, where there is one.
@@ -431,16 +436,14 @@ pub(crate) fn without_name(labels: &Labels) -> Labels {
 
 /// Collected rows. Their room in the budget is given back when they are dropped.
 pub(crate) struct Rows<'b> {
-    budget: &'b Budget,
     rows: Vec<(Identity<'static>, Row)>,
-    reserved_samples: usize,
-    reserved_integers: usize,
+    held: Held<'b>,
 }
 
 impl<'b> Rows<'b> {
     /// No rows yet.
     pub(crate) fn new(budget: &'b Budget) -> Self {
-        Self { budget, rows: Vec::new(), reserved_samples: 0, reserved_integers: 0 }
+        Self { rows: Vec::new(), held: budget.hold() }
     }
 
     /// Adds a copy of a row.
@@ -461,14 +464,26 @@ impl<'b> Rows<'b> {
         identity: Identity<'static>,
         row: Row,
     ) -> Result<(), ExecError> {
-        let (samples, integers) = (row.values().len(), row.samples.integers.len());
-        self.reserved_samples += samples;
-        self.reserved_integers += integers;
+        self.held.add_row(row.weight(), row.samples.integers.len())?;
         self.rows.push((identity, row));
-        // Both are taken even where one is too much, since both will be given back.
-        let taken = self.budget.reserve(1, samples);
-        let exact = self.budget.reserve_integers(integers);
-        taken.and(exact)
+        Ok(())
+    }
+
+    /// Changes the row at `index`, which may get more histograms by it.
+    pub(crate) fn change(
+        &mut self,
+        index: usize,
+        change: impl FnOnce(&mut Row) -> Result<(), ExecError>,
+    ) -> Result<(), ExecError> {
+        let row = &mut self.rows[index].1;
+        let before = row.weight();
+        change(row)?;
+        self.held.add(0, row.weight().saturating_sub(before))
+    }
+
+    /// Where their room is taken.
+    pub(crate) fn budget(&self) -> &'b Budget {
+        self.held.budget()
     }
 
     /// Number of rows.
@@ -496,16 +511,9 @@ impl<'b> Rows<'b> {
         self.rows[index].1.values()
     }
 
-    /// The samples held.
-    pub(crate) fn sample_count(&self) -> usize {
-        self.reserved_samples
-    }
-}
-
-impl Drop for Rows<'_> {
-    fn drop(&mut self) {
-        self.budget.release(self.rows.len(), self.reserved_samples);
-        self.budget.release_integers(self.reserved_integers);
+    /// The samples held, as they weigh.
+    pub(crate) fn weight(&self) -> usize {
+        self.held.samples()
     }
 }
 

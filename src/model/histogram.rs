@@ -29,6 +29,13 @@ pub const SCHEMA_MAX: i32 = 8;
 /// The coarsest resolution: one bucket for every factor of 65,536.
 pub const SCHEMA_MIN: i32 = -4;
 
+/// Bytes of a histogram beside its buckets; here they are as many, with the counters of an [`Arc`].
+const FIELDS_BYTES: usize = 168;
+/// Bytes of a span, of a count and of a bound.
+const SLOT_BYTES: usize = 8;
+/// Bytes of a number and its instant.
+const NUMBER_BYTES: usize = 16;
+
 /// What is known of a reset between this sample and the one before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -117,6 +124,20 @@ impl Default for Histogram {
     }
 }
 
+/// What a column of histograms weighs beyond a sample each: see [`Histogram::weight`]. Neighbours that are
+/// one and the same count once.
+pub fn weight(column: &[Option<Arc<Histogram>>]) -> usize {
+    let mut last: Option<&Arc<Histogram>> = None;
+    let mut total = 0;
+    for histogram in column.iter().flatten() {
+        if !last.is_some_and(|last| Arc::ptr_eq(last, histogram)) {
+            total += histogram.weight().saturating_sub(1);
+        }
+        last = Some(histogram);
+    }
+    total
+}
+
 impl HistogramBuckets {
     /// The buckets as (index, count), ascending.
     pub fn iter(&self) -> impl Iterator<Item = (i32, f64)> + '_ {
@@ -134,5 +155,14 @@ impl Histogram {
     /// True when the bounds are listed.
     pub fn is_custom(&self) -> bool {
         self.schema == CUSTOM_SCHEMA
+    }
+
+    /// How many samples of numbers take as much memory, as Prometheus counts it (`HPoint.size` in
+    /// promql/value.go): the histogram and its instant, in numbers with theirs.
+    pub fn weight(&self) -> usize {
+        let sides = [&self.positive, &self.negative];
+        let slots: usize = sides.iter().map(|side| side.spans.len() + side.counts.len()).sum();
+        let bytes = FIELDS_BYTES + SLOT_BYTES * (slots + self.bounds.len());
+        (bytes + size_of::<i64>()) / NUMBER_BYTES
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::histogram::Histogram;
+use crate::histogram::{self, Histogram};
 use crate::label::Labels;
 
 /// The points of one result series in time order.
@@ -17,6 +17,13 @@ pub struct Points {
     /// Empty, or as long as `values`: the native histogram where the point is one; its value is then
     /// the stale marker.
     pub histograms: Vec<Option<Arc<Histogram>>>,
+}
+
+impl Points {
+    /// How many points of numbers take as much memory: see [`Histogram::weight`].
+    pub fn weight(&self) -> usize {
+        self.values.len() + histogram::weight(&self.histograms)
+    }
 }
 
 /// One result series.

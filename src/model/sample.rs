@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::histogram::Histogram;
+use crate::histogram::{self, Histogram};
 use crate::summary::Summary;
 
 /// The NaN with which Prometheus says "this series ended here".
@@ -98,6 +98,11 @@ impl Samples {
     /// Number of samples.
     pub fn len(&self) -> usize {
         self.timestamps.len()
+    }
+
+    /// How many samples of numbers take as much memory: see [`Histogram::weight`].
+    pub fn weight(&self) -> usize {
+        self.values.len() + histogram::weight(&self.histograms)
     }
 
     /// True without samples.

@@ -27,6 +27,10 @@ pub struct Hints {
     pub cut_ms: Option<i64>,
     /// Only labels are wanted: the samples will not be read.
     pub labels_only: bool,
+    /// Samples of a series that its reader has room for, a histogram counted by its weight
+    /// ([`crate::Histogram::weight`]); 0 is any number. What is longer may give
+    /// [`SourceError::TooLarge`] instead of being read to its end.
+    pub samples_max: u64,
 }
 
 /// Answers questions about stored series. Cheap to share; every call sees all acknowledged writes.

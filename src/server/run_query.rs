@@ -124,8 +124,9 @@ impl Asking<'_> {
 
     /// Runs a part of the query.
     pub fn run(&self, plan: &Plan) -> Result<Output, ExecError> {
-        let helpers = self.state.settings.helpers.clone();
-        let context = Context { helpers, ..Context::new(self.cancel.clone()) };
+        let (memory, helpers) =
+            (self.state.settings.memory.clone(), self.state.settings.helpers.clone());
+        let context = Context { memory, helpers, ..Context::new(self.cancel.clone()) };
         exec::execute(plan, &*self.state.source, &context)
     }
 }

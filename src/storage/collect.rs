@@ -23,16 +23,20 @@ pub(crate) struct Wanted {
     pub(crate) histograms: bool,
     /// Start timestamps.
     pub(crate) starts: bool,
+    /// See [`Hints::samples_max`]; never 0.
+    pub(crate) samples_max: u64,
 }
 
 impl Wanted {
     /// Everything there is: for flushes and merges.
-    pub(crate) const ALL: Self = Self { integers: true, histograms: true, starts: true };
+    pub(crate) const ALL: Self =
+        Self { integers: true, histograms: true, starts: true, samples_max: u64::MAX };
 
     /// What a query asks for.
     pub(crate) fn of(hints: &Hints) -> Self {
-        let Hints { integers, histograms, starts, .. } = *hints;
-        Self { integers, histograms, starts }
+        let Hints { integers, histograms, starts, samples_max, .. } = *hints;
+        let samples_max = if samples_max == 0 { u64::MAX } else { samples_max };
+        Self { integers, histograms, starts, samples_max }
     }
 }
 
@@ -43,6 +47,8 @@ pub(crate) struct Collector<'a> {
     range: TimeRange,
     wanted: Wanted,
     ordered: bool,
+    /// What the histograms weigh beyond a sample each.
+    weight: usize,
     scratch: Values,
 }
 
@@ -50,7 +56,13 @@ impl<'a> Collector<'a> {
     /// Starts over with an empty `out`.
     pub(crate) fn new(out: &'a mut Samples, range: TimeRange, wanted: Wanted) -> Self {
         out.clear();
-        Self { out, range, wanted, ordered: true, scratch: Values::default() }
+        Self { out, range, wanted, ordered: true, weight: 0, scratch: Values::default() }
+    }
+
+    /// True when there is more than the reader has room for; what comes behind may be left out.
+    #[inline]
+    pub(crate) fn is_over(&self) -> bool {
+        (self.out.len() + self.weight) as u64 > self.wanted.samples_max
     }
 
     /// Adds a number.
@@ -94,12 +106,13 @@ impl<'a> Collector<'a> {
 
     /// Adds a histogram, as its bytes.
     pub(crate) fn push_histogram(&mut self, ts: i64, bytes: &[u8]) {
-        if !self.wanted.histograms || !self.range.contains(ts) {
+        if !self.wanted.histograms || !self.range.contains(ts) || self.is_over() {
             return;
         }
         self.ordered &= self.out.timestamps.last().is_none_or(|last| *last < ts);
         // What is in the head was encoded here or checked by the log, so it decodes.
         let histogram = histogram::decode(bytes).unwrap_or_default();
+        self.weight += histogram.weight();
         self.out.push_histogram(ts, Arc::new(histogram));
     }
 
@@ -116,6 +129,9 @@ impl<'a> Collector<'a> {
         timestamps: &[u8],
         values: &[u8],
     ) -> Result<(), ChunkError> {
+        if self.is_over() {
+            return Ok(());
+        }
         let start = self.out.len();
         let opened = open_values(values)?;
         if matches!(opened.values, ValuesBlob::Histograms(_)) && !self.wanted.histograms {
@@ -208,6 +224,7 @@ impl<'a> Collector<'a> {
             if histograms.len() != start + inside.end {
                 return Err(ChunkError::Malformed { what: "number of histograms" });
             }
+            self.weight += histogram::weight(&histograms[start + inside.start..]);
         }
         histograms.resize(timestamps.len(), None);
         values.resize(timestamps.len(), f64::from_bits(STALE_NAN_BITS));

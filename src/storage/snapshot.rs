@@ -340,6 +340,11 @@ impl Scope {
                 partition.read().collect(SeriesId(place.head), range, &mut collector)?;
             }
         }
+        if collector.is_over() {
+            let max = wanted.samples_max;
+            let message = format!("series is longer than its reader has room for: {max} samples");
+            return Err(SourceError::TooLarge { message });
+        }
         collector.finish();
         Ok(())
     }

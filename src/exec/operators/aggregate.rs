@@ -107,9 +107,9 @@ fn on_steps(
         warn_of_quantiles(executor, &argument, place.or(span));
     }
     let mut table: GroupTable<'_, Group> = GroupTable::new(&aggregate.grouping, &aggregate.labels);
-    let mut reserved = (0, 0);
+    let mut held = executor.budget.hold();
     let histograms = HistogramRule::new(executor, aggregate, span);
-    let outcome = executor.stream(&aggregate.input, &mut |identity, row| {
+    executor.stream(&aggregate.input, &mut |identity, row| {
         let Some(grid) = row.grid else {
             return Err(ExecError::Internal("rows without a grid in an aggregate".to_owned()));
         };
@@ -125,26 +125,17 @@ fn on_steps(
             cells += histograms.add(identity, row, &mut group.native);
         }
         cells += group.accumulator.add(row.values());
-        if cells > 0 {
-            reserved.0 += 1;
-            reserved.1 += cells;
-            executor.budget.reserve(1, cells)?;
+        held.add(usize::from(cells > 0), cells)
+    })?;
+    table.finish().try_for_each(|(mut identity, group)| {
+        executor.check()?;
+        let Group { accumulator, mut out, native } = group;
+        accumulator.finish(&|index| argument.at(index), &mut out.samples.values);
+        if let Some(native) = native {
+            histograms.finish(*native, &mut out);
         }
-        Ok(())
-    });
-    let outcome = outcome.and_then(|()| {
-        table.finish().try_for_each(|(mut identity, group)| {
-            executor.check()?;
-            let Group { accumulator, mut out, native } = group;
-            accumulator.finish(&|index| argument.at(index), &mut out.samples.values);
-            if let Some(native) = native {
-                histograms.finish(*native, &mut out);
-            }
-            sink(&mut identity, &mut out)
-        })
-    });
-    executor.budget.release(reserved.0, reserved.1);
-    outcome
+        sink(&mut identity, &mut out)
+    })
 }
 
 /// What a group has gathered.

@@ -111,7 +111,7 @@ pub(crate) fn reduce(
     rows: &Rows<'_>,
 ) -> Result<Row, ExecError> {
     if rows.iter().any(|(_, row)| row.has_histograms()) {
-        return Ok(union_histograms::reduce(rows));
+        return union_histograms::reduce(rows);
     }
     let mut cursors: Vec<Cursor> = rows.iter().map(|(_, row)| Cursor::new(row)).collect();
     let mut out = Row::default();

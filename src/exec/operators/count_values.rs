@@ -30,8 +30,8 @@ pub(crate) fn stream(
 ) -> Result<(), ExecError> {
     let mut table: GroupTable<'_, Values> =
         GroupTable::new(&aggregate.grouping, &GroupLabels::Group);
-    let mut reserved = (0, 0);
-    let outcome = executor.stream(&aggregate.input, &mut |identity, row| {
+    let mut held = executor.budget.hold();
+    executor.stream(&aggregate.input, &mut |identity, row| {
         let values = table.of(identity, || Ok(Values::default()))?;
         values.grid = row.grid;
         let steps = row.values().len();
@@ -43,8 +43,9 @@ pub(crate) fn stream(
             let next = values.counts.len();
             let place = *values.places.entry(text.clone()).or_insert(next);
             if place == next {
-                executor.budget.reserve(1, steps)?;
-                reserved = (reserved.0 + 1, reserved.1 + steps);
+                held.add(1, steps)?;
+                // The text of a histogram may be long; it stands in the table and in the row.
+                held.add_bytes(2 * text.len())?;
                 let mut counts = Row::default();
                 if let Some(grid) = row.grid {
                     counts.reset_to_grid(grid, steps);
@@ -56,22 +57,18 @@ pub(crate) fn stream(
             }
         }
         Ok(())
-    });
-    let outcome = outcome.and_then(|()| {
-        let produce = |sink: &mut Sink<'_>| {
-            table.finish().try_for_each(|(mut identity, values)| {
-                identity.name_pending = false;
-                let group = identity.labels().clone();
-                values.counts.into_iter().try_for_each(|(text, mut counts)| {
-                    let mut builder = LabelBuilder::from_labels(group.view());
-                    identity.set_labels(builder.set(label, &text).build());
-                    sink(&mut identity, &mut counts)
-                })
+    })?;
+    let produce = |sink: &mut Sink<'_>| {
+        table.finish().try_for_each(|(mut identity, values)| {
+            identity.name_pending = false;
+            let group = identity.labels().clone();
+            values.counts.into_iter().try_for_each(|(text, mut counts)| {
+                let mut builder = LabelBuilder::from_labels(group.view());
+                identity.set_labels(builder.set(label, &text).build());
+                sink(&mut identity, &mut counts)
             })
-        };
-        // The label may overwrite one that kept two groups apart.
-        distinct::stream(executor, produce, sink)
-    });
-    executor.budget.release(reserved.0, reserved.1);
-    outcome
+        })
+    };
+    // The label may overwrite one that kept two groups apart.
+    distinct::stream(executor, produce, sink)
 }

@@ -69,10 +69,10 @@ pub(crate) fn stream(
         if row.grid.is_none() {
             return Err(EvalError::DuplicateLabels.into());
         }
-        let known = &mut rows.as_mut()[place].1;
-        if known.has_histograms() || row.has_histograms() {
-            return merge_native(known, row);
+        if rows.row(place).has_histograms() || row.has_histograms() {
+            return rows.change(place, |known| merge_native(known, row));
         }
+        let known = &mut rows.as_mut()[place].1;
         for (kept, value) in known.samples.values.iter_mut().zip(row.values()) {
             if is_absent(*kept) {
                 *kept = *value;

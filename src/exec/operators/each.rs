@@ -10,6 +10,7 @@ use plan::node::Text;
 use plan::semantics::TitleRule;
 use plan::{Deal, Each, EvalError};
 
+use crate::budget::Held;
 use crate::error::ExecError;
 use crate::executor::{Executor, Sink};
 use crate::operators::title;
@@ -32,7 +33,8 @@ pub(crate) fn stream(
     };
     for (name, members) in groups {
         executor.check()?;
-        let group = group(&inputs, &members, each.last_only);
+        let mut held = executor.budget.hold();
+        let group = group(&inputs, &members, each.last_only, &mut held)?;
         if each.complete && group.iter().any(Vec::is_empty) {
             continue;
         }
@@ -106,14 +108,20 @@ fn by_title(inputs: &[Rows<'_>], rule: &TitleRule) -> Result<Vec<Members>, ExecE
     Ok(groups)
 }
 
-fn group(inputs: &[Rows<'_>], members: &[(usize, usize)], last_only: bool) -> Group {
+fn group(
+    inputs: &[Rows<'_>],
+    members: &[(usize, usize)],
+    last_only: bool,
+    held: &mut Held<'_>,
+) -> Result<Group, ExecError> {
     let mut group: Group = inputs.iter().map(|_| Vec::new()).collect();
     for (input, place) in members {
         let Some((identity, row)) = inputs[*input].iter().nth(*place) else { continue };
         if last_only {
             group[*input].clear();
         }
+        held.add_row(row.weight(), row.samples.integers.len())?;
         group[*input].push((identity.duplicate(), row.clone()));
     }
-    group
+    Ok(group)
 }

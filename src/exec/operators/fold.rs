@@ -71,7 +71,7 @@ fn fold_rows(
         arguments: &arguments,
         state: WindowState::default(),
         summaries: Vec::new(),
-        native: NativeFolder::new(fold, &arguments),
+        native: NativeFolder::new(fold, &arguments, executor.budget.hold()),
     };
     let mut counter_check = CounterCheck::new(executor, fold);
     let mut quantile_check = fold.function == FoldFunction::Reduce(Reducer::Quantile);

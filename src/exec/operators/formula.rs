@@ -29,11 +29,10 @@ pub(crate) fn stream(
     }
     let instants = instants(&inputs);
     let columns = formula.inputs.len() + 1;
-    executor.budget.reserve(1, instants.len() * columns)?;
-    let outcome = tuples(executor, formula, &mut inputs)
-        .and_then(|tuples| compute(executor, formula, &inputs, &instants, tuples, sink));
-    executor.budget.release(1, instants.len() * columns);
-    outcome
+    let mut held = executor.budget.hold();
+    held.add(1, instants.len() * columns)?;
+    let tuples = tuples(executor, formula, &mut inputs)?;
+    compute(executor, formula, &inputs, &instants, tuples, sink)
 }
 
 /// The union of the instants of all rows.

@@ -80,23 +80,24 @@ impl<'e, 's> HistogramRule<'e, 's> {
             Treatment::Added { averages } => {
                 let mut cells = 0;
                 let group = group.get_or_insert_with(|| {
-                    cells = steps;
+                    cells = steps * size_of::<Option<Total>>() / size_of::<[f64; 2]>();
                     let totals = std::iter::repeat_with(|| None).take(steps).collect();
                     Box::new(GroupHistograms { totals, incompatible: vec![false; steps] })
                 });
-                self.add_to(identity, row, group, averages);
-                cells
+                cells + self.add_to(identity, row, group, averages)
             }
         }
     }
 
+    /// Adds the histograms of a row to the totals; how much heavier these have become.
     fn add_to(
         &self,
         identity: &mut Identity<'_>,
         row: &Row,
         group: &mut GroupHistograms,
         averages: bool,
-    ) {
+    ) -> usize {
+        let mut added = 0;
         let slots = group.totals.iter_mut().zip(&mut group.incompatible);
         for (index, (total, incompatible)) in slots.enumerate() {
             let Some(histogram) = row.samples.histogram(index) else { continue };
@@ -104,16 +105,23 @@ impl<'e, 's> HistogramRule<'e, 's> {
                 continue;
             }
             match total {
-                None => *total = Some(Total::new(histogram, averages)),
+                None => {
+                    let first = Total::new(histogram, averages);
+                    added += first.weight();
+                    *total = Some(first);
+                }
                 Some(total) => {
+                    let before = total.weight();
                     if total.add(histogram).is_err() {
                         *incompatible = true;
                         let name = identity.labels().metric_name().unwrap_or_default().to_owned();
                         self.executor.annotate(AnnotationKind::MixedSchemas(name), self.span);
                     }
+                    added += total.weight().saturating_sub(before);
                 }
             }
         }
+        added
     }
 
     /// Puts the totals beside the floats of the group; where both are, neither is an answer.

@@ -7,6 +7,7 @@ use hashbrown::{HashMap, HashSet};
 use model::{LabelBuilder, Labels, METRIC_NAME, StepGrid};
 use plan::{EvalError, Inform};
 
+use crate::budget::Held;
 use crate::error::ExecError;
 use crate::executor::{Executor, Sink};
 use crate::operators::distinct;
@@ -19,7 +20,8 @@ pub(crate) fn stream(
     sink: &mut Sink<'_>,
 ) -> Result<(), ExecError> {
     let mut rows = executor.collect(&inform.input)?;
-    let describing = Describing::read(executor, inform, &mut rows)?;
+    let mut held = executor.budget.hold();
+    let describing = Describing::read(executor, inform, &mut rows, &mut held)?;
     describing.check(&rows)?;
     let produce = |sink: &mut Sink<'_>| {
         for (identity, row) in rows.as_mut() {
@@ -50,6 +52,7 @@ impl<'p> Describing<'p> {
         executor: &Executor<'_>,
         inform: &'p Inform,
         rows: &mut Rows<'_>,
+        held: &mut Held<'_>,
     ) -> Result<Self, ExecError> {
         let mut out = Self { inform, infos: Vec::new(), names: Vec::new() };
         let mut values: Vec<HashSet<String>> = vec![HashSet::new(); inform.identifying.len()];
@@ -73,7 +76,7 @@ impl<'p> Describing<'p> {
                 values.is_empty() || labels.get(name).is_some_and(|value| values.contains(value))
             };
             if inform.identifying.iter().zip(&values).all(known) {
-                executor.budget.reserve(1, row.values().len())?;
+                held.add(1, row.values().len())?;
                 out.add(labels.clone(), row.values().to_vec());
             }
             Ok(())

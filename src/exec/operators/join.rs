@@ -183,19 +183,19 @@ impl<'j, 'e> Matcher<'j, 'e> {
     fn clash_error(&self, executor: &Executor<'_>, step: usize) -> ExecError {
         let mut met: HashMap<Vec<u8>, Labels> = HashMap::new();
         let (mut key, mut clash) = (Vec::new(), None);
+        let mut held = executor.budget.hold();
         let outcome = executor.stream(self.one, &mut |identity, row| {
             if clash.is_some() || step >= row.values().len() || row.is_absent_at(step) {
                 return Ok(());
             }
             self.signature.put(identity, &mut key);
-            executor.budget.reserve(1, 0)?;
+            held.add(1, 0)?;
             let labels = identity.labels().clone();
             if let Some(earlier) = met.insert(key.clone(), labels.clone()) {
                 clash = Some([labels.to_string(), earlier.to_string()]);
             }
             Ok(())
         });
-        executor.budget.release(met.len() + usize::from(clash.is_some()), 0);
         match (outcome, clash) {
             (Err(error), _) => error,
             (Ok(()), Some(mut rows)) => {

@@ -91,6 +91,9 @@ impl Entry {
     }
 }
 
+/// Bytes of an entry beside those of a sample.
+const ENTRY_BYTES: usize = size_of::<Entry>() - 16;
+
 impl PartialEq for Entry {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
@@ -156,19 +159,19 @@ fn best(
         rows: 0,
         held: 0,
     };
-    let outcome = executor.stream(&rank.input, &mut |identity, row| {
+    let mut held = executor.budget.hold();
+    executor.stream(&rank.input, &mut |identity, row| {
         let steps = row.values().len();
         if row.has_histograms() && (0..steps).any(|at| row.samples.histogram(at).is_some()) {
             let name = if ascending { "bottomk" } else { "topk" };
             executor.annotate(AnnotationKind::HistogramIgnored(name), span);
         }
         let (group, _) = groups.of(identity);
-        let held = contest.held;
+        let before = contest.held;
         contest.enter(group, identity, row);
-        executor.budget.reserve(0, contest.held - held)
-    });
-    executor.budget.release(0, contest.held);
-    outcome?;
+        held.add_bytes((contest.held - before) * ENTRY_BYTES)?;
+        held.set(contest.kept.len(), contest.held)
+    })?;
     emit(contest.heaps, contest.kept, sink)
 }
 
@@ -297,9 +300,11 @@ fn first(
 ) -> Result<(), ExecError> {
     let mut groups = Groups::new(&rank.grouping);
     let mut taken: Vec<Vec<usize>> = Vec::new();
+    let mut held = executor.budget.hold();
     executor.stream(&rank.input, &mut |identity, row| {
         let (group, is_new) = groups.of(identity);
         if is_new {
+            held.add(1, row.values().len())?;
             taken.push(vec![0; row.values().len()]);
         }
         let taken = &mut taken[group];

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{Hints, ResetHint, Samples, Selection};
+use model::{Hints, ResetHint, Samples, Selection, SourceError, histogram};
 use plan::Scan;
 
 use crate::context::Numbers;
@@ -33,7 +33,9 @@ pub(crate) fn select(
     scan: &Scan,
 ) -> Result<Box<dyn Selection>, ExecError> {
     executor.check()?;
-    let selection = executor.source.select(&scan.matchers, scan.range, &hints(scan))?;
+    let samples_max = executor.budget.read_samples_max();
+    let hints = Hints { samples_max, ..hints(scan) };
+    let selection = executor.source.select(&scan.matchers, scan.range, &hints)?;
     executor.budget.series(selection.len())?;
     executor.note_widths(scan, &*selection);
     Ok(selection)
@@ -48,7 +50,7 @@ pub(crate) fn hints(scan: &Scan) -> Hints {
         histograms: scan.histograms,
         starts: scan.starts,
         cut_ms: scan.cut_ms,
-        labels_only: false,
+        ..Hints::default()
     }
 }
 
@@ -73,17 +75,21 @@ fn rows(
     order: impl Iterator<Item = usize>,
     sink: &mut Sink<'_>,
 ) -> Result<(), ExecError> {
-    let mut row = Row::default();
+    let (mut row, mut held) = (Row::default(), executor.budget.hold());
     for (read, index) in order.enumerate() {
         if read % SERIES_PER_CHECK == 0 {
             executor.check()?;
         }
         row.reset_to_list();
-        selection.read(index, &mut row.samples)?;
+        selection.read(index, &mut row.samples).map_err(|error| match error {
+            SourceError::TooLarge { .. } => executor.budget.read_error(),
+            error => error.into(),
+        })?;
         if row.samples.is_empty() {
             continue;
         }
         forget_resets(&mut row.samples);
+        held.set(0, histogram::weight(&row.samples.histograms))?;
         executor.budget.read(row.samples.len())?;
         let mut identity = Identity::stored(selection, index);
         if let Some(rule) = &scan.title {

@@ -3,23 +3,29 @@
 //! between two histograms.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
+use crate::error::ExecError;
 use crate::kernels::native::mean::Total;
 use crate::row::{ABSENT, Row, Rows};
 
 /// One row for the group, on listed instants. Layouts that cannot be added leave the first one.
-pub(crate) fn reduce(rows: &Rows<'_>) -> Row {
+pub(crate) fn reduce(rows: &Rows<'_>) -> Result<Row, ExecError> {
+    let mut held = rows.budget().hold();
     let mut totals: BTreeMap<i64, Total> = BTreeMap::new();
     for (_, row) in rows.iter() {
         for index in 0..row.values().len() {
             let Some(histogram) = row.samples.histogram(index) else { continue };
             match totals.entry(row.at(index)) {
-                std::collections::btree_map::Entry::Vacant(place) => {
-                    place.insert(Total::new(histogram, false));
+                Entry::Vacant(place) => {
+                    let total = place.insert(Total::new(histogram, false));
+                    held.add(1, total.weight())?;
                 }
-                std::collections::btree_map::Entry::Occupied(mut total) => {
+                Entry::Occupied(mut total) => {
+                    let before = total.get().weight();
                     let _ = total.get_mut().add(histogram);
+                    held.add(0, total.get().weight().saturating_sub(before))?;
                 }
             }
         }
@@ -30,7 +36,7 @@ pub(crate) fn reduce(rows: &Rows<'_>) -> Row {
         out.samples.values.push(ABSENT);
         out.samples.histograms.push(Some(Arc::new(total.finish())));
     }
-    out
+    Ok(out)
 }
 
 #[cfg(test)]
@@ -68,7 +74,7 @@ mod tests {
         {
             rows.push(&mut Identity::known(Labels::empty()), &row(points)).unwrap();
         }
-        let out = reduce(&rows);
+        let out = reduce(&rows).unwrap();
         assert_eq!(out.samples.timestamps, [1, 2, 3]);
         let counts = |index: usize| {
             let histogram = out.samples.histogram(index).unwrap();

@@ -91,24 +91,16 @@ pub(crate) fn stream(
         return Err(ExecError::Internal("rows that do not meet at their union".to_owned()));
     };
     let mut table: GroupTable<'_, Group> = GroupTable::new(&aggregate.grouping, &aggregate.labels);
-    let mut reserved = (0, 0);
-    let outcome = executor.stream(&aggregate.input, &mut |identity, row| {
+    let mut held = executor.budget.hold();
+    executor.stream(&aggregate.input, &mut |identity, row| {
         let group = table.of(identity, || Ok(Group::new(&aggregate.reducer, steps, between)))?;
         let cells = group.add(row);
-        if cells > 0 {
-            reserved = (reserved.0 + 1, reserved.1 + cells);
-            executor.budget.reserve(1, cells)?;
-        }
-        Ok(())
-    });
-    let outcome = outcome.and_then(|()| {
-        table.finish().try_for_each(|(mut identity, group)| {
-            executor.check()?;
-            sink(&mut identity, &mut group.finish()?)
-        })
-    });
-    executor.budget.release(reserved.0, reserved.1);
-    outcome
+        held.add(usize::from(cells > 0), cells)
+    })?;
+    table.finish().try_for_each(|(mut identity, group)| {
+        executor.check()?;
+        sink(&mut identity, &mut group.finish()?)
+    })
 }
 
 /// The rows of a group so far. Many groups have one row alone, which is kept as it is.

@@ -113,6 +113,12 @@ impl HistogramSum {
         self.each(|value| value / divisor);
     }
 
+    /// How many samples of numbers take as much memory as its buckets: see [`Histogram::weight`].
+    pub fn weight(&self) -> usize {
+        let cells = self.positive.len() + self.negative.len();
+        cells * size_of::<(i32, Exact)>() / super::NUMBER_BYTES
+    }
+
     /// True when a field left the finite numbers.
     pub fn has_overflow(&self) -> bool {
         let buckets = self.positive.iter().chain(&self.negative).map(|(_, cell)| cell.value);

@@ -4,7 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use base::memory::MemoryWatch;
-use model::{Hints, Labels, Matcher, RejectReason, Source, TenantId, TimeRange};
+use model::histogram::HistogramBuckets;
+use model::{
+    Appender, Hints, Histogram, Labels, Matcher, RejectReason, Samples, Source, SourceError,
+    TenantId, TimeRange,
+};
 
 use super::support::*;
 use crate::options::EngineOptions;
@@ -42,6 +46,54 @@ fn samples_out_of_bounds_and_series_too_many_are_rejects() {
     let got: Vec<Labels> = store.dump().into_keys().collect();
     assert_eq!(got, [series(1), series(3)]);
     assert_eq!(store.dump()[&series(1)].len(), 2);
+}
+
+/// From open buffers, sealed chunks, the log and blocks.
+#[test]
+fn a_series_longer_than_its_reader_has_room_for_is_not_read_to_its_end() {
+    let dir = TestDir::new();
+    let mut store = Store::open(&dir);
+    let of = |count: f64| Histogram {
+        count: count * 160.0,
+        positive: HistogramBuckets::from_counts((0..160).map(|bucket| (bucket, count))),
+        ..Histogram::default()
+    };
+    let mut batch = store.engine.batch(TenantId::DEFAULT);
+    for number in [1, 2] {
+        batch.begin_row();
+        batch.set_labels(series(number).view());
+        for index in 0..300 {
+            let at_ms = START + i64::from(index) * 1000;
+            match number {
+                1 => batch.push_histogram(at_ms, &of(f64::from(index))).unwrap(),
+                _ => batch.push_float(at_ms, f64::from(index)),
+            }
+        }
+    }
+    wait(store.engine.append(batch)).unwrap();
+    let weight = 300 * of(1.0).weight() as u64;
+    let check = |store: &Store| {
+        let read = |number, samples_max| {
+            let hints = Hints { histograms: true, samples_max, ..Hints::default() };
+            let host = Matcher::equal("host", format!("host-{number}"));
+            let selection = store.engine.select(&[host], TimeRange::ALL, &hints).unwrap();
+            let mut samples = Samples::default();
+            selection.read(0, &mut samples).map(|()| samples.len())
+        };
+        for samples_max in [0, weight + 300] {
+            assert_eq!(read(1, samples_max).unwrap(), 300);
+        }
+        for samples_max in [1, weight / 20, weight / 2, weight - 1] {
+            assert!(matches!(read(1, samples_max), Err(SourceError::TooLarge { .. })));
+        }
+        assert_eq!((read(2, 300).unwrap(), read(2, 299).is_err()), (300, true));
+    };
+    check(&store);
+    drop(store);
+    store = Store::open(&dir);
+    check(&store);
+    store.engine.flush_now().unwrap();
+    check(&store);
 }
 
 #[test]

@@ -73,6 +73,11 @@ impl Total {
         self.sum.finish()
     }
 
+    /// How many samples of numbers take as much memory as its buckets.
+    pub(crate) fn weight(&self) -> usize {
+        self.sum.weight()
+    }
+
     fn see(&mut self, histogram: &Histogram) {
         self.reset_seen |= histogram.reset_hint == ResetHint::Reset;
         self.no_reset_seen |= histogram.reset_hint == ResetHint::NotReset;

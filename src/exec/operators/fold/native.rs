@@ -7,6 +7,7 @@ use model::Histogram;
 use plan::semantics::{Counted, FoldFunction, Reducer, WindowEdges};
 use plan::{AnnotationKind, EvalError, Fold, HistogramOperation, Span};
 
+use crate::budget::Held;
 use crate::error::ExecError;
 use crate::executor::{Argument, Executor, pair_at};
 use crate::kernels::native::mean::Total;
@@ -79,6 +80,8 @@ pub(super) struct NativeFolder<'f> {
     kinds: Kinds,
     state: WindowState,
     notes: Notes,
+    /// What the histograms of the row at hand hold.
+    held: Held<'f>,
 }
 
 /// A window as places of a row's samples.
@@ -92,9 +95,9 @@ struct Place {
 
 impl<'f> NativeFolder<'f> {
     /// A folder of `fold`.
-    pub(super) fn new(fold: &'f Fold, arguments: &'f [Argument]) -> Self {
+    pub(super) fn new(fold: &'f Fold, arguments: &'f [Argument], held: Held<'f>) -> Self {
         let (kinds, state, notes) = (Kinds::default(), WindowState::default(), Notes::default());
-        Self { fold, arguments, kinds, state, notes }
+        Self { fold, arguments, kinds, state, notes, held }
     }
 
     /// Reduces the windows.
@@ -107,12 +110,20 @@ impl<'f> NativeFolder<'f> {
         out.reset_to_grid(windows.grid, windows.grid.len());
         self.kinds.split(row);
         self.state.drops.find(&self.kinds.floats);
+        self.held.set(0, 0)?;
+        let mut last: Option<Arc<Histogram>> = None;
         let (mut low, mut high) = (0, 0);
         for index in 0..windows.grid.len() {
             let window = windows.at(index);
             (low, high) = advance(&row.samples.timestamps, low, high, window);
             if low < high {
                 let point = self.point(row, Place { low, high, window, index })?;
+                if let Point::Histogram(now) = &point
+                    && !last.as_ref().is_some_and(|last| Arc::ptr_eq(last, now))
+                {
+                    self.held.add(0, now.weight())?;
+                    last = Some(now.clone());
+                }
                 out.set_point(index, point);
             }
         }

@@ -13,11 +13,12 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use model::Selection;
+use model::{Selection, histogram};
 use parking_lot::{Condvar, Mutex};
 use plan::semantics::Buckets;
 use plan::{Annotation, Fold, Node, Op};
 
+use crate::budget::{Budget, Held};
 use crate::error::ExecError;
 use crate::executor::{Executor, Part, Sink};
 use crate::operators::scan;
@@ -69,6 +70,7 @@ pub(super) fn stream(
     };
     let board = Board {
         selection: &*selection,
+        budget: executor.budget,
         size,
         parts,
         state: Mutex::default(),
@@ -100,6 +102,8 @@ fn part_size(fold: &Fold) -> usize {
 /// A part that waits for its turn.
 struct Kept<'s> {
     rows: Vec<(Identity<'s>, Row)>,
+    /// What the rows hold beyond their numbers, which are few.
+    held: Held<'s>,
     annotations: Vec<Annotation>,
     outcome: Result<(), ExecError>,
 }
@@ -129,6 +133,7 @@ struct State<'s> {
 /// What the threads of one scan share.
 struct Board<'s> {
     selection: &'s dyn Selection,
+    budget: &'s Budget,
     /// Series of a part, but perhaps for the last.
     size: usize,
     parts: usize,
@@ -172,11 +177,12 @@ impl<'s> Board<'s> {
                     outcome?;
                 }
                 Move::HandOn(kept) => {
-                    for (mut identity, mut row) in kept.rows {
+                    let Kept { rows, held: _held, annotations, outcome } = kept;
+                    for (mut identity, mut row) in rows {
                         sink(&mut identity, &mut row)?;
                     }
-                    executor.absorb(kept.annotations);
-                    kept.outcome?;
+                    executor.absorb(annotations);
+                    outcome?;
                 }
                 Move::WorkAhead(number) => {
                     self.keep(number, executor, run);
@@ -240,17 +246,18 @@ impl<'s> Board<'s> {
 
     /// Folds a part and keeps its rows for their turn.
     fn keep(&self, number: usize, executor: &Executor<'_>, run: &Run<'_>) {
-        let mut rows = Vec::with_capacity(self.size);
+        let (mut rows, mut held) = (Vec::with_capacity(self.size), self.budget.hold());
         let part = executor.of_part(self.part(number));
         let outcome = run(&part, &mut |identity, row| {
             if executor.wants_labels {
                 // The query's own thread has enough to do.
                 identity.labels();
             }
+            held.add(0, histogram::weight(&row.samples.histograms))?;
             rows.push((identity.placed(self.selection), std::mem::take(row)));
             Ok(())
         });
-        let kept = Kept { rows, annotations: part.into_annotations(), outcome };
+        let kept = Kept { rows, held, annotations: part.into_annotations(), outcome };
         self.state.lock().kept.insert(number, kept);
         self.turn.notify_all();
     }

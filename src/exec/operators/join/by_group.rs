@@ -93,8 +93,10 @@ impl Matcher<'_, '_> {
         results.places.resize(self.groups.len(), NONE);
         let place = &mut results.places[group];
         if *place != NONE {
-            merge(&mut results.rows.as_mut()[*place].1, combined);
-            return Ok(());
+            return results.rows.change(*place, |known| {
+                merge(known, combined);
+                Ok(())
+            });
         }
         *place = results.rows.len();
         let key = self.groups.key(group);

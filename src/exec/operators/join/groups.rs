@@ -118,17 +118,19 @@ impl<'e> Groups<'e> {
         row: &mut Row,
     ) -> Result<(), ExecError> {
         let first = self.groups[group].first;
-        let (rows, steps) = (self.rows.as_mut(), self.steps);
-        let crowd =
-            self.crowds.entry(group).or_insert_with(|| Crowd::new(&mut rows[first], first, steps));
+        let (rows, steps) = (&mut self.rows, self.steps);
+        let new = || Crowd::new(&mut rows.as_mut()[first], first, steps);
+        let crowd = self.crowds.entry(group).or_insert_with(new);
         for (word, clashes) in self.clashes.iter_mut().enumerate() {
             let present = row.present_at(word);
             *clashes |= crowd.present[word] & present;
             crowd.present[word] |= present;
         }
         if let Some(known) = crowd.rows.get(labels) {
-            merge(&mut rows[*known].1, row);
-            return Ok(());
+            return rows.change(*known, |known| {
+                merge(known, row);
+                Ok(())
+            });
         }
         let number = self.next.len();
         self.next[crowd.last] = number;
