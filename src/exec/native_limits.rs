@@ -10,8 +10,7 @@ use std::sync::Arc;
 use base::error::{Classify, ErrorKind};
 use model::histogram::HistogramBuckets;
 use model::{
-    Hints, Histogram, Labels, Matcher, Samples, Selection, Source, SourceError, StepGrid, TenantId,
-    TimeRange,
+    Hints, Histogram, Labels, Matcher, Samples, Selection, Source, SourceError, StepGrid, TimeRange,
 };
 use plan::node::Number;
 use plan::semantics::{
@@ -74,27 +73,6 @@ impl Source for Histograms {
         hints: &Hints,
     ) -> Result<Box<dyn Selection>, SourceError> {
         Ok(Box::new(HistogramSelection { samples_max: hints.samples_max }))
-    }
-
-    fn label_names(
-        &self,
-        _: TenantId,
-        _: &[Matcher],
-        _: TimeRange,
-    ) -> Result<Vec<String>, SourceError> {
-        Ok(Vec::new())
-    }
-
-    fn label_values(
-        &self,
-        _: TenantId,
-        _: &str,
-        _: &[Matcher],
-        _: TimeRange,
-        _: &str,
-        _: usize,
-    ) -> Result<Vec<String>, SourceError> {
-        Ok(Vec::new())
     }
 }
 

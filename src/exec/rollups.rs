@@ -8,7 +8,7 @@
 use base::rng::Rng;
 use model::{
     Hints, Labels, Matcher, STALE_NAN_BITS, Samples, Selection, Source, SourceError, StepGrid,
-    TenantId, TimeRange, summarize,
+    TimeRange, summarize,
 };
 use plan::semantics::{Arithmetic, Buckets, Fill, FoldFunction, Reducer, Staleness};
 use plan::{Fold, Node, Op, Plan, QueryLimits, Scan};
@@ -67,27 +67,6 @@ impl Source for SummarySource {
         let inner = self.inner.select(matchers, range, hints)?;
         let reach_ms = stands_in.map_or(0, |_| WIDTHS[0]);
         Ok(Box::new(SummarySelection { inner, width_ms, reach_ms }))
-    }
-
-    fn label_names(
-        &self,
-        tenant: TenantId,
-        matchers: &[Matcher],
-        range: TimeRange,
-    ) -> Result<Vec<String>, SourceError> {
-        self.inner.label_names(tenant, matchers, range)
-    }
-
-    fn label_values(
-        &self,
-        tenant: TenantId,
-        name: &str,
-        matchers: &[Matcher],
-        range: TimeRange,
-        prefix: &str,
-        limit: usize,
-    ) -> Result<Vec<String>, SourceError> {
-        self.inner.label_values(tenant, name, matchers, range, prefix, limit)
     }
 }
 

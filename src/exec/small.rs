@@ -99,7 +99,7 @@ fn few(steps: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use model::{Hints, Matcher, Selection, SourceError, StepGrid, TenantId, TimeRange};
+    use model::{Hints, Matcher, Selection, SourceError, StepGrid, TimeRange};
     use plan::QueryLimits;
     use plan::node::Number;
     use plan::semantics::{Fill, Staleness};
@@ -123,27 +123,6 @@ mod tests {
 
         fn series_max(&self, _: &[Matcher], _: TimeRange, _: &Hints) -> Option<u64> {
             self.0
-        }
-
-        fn label_names(
-            &self,
-            _: TenantId,
-            _: &[Matcher],
-            _: TimeRange,
-        ) -> Result<Vec<String>, SourceError> {
-            Ok(Vec::new())
-        }
-
-        fn label_values(
-            &self,
-            _: TenantId,
-            _: &str,
-            _: &[Matcher],
-            _: TimeRange,
-            _: &str,
-            _: usize,
-        ) -> Result<Vec<String>, SourceError> {
-            Ok(Vec::new())
         }
     }
 

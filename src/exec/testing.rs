@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use model::{
-    Hints, Labels, Matcher, SampleKind, Samples, Selection, Source, SourceError, TenantId,
-    TimeRange,
+    Hints, Labels, Matcher, SampleKind, Samples, Selection, Source, SourceError, TimeRange,
 };
 
 /// Series in memory. Knows one tenant; whoever asks gets it.
@@ -155,27 +154,6 @@ impl Source for ColumnSource {
         let chosen = places.filter(|place| passes(&self.series[*place].0)).collect();
         Ok(Box::new(ColumnSelection { series: Arc::clone(&self.series), chosen }))
     }
-
-    fn label_names(
-        &self,
-        _tenant: TenantId,
-        _matchers: &[Matcher],
-        _range: TimeRange,
-    ) -> Result<Vec<String>, SourceError> {
-        Ok(Vec::new())
-    }
-
-    fn label_values(
-        &self,
-        _tenant: TenantId,
-        _name: &str,
-        _matchers: &[Matcher],
-        _range: TimeRange,
-        _prefix: &str,
-        _limit: usize,
-    ) -> Result<Vec<String>, SourceError> {
-        Ok(Vec::new())
-    }
 }
 
 impl Source for MemorySource {
@@ -201,44 +179,5 @@ impl Source for MemorySource {
             series.sort_by(|left, right| left.0.cmp(&right.0));
         }
         Ok(Box::new(MemorySelection { series, dies_at: self.dies_at }))
-    }
-
-    fn label_names(
-        &self,
-        _tenant: TenantId,
-        matchers: &[Matcher],
-        range: TimeRange,
-    ) -> Result<Vec<String>, SourceError> {
-        let mut names = Vec::new();
-        for index in self.selected(matchers, range) {
-            names.extend(self.series[index].0.iter().map(|(name, _)| name.to_owned()));
-        }
-        names.sort_unstable();
-        names.dedup();
-        Ok(names)
-    }
-
-    fn label_values(
-        &self,
-        _tenant: TenantId,
-        name: &str,
-        matchers: &[Matcher],
-        range: TimeRange,
-        prefix: &str,
-        limit: usize,
-    ) -> Result<Vec<String>, SourceError> {
-        let mut values: Vec<String> = self
-            .selected(matchers, range)
-            .into_iter()
-            .filter_map(|index| self.series[index].0.get(name))
-            .filter(|value| value.starts_with(prefix))
-            .map(str::to_owned)
-            .collect();
-        values.sort_unstable();
-        values.dedup();
-        if limit > 0 {
-            values.truncate(limit);
-        }
-        Ok(values)
     }
 }

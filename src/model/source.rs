@@ -33,7 +33,8 @@ pub struct Hints {
     pub samples_max: u64,
 }
 
-/// Answers questions about stored series. Cheap to share; every call sees all acknowledged writes.
+/// Answers questions about stored series: what the execution of plans needs of a store. Cheap to share;
+/// every call sees all acknowledged writes.
 pub trait Source: Send + Sync {
     /// The series that pass all `matchers` and may have a sample in `range`. Each series occurs once
     /// however many blocks it is spread over. The selection is a snapshot: it stays readable while
@@ -50,7 +51,10 @@ pub trait Source: Send + Sync {
     fn series_max(&self, _matchers: &[Matcher], _range: TimeRange, _hints: &Hints) -> Option<u64> {
         None
     }
+}
 
+/// A [`Source`] that also says what labels there are, without reading samples.
+pub trait Catalog: Source {
     /// Names of the labels on series that pass `matchers` and may have a sample in `range`; sorted.
     fn label_names(
         &self,
@@ -90,7 +94,7 @@ pub trait Source: Send + Sync {
     }
 }
 
-/// The nodes of [`Source::value_nodes`] of ascending values that start with `prefix`.
+/// The nodes of [`Catalog::value_nodes`] of ascending values that start with `prefix`.
 pub fn nodes_of_values(values: &[String], prefix: &str, limit: usize) -> Vec<ValueNode> {
     let mut nodes: std::collections::BTreeMap<&str, (bool, bool)> = Default::default();
     for value in values {
@@ -113,7 +117,7 @@ pub fn nodes_of_values(values: &[String], prefix: &str, limit: usize) -> Vec<Val
     nodes.into_iter().map(node).take(limit).collect()
 }
 
-/// A node of the tree behind [`Source::value_nodes`].
+/// A node of the tree behind [`Catalog::value_nodes`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValueNode {
     /// What follows the prefix, up to the next dot or the value's end.

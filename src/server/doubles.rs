@@ -7,8 +7,8 @@ use std::thread::ThreadId;
 
 use futures::future::BoxFuture;
 use model::{
-    AppendError, AppendReport, Appender, DeleteError, Hints, Labels, Matcher, Samples, Selection,
-    SeriesHasher, SnapshotError, Source, SourceError, TenantId, TimeRange, WriteBatch,
+    AppendError, AppendReport, Appender, Catalog, DeleteError, Hints, Labels, Matcher, Samples,
+    Selection, SeriesHasher, SnapshotError, Source, SourceError, TenantId, TimeRange, WriteBatch,
 };
 use parking_lot::{Condvar, Mutex};
 
@@ -77,7 +77,9 @@ impl Source for Gate {
         let is_few = |name: &str| matchers.contains(&Matcher::equal("__name__", name));
         (is_few("few") || is_few("broken")).then_some(1)
     }
+}
 
+impl Catalog for Gate {
     fn label_names(
         &self,
         _: TenantId,

@@ -1,6 +1,6 @@
 //! Layer 4: sockets and HTTP.
 //!
-//! Handlers decode, call and encode; they know the store only as `dyn Appender` and `dyn Source`, and
+//! Handlers decode, call and encode; they know the store only as `dyn Appender` and `dyn Catalog`, and
 //! every query goes text → `lang` → `plan` → `exec` through [`run_query`].
 
 #![allow(clippy::result_large_err, reason = "the error of a handler is the whole answer it sends")]

@@ -249,7 +249,7 @@ pub async fn take_turn(state: &State, timeout: Duration) -> Result<Turn, QueryEr
 /// Runs a look-up in the index (labels, series, find) on the blocking pool.
 pub async fn run_lookup<T: Send + 'static>(
     state: &Arc<State>,
-    lookup: impl FnOnce(&dyn model::Source) -> Result<T, model::SourceError> + Send + 'static,
+    lookup: impl FnOnce(&dyn model::Catalog) -> Result<T, model::SourceError> + Send + 'static,
 ) -> Result<T, QueryError> {
     state.settings.memory.check()?;
     let state = Arc::clone(state);

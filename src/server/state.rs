@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use base::clock::Clock;
 use base::memory::MemoryWatch;
 use base::metrics::Metrics;
-use model::{Appender, Documents, MemoryDocuments, Source, TenantId, WriteBatch};
+use model::{Appender, Catalog, Documents, MemoryDocuments, TenantId, WriteBatch};
 use parking_lot::RwLock;
 pub use plan::QueryLimits;
 use wire::known_keys::KnownKeys;
@@ -199,7 +199,7 @@ pub struct State {
     /// Where writes go.
     pub appender: Arc<dyn Appender>,
     /// Where reads come from.
-    pub source: Arc<dyn Source>,
+    pub source: Arc<dyn Catalog>,
     /// Small durable records beside the samples.
     pub documents: Arc<dyn Documents>,
     /// Figures for status pages.
@@ -250,7 +250,7 @@ impl State {
     /// State over a store, its documents in memory; not ready until [`State::set_ready`].
     pub fn new(
         appender: Arc<dyn Appender>,
-        source: Arc<dyn Source>,
+        source: Arc<dyn Catalog>,
         status: Arc<dyn StoreStatus>,
         metrics: Arc<Metrics>,
         clock: Arc<dyn Clock>,

@@ -17,8 +17,9 @@ use futures::channel::oneshot;
 use futures::future::BoxFuture;
 use index::HeadStatistics;
 use model::{
-    AppendError, AppendReport, Appender, DeleteError, Documents, Hints, Matcher, Selection,
-    SeriesHasher, SnapshotError, Source, SourceError, TenantId, TimeRange, ValueNode, WriteBatch,
+    AppendError, AppendReport, Appender, Catalog, DeleteError, Documents, Hints, Matcher,
+    Selection, SeriesHasher, SnapshotError, Source, SourceError, TenantId, TimeRange, ValueNode,
+    WriteBatch,
 };
 use parking_lot::{Condvar, Mutex};
 
@@ -437,7 +438,9 @@ impl Source for Engine {
             None => Some(0),
         }
     }
+}
 
+impl Catalog for Engine {
     fn label_names(
         &self,
         tenant: TenantId,

@@ -3,8 +3,8 @@
 
 use model::identity::flat_name;
 use model::{
-    DocumentChange, DocumentError, Documents, Hints, LabelBuilder, Labels, METRIC_NAME, Matcher,
-    Source, SourceError, TenantId, TimeRange,
+    Catalog, DocumentChange, DocumentError, Documents, Hints, LabelBuilder, Labels, METRIC_NAME,
+    Matcher, SourceError, TenantId, TimeRange,
 };
 use wire::graphite::path::{PathError, parse};
 
@@ -30,7 +30,7 @@ pub(super) fn labels_of(path: &str) -> Result<Labels, PathError> {
 }
 
 /// Matchers of the series with exactly these labels: no other label may be there.
-fn exactly(source: &dyn Source, labels: &Labels) -> Result<Vec<Matcher>, SourceError> {
+fn exactly(source: &dyn Catalog, labels: &Labels) -> Result<Vec<Matcher>, SourceError> {
     let mut matchers: Vec<Matcher> =
         labels.iter().map(|(name, value)| Matcher::equal(name, value)).collect();
     for name in source.label_names(TenantId::DEFAULT, &matchers, TimeRange::ALL)? {
@@ -47,7 +47,7 @@ fn labels_only() -> Hints {
 
 /// Keeps the series that have no samples yet.
 pub(super) fn register(
-    source: &dyn Source,
+    source: &dyn Catalog,
     documents: &dyn Documents,
     paths: &[String],
 ) -> Result<Result<(), DocumentError>, SourceError> {
@@ -76,7 +76,10 @@ pub(super) fn forget(documents: &dyn Documents, paths: &[String]) -> Result<(), 
 }
 
 /// Matchers of the stored series of a path, for deletion; `None` if there are none.
-pub(super) fn stored(source: &dyn Source, path: &str) -> Result<Option<Vec<Matcher>>, SourceError> {
+pub(super) fn stored(
+    source: &dyn Catalog,
+    path: &str,
+) -> Result<Option<Vec<Matcher>>, SourceError> {
     let Ok(labels) = labels_of(path) else { return Ok(None) };
     let matchers = exactly(source, &labels)?;
     let found = source.select(&matchers, TimeRange::ALL, &labels_only())?;
@@ -85,12 +88,12 @@ pub(super) fn stored(source: &dyn Source, path: &str) -> Result<Option<Vec<Match
 
 /// All series with their tags.
 pub(super) struct Directory<'s> {
-    source: &'s dyn Source,
+    source: &'s dyn Catalog,
     registered: Vec<Labels>,
 }
 
 impl<'s> Directory<'s> {
-    pub(super) fn new(source: &'s dyn Source, documents: &dyn Documents) -> Self {
+    pub(super) fn new(source: &'s dyn Catalog, documents: &dyn Documents) -> Self {
         let known = documents.scan(TenantId::DEFAULT, TABLE, b"", b"", REGISTERED_MAX);
         let paths = known.iter().filter_map(|(key, _)| std::str::from_utf8(key).ok());
         Self { source, registered: paths.filter_map(|path| labels_of(path).ok()).collect() }

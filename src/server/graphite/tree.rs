@@ -1,7 +1,7 @@
 //! The tree of paths, walked element by element, so that only the branches asked for are touched.
 
 use lang::graphite::glob::Element;
-use model::{METRIC_NAME, Pattern, Source, SourceError, TenantId, TimeRange};
+use model::{Catalog, METRIC_NAME, Pattern, SourceError, TenantId, TimeRange};
 use wire::graphite::find::FoundNode;
 
 /// Nodes that one walk may visit.
@@ -9,7 +9,7 @@ const NODES_MAX: usize = 500_000;
 
 /// Everything that `query` names: leaves and branches, by path, branch first.
 pub(super) fn find(
-    source: &dyn Source,
+    source: &dyn Catalog,
     range: TimeRange,
     query: &str,
 ) -> Result<Vec<FoundNode>, SourceError> {
@@ -55,7 +55,7 @@ pub(super) fn find(
 }
 
 struct Walk<'s> {
-    source: &'s dyn Source,
+    source: &'s dyn Catalog,
     range: TimeRange,
     visited: usize,
 }

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use lang::opentsdb::validate::Name;
-use model::{LabelsRef, Source, TenantId};
+use model::{LabelsRef, TenantId};
 use parking_lot::{RwLock, RwLockReadGuard};
 use wire::known_keys::{Cursor, KnownKeys};
 use wire::opentsdb::gate::{Gate, UnknownName};
@@ -72,8 +72,7 @@ impl<'s> Admission<'s> {
             UidKind::Key => Name::Key(name.to_owned()),
             UidKind::Value => Name::Value { key: String::new(), value: name.to_owned() },
         };
-        let source: &dyn Source = &*self.state.source;
-        names::exists(source, &name).unwrap_or(false)
+        names::exists(&*self.state.source, &name).unwrap_or(false)
     }
 }
 

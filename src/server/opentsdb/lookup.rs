@@ -8,7 +8,7 @@ use axum::http::{Method, StatusCode};
 use lang::opentsdb::request::{first_object, missing, missing_content};
 use lang::opentsdb::validate::Name;
 use model::{
-    DocumentError, Hints, Labels, METRIC_NAME, Matcher, Selection, Source, SourceError, TenantId,
+    Catalog, DocumentError, Hints, Labels, METRIC_NAME, Matcher, Selection, SourceError, TenantId,
     TimeRange, ValueTest,
 };
 use serde_json::{Map, Value};
@@ -71,7 +71,7 @@ pub(super) async fn suggest(
 
 /// Names that series carry and names that only have a number, in byte order.
 fn find(
-    source: &dyn Source,
+    source: &dyn Catalog,
     space: &UidSpace,
     kind: UidKind,
     prefix: &str,
@@ -242,7 +242,7 @@ async fn by_number(
 
 /// The series asked for, or the name that does not exist.
 fn answer(
-    source: &dyn Source,
+    source: &dyn Catalog,
     question: &Question,
 ) -> Result<Result<Vec<Labels>, Name>, SourceError> {
     let pairs = question.tags.as_deref().unwrap_or_default();
@@ -292,7 +292,7 @@ fn tests(pairs: &[Pair]) -> Vec<Matcher> {
 
 /// Series that pass the matchers and carry each of the values under some key, in label order.
 fn select(
-    source: &dyn Source,
+    source: &dyn Catalog,
     matchers: Vec<Matcher>,
     anywhere: &[&String],
     limit: usize,

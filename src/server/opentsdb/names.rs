@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 
 use lang::opentsdb::rollup::STORED_PREFIX;
 use lang::opentsdb::validate::Name;
-use model::{METRIC_NAME, Matcher, Source, SourceError, TenantId, TimeRange};
+use model::{Catalog, METRIC_NAME, Matcher, SourceError, TenantId, TimeRange};
 
 /// True if some series carries the name.
-pub(super) fn exists(source: &dyn Source, name: &Name) -> Result<bool, SourceError> {
+pub(super) fn exists(source: &dyn Catalog, name: &Name) -> Result<bool, SourceError> {
     match name {
         Name::Metric(name) => has_value(source, METRIC_NAME, name),
         Name::Key(key) => {
@@ -35,7 +35,7 @@ pub(super) fn exists(source: &dyn Source, name: &Name) -> Result<bool, SourceErr
 
 /// The first of the names that no series carries.
 pub(super) fn first_unknown(
-    source: &dyn Source,
+    source: &dyn Catalog,
     names: Vec<Name>,
 ) -> Result<Option<Name>, SourceError> {
     for name in names {
@@ -46,7 +46,7 @@ pub(super) fn first_unknown(
     Ok(None)
 }
 
-fn has_value(source: &dyn Source, key: &str, value: &str) -> Result<bool, SourceError> {
+fn has_value(source: &dyn Catalog, key: &str, value: &str) -> Result<bool, SourceError> {
     let matchers = [Matcher::equal(key, value)];
     let range = TimeRange::ALL;
     let found = source.label_values(TenantId::DEFAULT, key, &matchers, range, value, 1)?;
@@ -55,7 +55,7 @@ fn has_value(source: &dyn Source, key: &str, value: &str) -> Result<bool, Source
 
 /// Metrics that start with `prefix`, in byte order; `limit` 0 = all.
 pub(super) fn metrics(
-    source: &dyn Source,
+    source: &dyn Catalog,
     prefix: &str,
     limit: usize,
 ) -> Result<Vec<String>, SourceError> {
@@ -79,7 +79,7 @@ pub(super) fn is_hidden(metric: &str) -> bool {
 
 /// Tag keys that start with `prefix`, in byte order; `limit` 0 = all.
 pub(super) fn keys(
-    source: &dyn Source,
+    source: &dyn Catalog,
     prefix: &str,
     limit: usize,
 ) -> Result<Vec<String>, SourceError> {
@@ -93,7 +93,7 @@ pub(super) fn keys(
 
 /// Values of any tag that start with `prefix`, in byte order.
 pub(super) fn values(
-    source: &dyn Source,
+    source: &dyn Catalog,
     prefix: &str,
     limit: usize,
 ) -> Result<Vec<String>, SourceError> {

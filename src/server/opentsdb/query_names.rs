@@ -7,7 +7,7 @@ use lang::opentsdb::lower::matchers;
 use lang::opentsdb::rollup::RollupRead;
 use lang::opentsdb::validate::Name;
 use lang::opentsdb::{Checked, OpenTsdbError, Resolution};
-use model::{METRIC_NAME, Matcher, Source, SourceError, TenantId, TimeRange};
+use model::{Catalog, METRIC_NAME, Matcher, SourceError, TenantId, TimeRange};
 
 use super::names;
 use super::reply::Refusal;
@@ -43,7 +43,7 @@ pub(super) fn rollup(state: &State, sub: &Checked) -> Option<RollupRead> {
 
 /// The first of the names that neither has a number nor stands on a series.
 pub(super) fn first_unknown(
-    source: &dyn Source,
+    source: &dyn Catalog,
     space: &UidSpace,
     mut names: Vec<Name>,
 ) -> Result<Option<Name>, SourceError> {
@@ -59,7 +59,7 @@ pub(super) fn first_unknown(
 }
 
 /// With explicit tags, keys that no filter names must be missing from a series.
-fn resolve(source: &dyn Source, sub: &Checked) -> Result<Resolution, SourceError> {
+fn resolve(source: &dyn Catalog, sub: &Checked) -> Result<Resolution, SourceError> {
     if !sub.query.explicit_tags {
         return Ok(Resolution::default());
     }
@@ -124,7 +124,7 @@ fn parse_tsuids(
 
 /// What the series of a numeric name must satisfy; `None` where no such series can exist.
 pub(super) fn series_matchers(
-    source: &dyn Source,
+    source: &dyn Catalog,
     space: &UidSpace,
     tsuid: &[u8],
 ) -> Result<Option<Vec<Matcher>>, SourceError> {
@@ -138,7 +138,7 @@ pub(super) fn series_matchers(
 
 /// Keeps out series with labels that none of the matchers names.
 pub(super) fn exclude_other_keys(
-    source: &dyn Source,
+    source: &dyn Catalog,
     matchers: &mut Vec<Matcher>,
 ) -> Result<(), SourceError> {
     let names = source.label_names(TenantId::DEFAULT, matchers, TimeRange::ALL)?;

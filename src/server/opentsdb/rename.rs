@@ -45,7 +45,7 @@ async fn carriers(state: &Arc<State>, kind: UidKind, old: &str) -> Result<Vec<Ma
         UidKind::Value => {
             let tenant = TenantId::DEFAULT;
             let keys =
-                move |source: &dyn model::Source| source.label_names(tenant, &[], TimeRange::ALL);
+                move |source: &dyn model::Catalog| source.label_names(tenant, &[], TimeRange::ALL);
             let keys = run_lookup(state, keys).await?;
             let keys = keys.into_iter().filter(|key| key != METRIC_NAME);
             keys.map(|key| Matcher::equal(key, old)).collect()

@@ -16,7 +16,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use base::cancel::{CancelOnDrop, CancelToken};
 use base::error::ErrorKind;
-use model::{Matcher, Source, SourceError, TenantId};
+use model::{Catalog, Matcher, SourceError, TenantId};
 use wire::prometheus::search_json::{SearchItem, batch_line, trailer_line};
 
 use self::filter::{Order, first};
@@ -133,7 +133,7 @@ async fn answer(
 
 /// One more than asked for, which tells whether there are more.
 fn find(
-    source: &dyn Source,
+    source: &dyn Catalog,
     search: &Search,
     searched: &Searched,
     cancel: &CancelToken,
@@ -160,7 +160,7 @@ fn find(
 }
 
 fn ask(
-    source: &dyn Source,
+    source: &dyn Catalog,
     search: &Search,
     searched: &Searched,
     matchers: &[Matcher],

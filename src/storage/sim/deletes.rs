@@ -1,6 +1,6 @@
 //! What is deleted is gone at once, stays gone, leaves the disk, and may be written again.
 
-use model::{Appender, Matcher, Source, TenantId, TimeRange};
+use model::{Appender, Catalog, Matcher, TenantId, TimeRange};
 
 use super::support::*;
 

@@ -1,8 +1,8 @@
 //! Acknowledged samples survive crashes, flushes, merges and their combination.
 
 use model::{
-    Appender, BucketSpan, Hints, Histogram, HistogramBuckets, Matcher, ResetHint, SampleKind,
-    Samples, Source, TenantId, TimeRange,
+    Appender, BucketSpan, Catalog, Hints, Histogram, HistogramBuckets, Matcher, ResetHint,
+    SampleKind, Samples, Source, TenantId, TimeRange,
 };
 
 use super::support::*;

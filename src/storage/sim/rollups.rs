@@ -4,7 +4,9 @@
 //! Method: the same store answers twice, once with samples alone, which are summarized here, once with
 //! summaries allowed; run by run both must say the same.
 
-use model::{Appender, Hints, Matcher, Pattern, Samples, Source, Summary, TenantId, TimeRange};
+use model::{
+    Appender, Catalog, Hints, Matcher, Pattern, Samples, Source, Summary, TenantId, TimeRange,
+};
 use model::{ValueTest, run_of, summarize};
 
 use super::support::*;
