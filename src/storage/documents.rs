@@ -18,6 +18,7 @@ use model::{DocumentChange, DocumentError, Documents, TenantId};
 use parking_lot::{Mutex, RwLock};
 
 use crate::error::StorageError;
+use crate::framed::{HEADER_BYTES, PAYLOAD_BYTES_MAX};
 use crate::layout::Layout;
 use crate::lock::DirLock;
 use crate::wal::file::{DiskFiles, LogFile, LogFiles};
@@ -111,8 +112,8 @@ impl DocumentStore {
         changes: &[DocumentChange],
         bytes: usize,
     ) -> Result<(), DocumentError> {
-        if bytes > record::WRITE_BYTES_MAX {
-            return Err(DocumentError::TooLarge { bytes, max: record::WRITE_BYTES_MAX });
+        if bytes > PAYLOAD_BYTES_MAX {
+            return Err(DocumentError::TooLarge { bytes, max: PAYLOAD_BYTES_MAX });
         }
         let tables = self.tables.read();
         let after = tables.bytes_after(tenant, changes);
@@ -215,7 +216,7 @@ impl Writer {
         self.length = torn.unwrap_or(length);
         self.is_torn = torn.is_some();
         // A file without a whole header is as good as none.
-        self.is_doubtful = self.length < file::HEADER_BYTES as u64;
+        self.is_doubtful = self.length < HEADER_BYTES as u64;
         Ok(damage)
     }
 

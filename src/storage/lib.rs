@@ -17,6 +17,7 @@ mod recover;
 mod shared;
 
 mod collect;
+mod framed;
 mod head;
 mod wal;
 

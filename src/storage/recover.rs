@@ -13,6 +13,7 @@ use model::{LabelsRef, SampleKind, TenantId};
 
 use crate::committer::{Committer, head_of};
 use crate::error::StorageError;
+use crate::framed::HEADER_BYTES;
 use crate::head::partition::PartitionData;
 use crate::head::series::SealScratch;
 use crate::layout::Layout;
@@ -21,7 +22,7 @@ use crate::shared::Shared;
 use crate::wal::file::LogFiles;
 use crate::wal::record::{LogId, Record, SamplesRecord, SeriesRecord};
 use crate::wal::replay::{Found, WalListing, list, read_all};
-use crate::wal::writer::{FILE_HEADER_BYTES, WalPosition, WalWriter};
+use crate::wal::writer::{WalPosition, WalWriter};
 
 /// What recovery found.
 pub(crate) struct Recovered {
@@ -141,7 +142,7 @@ fn cut_tail(
 ) -> Result<(), StorageError> {
     let bytes = files.length(path).unwrap_or(0).saturating_sub(offset);
     shared.metrics.wal_cut_bytes.add(bytes);
-    if offset < FILE_HEADER_BYTES as u64 {
+    if offset < HEADER_BYTES as u64 {
         tracing::warn!(file = %path.display(), bytes, "removing a log file without content");
         return files.remove(path).map_err(|error| StorageError::io("remove", path, &error));
     }

@@ -2,21 +2,21 @@
 
 use base::codec::{ByteReader, put_bytes, put_uvarint};
 use base::frame::{FRAME_HEADER_BYTES, put_frame};
-use base::limits::WAL_RECORD_BYTES_MAX;
 use model::documents::TABLE_BYTES_MAX;
 use model::{DocumentChange, TenantId};
 
-/// Start of every payload, by which the frames behind damage are found again.
-pub(super) const MARKER: [u8; 4] = *b"TDC1";
-/// Bytes of one write's frame.
-pub(super) const WRITE_BYTES_MAX: usize = WAL_RECORD_BYTES_MAX;
+use crate::framed::FramedFormat;
+
+/// The file of the documents.
+pub(super) const DOCUMENTS: FramedFormat =
+    FramedFormat { magic: *b"TRBDOC\x00\x01", magic_before: None, marker: *b"TDC1" };
 
 const REMOVE: u8 = 0;
 const PUT: u8 = 1;
 
 /// Appends the frame of one write.
 pub(super) fn encode(out: &mut Vec<u8>, tenant: TenantId, changes: &[DocumentChange]) {
-    let mut payload = MARKER.to_vec();
+    let mut payload = DOCUMENTS.marker.to_vec();
     payload.extend_from_slice(&tenant.0.to_le_bytes());
     put_uvarint(&mut payload, changes.len() as u64);
     for change in changes {
@@ -39,7 +39,7 @@ pub(super) fn decode(
     payload: &[u8],
 ) -> Result<(TenantId, Vec<DocumentChange>), (usize, &'static str)> {
     let mut reader = ByteReader::new(payload);
-    if reader.take(MARKER.len()) != MARKER {
+    if reader.take(DOCUMENTS.marker.len()) != DOCUMENTS.marker {
         return Err((0, "another marker"));
     }
     let tenant = TenantId(reader.u32());

@@ -29,9 +29,9 @@ use crate::layout::Layout;
 use crate::queue::LoggedSeries;
 use crate::view::View;
 use crate::wal::file::{LogFile, LogFiles};
-use crate::wal::record::{LogId, RECORD_BYTES_TARGET, RecordEncoder};
+use crate::wal::record::{LOG, LogId, RECORD_BYTES_TARGET, RecordEncoder};
 use crate::wal::replay::list;
-use crate::wal::writer::{WalPosition, file_header};
+use crate::wal::writer::WalPosition;
 
 /// The oldest log file that is still needed.
 pub(crate) fn oldest_needed(view: &View, end: WalPosition) -> u64 {
@@ -65,7 +65,7 @@ fn write_staged(
         files.remove(staged)?;
     }
     let mut file = files.create(staged)?;
-    file.append(&file_header(number))?;
+    file.append(&LOG.header(number))?;
     for logged in series {
         write_tenant(&mut *file, shard, logged)?;
     }

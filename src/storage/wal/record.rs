@@ -5,11 +5,16 @@
 
 use base::codec::{ByteReader, put_bytes, put_varint, unzigzag, zigzag};
 use base::frame::{FRAME_HEADER_BYTES, checksum, put_frame};
-use base::limits::WAL_RECORD_BYTES_MAX;
 use model::{SampleKind, TenantId, histogram};
 
-/// The first bytes of every payload; replay looks for them behind damage.
-pub(crate) const RECORD_MARKER: [u8; 4] = *b"TWR1";
+use crate::framed::{FramedFormat, PAYLOAD_BYTES_MAX};
+
+/// The files of the log. Those of version 1 have no records of type 4.
+pub(crate) const LOG: FramedFormat = FramedFormat {
+    magic: *b"TRBWAL\x00\x02",
+    magic_before: Some(*b"TRBWAL\x00\x01"),
+    marker: *b"TWR1",
+};
 
 /// Payload bytes at which a record is closed and another begun.
 pub(crate) const RECORD_BYTES_TARGET: usize = 32 << 20;
@@ -56,7 +61,7 @@ pub(crate) struct RecordEncoder {
 /// it stays in its place. Damage takes whole frames, so that there is always room for this one.
 pub(crate) fn void_frame(bytes: usize) -> Vec<u8> {
     let mut payload = vec![0; bytes.saturating_sub(FRAME_HEADER_BYTES).max(PAYLOAD_HEADER_BYTES)];
-    payload[..4].copy_from_slice(&RECORD_MARKER);
+    payload[..4].copy_from_slice(&LOG.marker);
     payload[4] = VOID;
     let mut frame = Vec::with_capacity(bytes);
     put_frame(&mut frame, &payload);
@@ -67,7 +72,7 @@ impl RecordEncoder {
     fn begin(out: &mut Vec<u8>, kind: u8, tenant: TenantId, shard: u16) -> Self {
         let frame_start = out.len();
         out.extend_from_slice(&[0; FRAME_HEADER_BYTES]);
-        out.extend_from_slice(&RECORD_MARKER);
+        out.extend_from_slice(&LOG.marker);
         out.push(kind);
         out.extend_from_slice(&tenant.0.to_le_bytes());
         out.extend_from_slice(&shard.to_le_bytes());
@@ -290,7 +295,7 @@ pub(crate) struct BadRecord {
 pub(crate) fn decode(payload: &[u8]) -> Result<Record, BadRecord> {
     let mut reader = ByteReader::new(payload);
     let marker = reader.take(4);
-    if marker != RECORD_MARKER {
+    if marker != LOG.marker {
         return Err(BadRecord {
             offset: 0,
             expected: "the record marker TWR1",
@@ -339,7 +344,7 @@ fn decode_packed(
     let offset = reader.position();
     let bytes = reader.take(reader.remaining());
     let bad = |got: String| BadRecord { offset, expected: "compressed series entries", got };
-    if reader.failed() || length > WAL_RECORD_BYTES_MAX || count > length {
+    if reader.failed() || length > PAYLOAD_BYTES_MAX || count > length {
         return Err(bad(format!("{count} entries in {length} bytes")));
     }
     let entries = zstd::bulk::decompress(bytes, length).map_err(|error| bad(error.to_string()))?;

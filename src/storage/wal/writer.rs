@@ -10,20 +10,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use base::frame::checksum;
 use base::metrics::Metrics;
 
 use crate::error::StorageError;
+use crate::framed::HEADER_BYTES;
 use crate::layout::Layout;
 use crate::options::{EngineOptions, WalSync};
 use crate::wal::file::{LogFile, LogFiles};
-
-/// Magic and version at the start of a log file.
-pub(crate) const FILE_MAGIC: [u8; 8] = *b"TRBWAL\x00\x02";
-/// That of files without records of type 4, which are read as well.
-pub(crate) const FILE_MAGIC_1: [u8; 8] = *b"TRBWAL\x00\x01";
-/// Bytes in front of the first frame.
-pub(crate) const FILE_HEADER_BYTES: usize = 20;
+use crate::wal::record::LOG;
 
 /// A place in the log: everything in front of it is older.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,16 +26,6 @@ pub(crate) struct WalPosition {
     pub(crate) file: u64,
     /// Byte in the file.
     pub(crate) offset: u64,
-}
-
-/// The header of log file `number`.
-pub(crate) fn file_header(number: u64) -> [u8; FILE_HEADER_BYTES] {
-    let mut header = [0; FILE_HEADER_BYTES];
-    header[..8].copy_from_slice(&FILE_MAGIC);
-    header[8..16].copy_from_slice(&number.to_le_bytes());
-    let crc = checksum(&header[..16]);
-    header[16..].copy_from_slice(&crc.to_le_bytes());
-    header
 }
 
 #[derive(Debug)]
@@ -151,12 +135,12 @@ impl WalWriter {
         self.next_file += 1;
         let failed = |action, error| StorageError::io(action, &path, &error);
         let mut file = self.files.create(&path).map_err(|error| failed("create", error))?;
-        if let Err(error) = file.append(&file_header(number)) {
+        if let Err(error) = file.append(&LOG.header(number)) {
             self.cut = Some(Cut { path: path.clone(), length: 0 });
             return Err(failed("write", error));
         }
-        self.metrics.wal_size_bytes.add(FILE_HEADER_BYTES as i64);
-        Ok(OpenFile { path, file, length: FILE_HEADER_BYTES as u64, dirty: true })
+        self.metrics.wal_size_bytes.add(HEADER_BYTES as i64);
+        Ok(OpenFile { path, file, length: HEADER_BYTES as u64, dirty: true })
     }
 
     /// Leaves the open file for good; what is behind its good length will be cut.
