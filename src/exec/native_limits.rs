@@ -21,23 +21,29 @@ use plan::{Aggregate, Fold, Join, Node, Op, Plan, QueryLimits, Scan};
 
 use crate::budget::Budget;
 use crate::executor::Executor;
+use crate::helpers::Helpers;
 use crate::{Context, ExecError, Output, execute};
 
 const SERIES: usize = 6;
+/// Series where threads are to share them.
+const MANY: usize = 200;
 const SAMPLES: usize = 40;
 const BUCKETS: usize = 160;
 const EVERY_MS: i64 = 10_000;
 
 /// Series of histograms, each sample of which has all buckets.
-struct Histograms;
+struct Histograms {
+    series: usize,
+}
 
 struct HistogramSelection {
+    series: usize,
     samples_max: u64,
 }
 
 impl Selection for HistogramSelection {
     fn len(&self) -> usize {
-        SERIES
+        self.series
     }
 
     fn labels(&self, index: usize) -> Labels {
@@ -72,7 +78,7 @@ impl Source for Histograms {
         _: TimeRange,
         hints: &Hints,
     ) -> Result<Box<dyn Selection>, SourceError> {
-        Ok(Box::new(HistogramSelection { samples_max: hints.samples_max }))
+        Ok(Box::new(HistogramSelection { series: self.series, samples_max: hints.samples_max }))
     }
 }
 
@@ -140,7 +146,8 @@ fn quantile(input: Node) -> Node {
 }
 
 fn run(root: &Node, limits: QueryLimits) -> Result<Output, ExecError> {
-    execute(&Plan { root: root.clone(), limits }, &Histograms, &Context::default())
+    let source = Histograms { series: SERIES };
+    execute(&Plan { root: root.clone(), limits }, &source, &Context::default())
 }
 
 /// What `rows` rows of histograms at every step weigh at least, without their instants.
@@ -212,18 +219,40 @@ fn one_histogram_at_many_steps_counts_once() {
 
 #[test]
 fn all_is_given_back_when_a_query_ends() {
-    let context = Context::default();
+    let (context, source) = (Context::default(), Histograms { series: SERIES });
     let roots =
         [join(newest(), newest()), aggregate(rate_of_samples(), Reducer::Count, "x"), newest()];
     for samples_max in [u64::MAX, weight(1) / 2] {
         let budget = Budget::new(QueryLimits { samples_max, ..QueryLimits::default() });
         for root in &roots {
-            let executor = Executor::new(&Histograms, &context, &budget);
+            let executor = Executor::new(&source, &context, &budget);
             let rows = executor.collect(root);
             assert_eq!(rows.is_ok(), samples_max == u64::MAX);
             assert_eq!(budget.held().0 > 0, rows.is_ok());
             drop(rows);
             assert_eq!(budget.held(), (0, 0), "{root:?}");
         }
+    }
+}
+
+#[test]
+fn threads_that_help_keep_no_more_than_there_is_room_for() {
+    let source = Histograms { series: MANY };
+    let run = |threads: usize, samples_max: u64| {
+        let helpers = Arc::new(Helpers::for_all(threads));
+        let _own = helpers.begin();
+        let context = Context { helpers, ..Context::default() };
+        let root = aggregate(rate_of_samples(), Reducer::Sum(Arithmetic::Compensated), "y");
+        let limits = QueryLimits { samples_max, ..QueryLimits::default() };
+        execute(&Plan { root, limits }, &source, &context).unwrap()
+    };
+    let alone = run(1, u64::MAX);
+    // So little room that a helper gives its first part up, that it keeps some parts, and that it keeps all.
+    for room in [16, 300, 10_000] {
+        let samples_max = alone.peak_samples + room * weight(1);
+        let output = run(4, samples_max);
+        let histograms = |of: &Output| of.rows()[0].points.histograms.clone();
+        assert!(histograms(&output) == histograms(&alone), "{room}");
+        assert!(output.peak_samples <= samples_max);
     }
 }

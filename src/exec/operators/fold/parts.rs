@@ -6,13 +6,15 @@
 //! answer depends on who was faster.
 //!
 //! Invariants: nobody waits for a part that nobody works on; helpers stay [`AHEAD`] parts ahead at most, which
-//! bounds what is kept.
+//! bounds what is kept. Rows of native histograms may be large: a part for which there is no room is given up
+//! and folded again when its turn comes, by the query's own thread, which keeps nothing.
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use base::cancel::Stopped;
 use model::{Selection, histogram};
 use parking_lot::{Condvar, Mutex};
 use plan::semantics::Buckets;
@@ -32,6 +34,8 @@ const PART_SERIES: (usize, usize) = (8, 32);
 const STEPS_GUESSED: usize = 512;
 /// Parts that may be kept or worked on beyond the one whose turn it is.
 const AHEAD: usize = 8;
+/// Weight of the histograms that may be kept, in samples; less where the query may hold less.
+const KEPT_WEIGHT_MAX: usize = 2 << 20;
 /// A helper comes for so many parts.
 const PARTS_PER_HELPER: usize = 3;
 
@@ -73,6 +77,7 @@ pub(super) fn stream(
         budget: executor.budget,
         size,
         parts,
+        weight_max: executor.budget.cache_samples_max().min(KEPT_WEIGHT_MAX),
         state: Mutex::default(),
         turn: Condvar::new(),
     };
@@ -102,7 +107,7 @@ fn part_size(fold: &Fold) -> usize {
 /// A part that waits for its turn.
 struct Kept<'s> {
     rows: Vec<(Identity<'s>, Row)>,
-    /// What the rows hold beyond their numbers, which are few.
+    /// What the histograms of the rows hold.
     held: Held<'s>,
     annotations: Vec<Annotation>,
     outcome: Result<(), ExecError>,
@@ -126,6 +131,12 @@ struct State<'s> {
     /// The part whose turn it is.
     turn: usize,
     kept: BTreeMap<usize, Kept<'s>>,
+    /// Weight of the histograms in parts that are kept or on their way to it.
+    weight: usize,
+    /// Parts that somebody has taken and found no room for.
+    given_up: BTreeSet<usize>,
+    /// A single part is too large to be kept: the query's own thread goes on alone.
+    is_large: bool,
     /// The query has ended, or a helper has died.
     stopped: bool,
 }
@@ -137,6 +148,7 @@ struct Board<'s> {
     /// Series of a part, but perhaps for the last.
     size: usize,
     parts: usize,
+    weight_max: usize,
     state: Mutex<State<'s>>,
     /// The turn has gone on, a part is kept, or all is over.
     turn: Condvar,
@@ -177,12 +189,13 @@ impl<'s> Board<'s> {
                     outcome?;
                 }
                 Move::HandOn(kept) => {
-                    let Kept { rows, held: _held, annotations, outcome } = kept;
+                    let Kept { rows, held, annotations, outcome } = kept;
                     for (mut identity, mut row) in rows {
                         sink(&mut identity, &mut row)?;
                     }
                     executor.absorb(annotations);
                     outcome?;
+                    self.state.lock().weight -= held.samples();
                 }
                 Move::WorkAhead(number) => {
                     self.keep(number, executor, run);
@@ -202,6 +215,9 @@ impl<'s> Board<'s> {
         loop {
             if let Some(kept) = state.kept.remove(&turn) {
                 return Ok(Move::HandOn(kept));
+            }
+            if state.given_up.remove(&turn) {
+                return Ok(Move::Stream);
             }
             match self.take(&mut state) {
                 Some(number) if number == turn => return Ok(Move::Stream),
@@ -226,7 +242,7 @@ impl<'s> Board<'s> {
 
     fn wait_for_part(&self) -> Option<usize> {
         let mut state = self.state.lock();
-        while !state.stopped && state.next < self.parts {
+        while !state.stopped && !state.is_large && state.next < self.parts {
             let taken = self.take(&mut state);
             if taken.is_some() {
                 return taken;
@@ -236,29 +252,55 @@ impl<'s> Board<'s> {
         None
     }
 
-    /// Takes the next part, if there is one and it is not too far ahead.
+    /// Takes the next part, if there is one and it is not too far ahead for what is kept already.
     fn take(&self, state: &mut State<'s>) -> Option<usize> {
         let number = state.next;
-        let is_free = number < self.parts && number <= state.turn + AHEAD;
+        let is_near =
+            number <= state.turn + AHEAD && state.weight <= self.weight_max / 2 && !state.is_large;
+        let is_free = number < self.parts && (is_near || number == state.turn);
         state.next += usize::from(is_free);
         is_free.then_some(number)
     }
 
-    /// Folds a part and keeps its rows for their turn.
+    /// True while `weight` more may be kept of the part `number`. What it is the turn of is about to go.
+    fn has_room(&self, number: usize, weight: usize) -> bool {
+        let mut state = self.state.lock();
+        state.weight += weight;
+        state.weight <= self.weight_max || state.turn == number
+    }
+
+    /// Folds a part and keeps its rows for their turn, or gives it up.
     fn keep(&self, number: usize, executor: &Executor<'_>, run: &Run<'_>) {
         let (mut rows, mut held) = (Vec::with_capacity(self.size), self.budget.hold());
+        let mut is_given_up = false;
         let part = executor.of_part(self.part(number));
         let outcome = run(&part, &mut |identity, row| {
             if executor.wants_labels {
                 // The query's own thread has enough to do.
                 identity.labels();
             }
-            held.add(0, histogram::weight(&row.samples.histograms))?;
+            let weight = histogram::weight(&row.samples.histograms);
+            if weight > 0 {
+                let has_room = self.has_room(number, weight);
+                // What others do for it must not fail a query.
+                is_given_up = held.add(0, weight).is_err() || !has_room;
+            }
+            if is_given_up {
+                return Err(Stopped::Canceled.into());
+            }
             rows.push((identity.placed(self.selection), std::mem::take(row)));
             Ok(())
         });
-        let kept = Kept { rows, held, annotations: part.into_annotations(), outcome };
-        self.state.lock().kept.insert(number, kept);
+        let mut state = self.state.lock();
+        if is_given_up {
+            state.weight -= held.samples();
+            state.is_large |= held.samples() > self.weight_max / 2;
+            state.given_up.insert(number);
+        } else {
+            let annotations = part.into_annotations();
+            state.kept.insert(number, Kept { rows, held, annotations, outcome });
+        }
+        drop(state);
         self.turn.notify_all();
     }
 }
