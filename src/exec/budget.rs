@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use base::memory::MemoryWatch;
 use plan::QueryLimits;
 
+use crate::context::Context;
 use crate::error::{ExecError, SAMPLES};
+use crate::small;
 
 /// Counts the samples and bytes that a query holds. The counters never wrap because every release follows
 /// its reservation.
@@ -22,6 +24,9 @@ pub(crate) struct Budget {
     peak_samples: AtomicU64,
     bytes: AtomicU64,
     samples_read: AtomicU64,
+    /// What a query that was found small may read, as [`small::work`] counts it, and what it has read.
+    work_max: Option<u64>,
+    work: AtomicU64,
 }
 
 /// Bytes per held sample: its instant and its value. Rows on a grid hold values alone, but beside the row
@@ -39,13 +44,15 @@ impl Budget {
     /// An empty budget under `limits`, whatever the process holds.
     #[cfg(test)]
     pub(crate) fn new(limits: QueryLimits) -> Self {
-        Self::watching(limits, Arc::default())
+        Self::of(limits, &Context::default())
     }
 
-    /// An empty budget under `limits`, which gives nothing more once `memory` is full.
-    pub(crate) fn watching(limits: QueryLimits, memory: Arc<MemoryWatch>) -> Self {
+    /// An empty budget under `limits`, which gives nothing more once the memory of `context` is full.
+    pub(crate) fn of(limits: QueryLimits, context: &Context) -> Self {
         Self {
-            memory,
+            memory: context.memory.clone(),
+            work_max: context.is_small.then_some(small::WORK_MAX),
+            work: AtomicU64::new(0),
             limits,
             samples: AtomicU64::new(0),
             peak_samples: AtomicU64::new(0),
@@ -96,8 +103,15 @@ impl Budget {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Notes a series of `samples` samples that is held while its row is computed.
-    pub(crate) fn read(&self, samples: usize) -> Result<(), ExecError> {
+    /// Notes a series of `samples` samples that is held while its row is computed, and what its histograms
+    /// weigh beside that.
+    pub(crate) fn read(&self, samples: usize, histograms: usize) -> Result<(), ExecError> {
+        if let Some(max) = self.work_max {
+            let work = small::work(samples, histograms);
+            if self.work.fetch_add(work, Ordering::Relaxed) + work > max {
+                return Err(ExecError::NotSmall);
+            }
+        }
         let samples = samples as u64;
         self.samples_read.fetch_add(samples, Ordering::Relaxed);
         let held = self.samples.load(Ordering::Relaxed) + samples;
@@ -110,11 +124,16 @@ impl Budget {
 
     /// Samples of the longest series that may be read.
     pub(crate) fn read_samples_max(&self) -> u64 {
-        self.limits.samples_max.min(self.limits.memory_bytes_max / SAMPLE_BYTES).max(1)
+        let max = self.limits.samples_max.min(self.limits.memory_bytes_max / SAMPLE_BYTES);
+        max.min(self.work_max.unwrap_or(u64::MAX)).max(1)
     }
 
     /// The error of a series that is longer.
     pub(crate) fn read_error(&self) -> ExecError {
+        if self.work_max.is_some() {
+            // Whether there is room for it is told where it may take its time.
+            return ExecError::NotSmall;
+        }
         let QueryLimits { samples_max, memory_bytes_max, .. } = self.limits;
         if samples_max <= memory_bytes_max / SAMPLE_BYTES {
             return ExecError::Limit { name: SAMPLES, max: samples_max };

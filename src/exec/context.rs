@@ -33,6 +33,9 @@ pub struct Context {
     pub memory: Arc<MemoryWatch>,
     /// Threads that may help this query.
     pub helpers: Arc<Helpers>,
+    /// The plan was found small ([`crate::is_small`]): it ends with [`crate::ExecError::NotSmall`] as soon as it
+    /// proves otherwise.
+    pub is_small: bool,
 }
 
 impl Context {

@@ -28,6 +28,9 @@ pub enum ExecError {
         /// The limit.
         limit: u64,
     },
+    /// A query that was found small reads more than such a one does: nobody could tell before.
+    #[error("query is not small")]
+    NotSmall,
     /// The deadline passed, or nobody waits any more.
     #[error("{}", stopped_text(*.0))]
     Stopped(Stopped),
@@ -70,7 +73,7 @@ impl Classify for ExecError {
             Self::MemoryFull { .. } => ErrorKind::Unavailable,
             Self::Stopped(Stopped::TimedOut) => ErrorKind::Timeout,
             Self::Stopped(Stopped::Canceled) => ErrorKind::Canceled,
-            Self::Internal(_) => ErrorKind::Internal,
+            Self::NotSmall | Self::Internal(_) => ErrorKind::Internal,
         }
     }
 }

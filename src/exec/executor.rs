@@ -57,7 +57,7 @@ fn run(plan: &Plan, source: &dyn Source, context: &Context) -> Result<Output, Ex
     plan::check::check(plan).map_err(|error| ExecError::Internal(error.to_string()))?;
     let asked = plan;
     let plan = plan::rules::optimise(plan.clone());
-    let budget = Budget::watching(plan.limits, context.memory.clone());
+    let budget = Budget::of(plan.limits, context);
     let mut executor = Executor::new(source, context, &budget);
     if let Op::Naming { naming, .. } = plan.root.op {
         executor.naming = naming;

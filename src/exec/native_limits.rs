@@ -256,3 +256,14 @@ fn threads_that_help_keep_no_more_than_there_is_room_for() {
         assert!(output.peak_samples <= samples_max);
     }
 }
+
+#[test]
+fn what_was_taken_for_small_and_is_not_ends_soon() {
+    let context = Context { is_small: true, ..Context::default() };
+    let run = |series: usize| {
+        let plan = Plan { root: rate_of_samples(), limits: QueryLimits::default() };
+        execute(&plan, &Histograms { series }, &context)
+    };
+    assert_eq!(run(2).unwrap().rows().len(), 2);
+    assert!(matches!(run(MANY), Err(ExecError::NotSmall)));
+}

@@ -1,4 +1,8 @@
 //! Which queries are so small that to hand them to another thread costs more than they do.
+//!
+//! How many series there are can be told at once, but not how long they are and whether they hold native
+//! histograms: so what a query reads is counted, too, and one that was taken for small wrongly ends soon
+//! ([`ExecError::NotSmall`](crate::ExecError::NotSmall)) and is begun anew where it may take its time.
 
 use model::Source;
 use plan::semantics::{Buckets, FoldFunction, Reducer};
@@ -16,6 +20,10 @@ const SERIES_COST: u64 = 2_000;
 const SAMPLE_COST: u64 = 10;
 /// Milliseconds between the samples of a series, where nobody knows: closer than most are.
 const SAMPLE_EVERY_MS: u64 = 10_000;
+/// What a small query may read, as [`work`] counts it.
+pub(crate) const WORK_MAX: u64 = COST_MAX / SAMPLE_COST;
+/// Samples of numbers that cost as much as one sample's weight of a histogram: to decode, add and scale it.
+const HISTOGRAM_COST: u64 = 4;
 /// Instants of a small plan.
 const STEPS_MAX: usize = 1_500;
 
@@ -24,6 +32,11 @@ const STEPS_MAX: usize = 1_500;
 pub fn is_small(plan: &Plan, source: &dyn Source) -> bool {
     let mut left = Allowance { nodes: NODES_MAX, cost: COST_MAX };
     left.take(&plan.root, source).is_some()
+}
+
+/// What it costs to read so many samples, and histograms of such a weight beside, in samples of numbers.
+pub(crate) fn work(samples: usize, histograms: usize) -> u64 {
+    samples as u64 + histograms as u64 * HISTOGRAM_COST
 }
 
 /// What is left of it for the nodes that were not looked at yet.

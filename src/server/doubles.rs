@@ -7,8 +7,9 @@ use std::thread::ThreadId;
 
 use futures::future::BoxFuture;
 use model::{
-    AppendError, AppendReport, Appender, Catalog, DeleteError, Hints, Labels, Matcher, Samples,
-    Selection, SeriesHasher, SnapshotError, Source, SourceError, TenantId, TimeRange, WriteBatch,
+    AppendError, AppendReport, Appender, Catalog, DeleteError, Hints, Labels, Matcher, SampleKind,
+    Samples, Selection, SeriesHasher, SnapshotError, Source, SourceError, TenantId, TimeRange,
+    WriteBatch,
 };
 use parking_lot::{Condvar, Mutex};
 
@@ -37,6 +38,25 @@ impl Gate {
         while self.entered.load(Ordering::SeqCst) < count {
             tokio::task::yield_now().await;
         }
+    }
+}
+
+/// A series that is longer than anybody could tell.
+struct Long;
+
+impl Selection for Long {
+    fn len(&self) -> usize {
+        1
+    }
+
+    fn labels(&self, _: usize) -> Labels {
+        Labels::empty()
+    }
+
+    fn read(&self, _: usize, out: &mut Samples) -> Result<(), SourceError> {
+        out.clear();
+        (0..1_000_000).for_each(|at| out.push(at, SampleKind::Float, 0));
+        Ok(())
     }
 }
 
@@ -70,12 +90,15 @@ impl Source for Gate {
         while !*is_open {
             self.opened.wait(&mut is_open);
         }
+        if matchers.contains(&Matcher::equal("__name__", "long")) {
+            return Ok(Box::new(Long));
+        }
         Ok(Box::new(Nothing))
     }
 
     fn series_max(&self, matchers: &[Matcher], _: TimeRange, _: &Hints) -> Option<u64> {
         let is_few = |name: &str| matchers.contains(&Matcher::equal("__name__", name));
-        (is_few("few") || is_few("broken")).then_some(1)
+        ["few", "broken", "long"].into_iter().any(is_few).then_some(1)
     }
 }
 

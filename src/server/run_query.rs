@@ -2,7 +2,7 @@
 //!
 //! Operators are synchronous, so they run on the blocking pool; the future that waits for them holds a
 //! [`CancelOnDrop`], so a client that goes away stops its query. A query that is over before another thread
-//! has begun runs where it was asked ([`exec::is_small`]).
+//! has begun runs where it was asked ([`exec::is_small`]), unless it proves to be larger than it looked.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -89,9 +89,12 @@ pub async fn run_planned<E: Send + 'static>(
 ) -> Result<Result<Output, E>, QueryError> {
     let refused = Arc::new(parking_lot::Mutex::new(None));
     let refusal = Arc::clone(&refused);
-    let place = Place::Pool;
+    let (place, mut plan) = (Place::Pool, Some(plan));
     let outcome =
         counted(state, None, language, Measuring::Nothing, place, move |state, context| {
+            let Some(plan) = plan.take() else {
+                return Err(ExecError::Internal("a query was planned twice".to_owned()));
+            };
             let asking = Asking { state, cancel: context.cancel.clone() };
             match plan(&asking) {
                 Ok(plan) => exec::execute(&plan, &*state.source, context),
@@ -147,8 +150,13 @@ pub async fn run_counted(
     .await
 }
 
+/// What computes the answer.
+trait Work: FnMut(&State, &Context) -> Result<Output, ExecError> + Send + 'static {}
+
+impl<W: FnMut(&State, &Context) -> Result<Output, ExecError> + Send + 'static> Work for W {}
+
 /// Where a query runs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     /// On the thread that asks, which serves sockets meanwhile to nobody.
     Here,
@@ -162,7 +170,7 @@ async fn counted(
     language: &'static str,
     measuring: Measuring,
     place: Place,
-    work: impl FnOnce(&State, &Context) -> Result<Output, ExecError> + Send + 'static,
+    work: impl Work,
 ) -> Result<Output, QueryError> {
     let started = Instant::now();
     let outcome = run(state, timeout, started, measuring, place, work).await;
@@ -193,36 +201,24 @@ async fn run(
     started: Instant,
     measuring: Measuring,
     place: Place,
-    work: impl FnOnce(&State, &Context) -> Result<Output, ExecError> + Send + 'static,
+    work: impl Work,
 ) -> Result<Output, QueryError> {
     let cap = Duration::from_millis(state.settings.query_timeout_ms);
     let timeout = timeout.map_or(cap, |asked| asked.min(cap));
     let cancel = CancelToken::with_deadline(started + timeout);
     let _stop_with_the_client = CancelOnDrop(cancel.clone());
     let turn = take_turn(state, timeout).await?;
-    let state_of_query = Arc::clone(state);
+    let mut query = Query { state: Arc::clone(state), cancel, measuring, work, _turn: turn };
     state.metrics.queries_running.add(1);
-    let query = move || {
-        // A query whose client has left ends some time later: until then it has its turn.
-        let _turn = turn;
-        let numbers = Some(state_of_query.uids.numbers(model::TenantId::DEFAULT));
-        let analyze = matches!(measuring, Measuring::Nodes);
-        let count_steps = match measuring {
-            Measuring::Steps(grid) => Some(grid),
-            _ => None,
-        };
-        let memory = state_of_query.settings.memory.clone();
-        let helpers = state_of_query.settings.helpers.clone();
-        let _thread = helpers.begin();
-        let context = Context { cancel, analyze, count_steps, numbers, memory, helpers };
-        let outcome = work(&state_of_query, &context);
-        state_of_query.settings.memory.give_back();
-        outcome
-    };
-    let outcome = match place {
-        Place::Here => catch_unwind(AssertUnwindSafe(query)).map_err(|panic| panic_text(&*panic)),
-        Place::Pool => tokio::task::spawn_blocking(query).await.map_err(|panic| panic.to_string()),
-    };
+    let mut outcome = Ok(Err(ExecError::NotSmall));
+    if place == Place::Here {
+        outcome = catch_unwind(AssertUnwindSafe(|| query.run(place)))
+            .map_err(|panic| panic_text(&*panic));
+    }
+    if matches!(outcome, Ok(Err(ExecError::NotSmall))) {
+        let ran = tokio::task::spawn_blocking(move || query.run(Place::Pool)).await;
+        outcome = ran.map_err(|panic| panic.to_string());
+    }
     state.metrics.queries_running.add(-1);
     match outcome {
         Ok(result) => Ok(result?),
@@ -230,6 +226,38 @@ async fn run(
             state.metrics.panics.inc();
             Err(QueryError::Panicked(panic))
         }
+    }
+}
+
+/// A query that has its turn.
+struct Query<W> {
+    state: Arc<State>,
+    cancel: CancelToken,
+    measuring: Measuring,
+    work: W,
+    /// A query whose client has left ends some time later: until then it has its turn.
+    _turn: Turn,
+}
+
+impl<W: Work> Query<W> {
+    fn run(&mut self, place: Place) -> Result<Output, ExecError> {
+        let settings = &self.state.settings;
+        let context = Context {
+            cancel: self.cancel.clone(),
+            analyze: matches!(self.measuring, Measuring::Nodes),
+            count_steps: match self.measuring {
+                Measuring::Steps(grid) => Some(grid),
+                _ => None,
+            },
+            numbers: Some(self.state.uids.numbers(model::TenantId::DEFAULT)),
+            memory: settings.memory.clone(),
+            helpers: settings.helpers.clone(),
+            is_small: place == Place::Here,
+        };
+        let _thread = context.helpers.begin();
+        let outcome = (self.work)(&self.state, &context);
+        settings.memory.give_back();
+        outcome
     }
 }
 

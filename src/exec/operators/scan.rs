@@ -89,8 +89,9 @@ fn rows(
             continue;
         }
         forget_resets(&mut row.samples);
-        held.set(0, histogram::weight(&row.samples.histograms))?;
-        executor.budget.read(row.samples.len())?;
+        let histograms = histogram::weight(&row.samples.histograms);
+        held.set(0, histograms)?;
+        executor.budget.read(row.samples.len(), histograms)?;
         let mut identity = Identity::stored(selection, index);
         if let Some(rule) = &scan.title {
             title::apply(rule, &mut identity)?;

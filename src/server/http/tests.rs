@@ -147,6 +147,11 @@ fn small_queries_run_where_they_are_asked_and_may_panic_there() {
         assert_eq!(*gate.thread.lock(), Some(here));
         assert_eq!(answer(&routes, query("many")).await, (200, false));
         assert_ne!(*gate.thread.lock(), Some(here));
+        // One that only looks small begins here and is begun anew where it may take its time.
+        let before = gate.entered.load(Ordering::SeqCst);
+        assert_eq!(answer(&routes, query("long")).await, (200, false));
+        assert_ne!(*gate.thread.lock(), Some(here));
+        assert_eq!(gate.entered.load(Ordering::SeqCst), before + 2);
         assert_eq!(answer(&routes, query("broken")).await, (500, false));
         assert_eq!((state.metrics.panics.get(), state.metrics.queries_running.get()), (1, 0));
         assert_eq!(answer(&routes, query("few")).await, (200, false));
