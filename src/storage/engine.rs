@@ -41,6 +41,7 @@ use crate::recover::recover;
 use crate::retention::Retention;
 use crate::shared::Shared;
 use crate::snapshot::{Asked, NoSeries, Scope};
+use crate::sweep::sweep_staged;
 use crate::view::ViewCell;
 use crate::wal::file::{DiskFiles, LogFiles};
 
@@ -192,6 +193,7 @@ impl Engine {
         approach_newest(&shared);
         let oldest = recovered.oldest_wal_file;
         let mut maintenance = Maintenance::new(shared.clone(), io.clone(), files, store, oldest);
+        sweep_staged(&io, &shared.layout)?;
         maintenance.sweep_all()?;
         shared.metrics.storage_writable.set(1);
         let committer = start_committer(&shared, recovered.committer)?;

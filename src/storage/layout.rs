@@ -210,6 +210,15 @@ impl Layout {
         path.filename()?.strip_suffix(".json")?.parse().ok()
     }
 
+    /// True for the name under which a local object store keeps a manifest until it is complete: its own with
+    /// `#` and a number behind.
+    pub(crate) fn is_staged_manifest(name: &str) -> bool {
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        name.split_once(".json#").is_some_and(|(manifest, attempt)| {
+            manifest.len() == 20 && is_number(manifest) && is_number(attempt)
+        })
+    }
+
     /// What `name` in the log directory stands for.
     pub(crate) fn parse_wal(name: &str) -> Option<WalName> {
         let (number, kind) = name.split_once('.')?;
@@ -236,6 +245,11 @@ mod tests {
         assert_eq!(layout.parse_block(&part), Some((TenantId(7), id)));
         assert_eq!(Layout::new(Path::new("/d"), 4).parse_block(&part), None);
         assert_eq!(Layout::parse_manifest(&layout.manifest(9)), Some(9));
+        let manifest = layout.manifest(9).filename().unwrap().to_owned();
+        assert!(Layout::is_staged_manifest(&format!("{manifest}#1")));
+        for name in [&manifest, "9.json#1", &format!("{manifest}#"), &format!("{manifest}#1#2")] {
+            assert!(!Layout::is_staged_manifest(name), "{name}");
+        }
         let name = layout.wal_file(5);
         let name = name.file_name().unwrap().to_str().unwrap();
         assert_eq!(Layout::parse_wal(name), Some(WalName::Log(5)));

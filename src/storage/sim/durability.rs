@@ -91,8 +91,16 @@ fn what_a_dead_process_was_writing_is_swept_at_the_start() {
     }
     let foreign = live[0].with_file_name("lost+found");
     std::fs::create_dir(&foreign).unwrap();
+    // A manifest between its writing and its renaming, and what is nobody's business.
+    let manifests = dir.files(".json").into_iter().rfind(|path| !path.ends_with("meta.json"));
+    let newest = manifests.unwrap();
+    let staged =
+        [newest.with_extension("json#1"), newest.with_file_name(format!("{:020}.json#12", 99))];
+    let notes = newest.with_file_name("notes.json#1");
+    staged.iter().chain([&notes]).for_each(|path| std::fs::write(path, "half").unwrap());
     let store = Store::open(&dir);
     assert_eq!(dir.block_dirs(), [live, vec![foreign]].concat(), "only blocks are deleted");
+    assert!(staged.iter().all(|path| !path.exists()) && newest.exists() && notes.exists());
     assert_eq!(store.dump().len(), 1);
 }
 
