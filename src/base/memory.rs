@@ -279,8 +279,9 @@ impl MemoryWatch {
     }
 }
 
-/// Resident bytes that are no file's: the second field of `statm` without the third. proc(5).
-fn anonymous_bytes() -> Option<u64> {
+/// Resident bytes of this process that are no file's: the second field of `statm` without the third,
+/// proc(5). None where the system has no such file.
+pub fn anonymous_bytes() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/statm").ok()?;
     let mut pages = text.split(' ').skip(1).map_while(|field| field.parse::<u64>().ok());
     let (resident, of_files) = (pages.next()?, pages.next()?);
