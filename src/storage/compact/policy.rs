@@ -76,10 +76,30 @@ fn range(entry: &BlockEntry) -> TimeRange {
     TimeRange::new(entry.meta.min_time_ms, entry.meta.max_time_ms)
 }
 
+/// How large a block may be that is written anew alone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RewriteMax {
+    /// Series.
+    pub(crate) series: u64,
+    /// Bytes.
+    pub(crate) bytes: u64,
+}
+
+impl RewriteMax {
+    /// Any block: somebody asked for it.
+    pub(crate) const ANY: Self = Self { series: u64::MAX, bytes: u64::MAX };
+}
+
 /// The oldest block whose deletes were all asked for at `until_ms` or before, to be written anew alone.
-pub(crate) fn rewrite(manifest: &Manifest, skip: &[BlockId], until_ms: i64) -> Option<Choice> {
+pub(crate) fn rewrite(
+    manifest: &Manifest,
+    skip: &[BlockId],
+    until_ms: i64,
+    max: RewriteMax,
+) -> Option<Choice> {
     let is_due = |entry: &&BlockEntry| {
-        !entry.deletes.is_empty()
+        let fits = entry.meta.series <= max.series && bytes(entry) <= max.bytes;
+        fits && !entry.deletes.is_empty()
             // Summaries are made anew from samples.
             && entry.meta.rollup.is_none()
             && !skip.contains(&entry.meta.id)
@@ -214,36 +234,34 @@ mod tests {
         assert_eq!(got, want.map(|(orders, level)| (orders.to_vec(), level)));
     }
 
+    fn entry(described: Described, series: u64) -> BlockEntry {
+        let (order, min_time_ms, max_time_ms, level, chunks_bytes) = described;
+        let meta = BlockMeta {
+            block_version: 1,
+            id: BlockId(u128::from(order)),
+            tenant: 0,
+            shard: 0,
+            level,
+            min_time_ms,
+            max_time_ms,
+            series,
+            samples: 1,
+            chunks: 1,
+            index_bytes: 0,
+            chunks_bytes,
+            sources: Vec::new(),
+            rollup: None,
+        };
+        BlockEntry::new(order, meta)
+    }
+
     /// Orders and level of what is chosen among blocks that were all made at 0.
     fn chosen(
         (series_max, fresh_until_ms): (u64, Option<i64>),
         blocks: &[Described],
         settled_ms: i64,
     ) -> Option<(Vec<u64>, u32)> {
-        let entries: Vec<BlockEntry> = blocks
-            .iter()
-            .map(|&(order, min_time_ms, max_time_ms, level, chunks_bytes)| BlockEntry {
-                order,
-                deletes: Vec::new(),
-                dirty: Vec::new(),
-                meta: BlockMeta {
-                    block_version: 1,
-                    id: BlockId(u128::from(order)),
-                    tenant: 0,
-                    shard: 0,
-                    level,
-                    min_time_ms,
-                    max_time_ms,
-                    series: 1,
-                    samples: 1,
-                    chunks: 1,
-                    index_bytes: 0,
-                    chunks_bytes,
-                    sources: Vec::new(),
-                    rollup: None,
-                },
-            })
-            .collect();
+        let entries: Vec<BlockEntry> = blocks.iter().map(|block| entry(*block, 1)).collect();
         let skip = [];
         let situation = Situation {
             blocks: &entries,
@@ -345,6 +363,24 @@ mod tests {
         // The first two were merged before and are not worth it again, their successors are.
         let merged = [(1, 0, 59, 1, 100), (2, 10, 19, 0, 1), (3, 20, 29, 0, 100)];
         check_below(2, &merged, 100, Some((&[2, 3], 1)));
+    }
+
+    #[test]
+    fn rewrites_no_more_than_there_is_memory_or_time_for() {
+        let deleted = |order: u64, series: u64, chunks_bytes: u64| BlockEntry {
+            deletes: vec![1],
+            ..entry((order, 0, 9, 0, chunks_bytes), series)
+        };
+        let blocks = vec![entry((1, 0, 9, 0, 1), 1), deleted(2, 50, 100), deleted(3, 9, 900)];
+        let manifest = Manifest { blocks, ..Manifest::empty(0, 0) };
+        let check = |series, bytes, want: Option<u64>| {
+            let choice = rewrite(&manifest, &[], 0, RewriteMax { series, bytes });
+            assert_eq!(choice.map(|choice| choice.blocks[0].0 as u64), want, "{series} {bytes}");
+        };
+        check(50, 100, Some(2));
+        check(49, 900, Some(3));
+        check(9, 899, None);
+        check(50, 99, None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use roaring::RoaringBitmap;
 
 use super::{FlushWhich, Maintenance};
 use crate::block::reader::Block;
-use crate::compact::policy::rewrite;
+use crate::compact::policy::{RewriteMax, rewrite};
 use crate::delete::{DELETES_MAX, DeleteEntry};
 use crate::error::StorageError;
 use crate::manifest::edit::ManifestEdit;
@@ -123,17 +123,21 @@ impl Maintenance {
 
     /// Rewrites every block with deletes on it.
     pub(crate) fn purge(&mut self) -> Result<(), StorageError> {
-        while self.rewrite_one(i64::MAX)? {}
+        while self.rewrite_one(i64::MAX, RewriteMax::ANY)? {}
         while self.roll_up_one(true)? {}
         self.note_deletes();
         self.sweep_retired()
     }
 
-    /// Rewrites one block whose newest delete was asked for at `until_ms` or before; false when there
-    /// is none.
-    pub(super) fn rewrite_one(&mut self, until_ms: i64) -> Result<bool, StorageError> {
+    /// Rewrites one block of at most `max` whose newest delete was asked for at `until_ms` or before; false
+    /// when there is none.
+    pub(super) fn rewrite_one(
+        &mut self,
+        until_ms: i64,
+        max: RewriteMax,
+    ) -> Result<bool, StorageError> {
         let manifest = self.manifest.current();
-        match rewrite(&manifest, &self.unmergeable, until_ms) {
+        match rewrite(&manifest, &self.unmergeable, until_ms, max) {
             Some(choice) => self.merge_chosen(&choice),
             None => {
                 self.note_deletes();

@@ -9,7 +9,7 @@ use model::{TenantId, TimeRange};
 
 use super::{Maintenance, REWRITE_AFTER_MS};
 use crate::block::reader::Block;
-use crate::compact::policy::{Choice, Situation, choose};
+use crate::compact::policy::{Choice, RewriteMax, Situation, choose};
 use crate::compact::publish::replace_blocks;
 use crate::compact::run::merge_blocks;
 use crate::error::StorageError;
@@ -71,7 +71,8 @@ impl Maintenance {
             fresh,
         };
         let Some(choice) = choose(&situation) else {
-            return self.rewrite_one(now_ms.saturating_sub(REWRITE_AFTER_MS));
+            let max = RewriteMax { series: situation.series_max, bytes: bytes_max };
+            return self.rewrite_one(now_ms.saturating_sub(REWRITE_AFTER_MS), max);
         };
         self.merge_chosen(&choice)
     }

@@ -17,6 +17,7 @@ use crate::retention::Retention;
 use crate::rollup::build::{Inputs, build};
 use crate::rollup::policy::{Choice, Situation, choose, samples_in};
 use crate::rollup::rules::{fingerprint, widths};
+use crate::shared::block_memory;
 
 /// Blocks of summaries made in one round: flushes must not wait for a year of history.
 const ROLLUPS_PER_ROUND: usize = 16;
@@ -90,6 +91,9 @@ impl Maintenance {
         let options = &self.shared.options;
         let now_ms = self.shared.clock.now_ms();
         let inputs = Inputs { choice, old: &old, samples: &samples, options, now_ms };
+        // At least so many series are written; a series mostly stands in many of the blocks.
+        let most = old.iter().chain(&samples).map(|block| block.meta.series).max();
+        let _spending = options.memory.spend(block_memory(most.unwrap_or(0)), 0);
         let made = build(&self.io, &self.shared.layout, new, &inputs)?;
         if made.is_none() {
             self.note_barren(choice);
