@@ -3,8 +3,9 @@
 //!
 //! Two shapes of the devops data of TSBS (11 labels): `hosts` has a hostname per series, the worst
 //! case of a dictionary; `metrics` has 100 metrics for each of 10,000 hosts. A plain program instead
-//! of a statistics harness: each figure is a single pass over a million things.
-//! `cargo bench -p index [series]`.
+//! of a statistics harness: each figure is a single pass over a million things. Then patterns over a
+//! million names of pods, as users write them, and their negations.
+//! `cargo bench -p index -- [series] [pods]`; with `pods` the patterns only.
 
 #![expect(clippy::unwrap_used, reason = "a bench that fails has nothing better to do")]
 
@@ -19,10 +20,105 @@ use model::matcher::{Matcher, Pattern, ValueTest};
 fn main() {
     let arguments = std::env::args().skip(1).find_map(|argument| argument.parse().ok());
     let count: usize = arguments.unwrap_or(1_000_000);
-    for (shape, metrics) in [("hosts", 1), ("metrics", 100)] {
-        let all = series(count, metrics);
+    let shapes =
+        if std::env::args().any(|argument| argument == "pods") { &[] } else { &SHAPES[..] };
+    for (shape, metrics) in shapes {
+        let all = series(count, *metrics);
         println!("== {shape}: {count} series, {metrics} metrics a host");
         run(&all);
+    }
+    println!("== small queries: 100 metrics of 1,000 hosts");
+    small(&series(100_000, 100));
+    println!("== pods: {count} series, each with a name of its own");
+    patterns(&pods(count));
+}
+
+/// Metrics of a host by shape.
+const SHAPES: [(&str, usize); 2] = [("hosts", 1), ("metrics", 100)];
+
+/// Forms of patterns: few of the names match, and nearly all.
+const PATTERNS: [&str; 20] = [
+    ".*x9z2.*",
+    ".*-x9z2.*",
+    r".*\.c77",
+    r".*\.c7[0-9]",
+    "app17-.*|.*x9z2.*",
+    "app17-.*|.*x9z2.*|.*y8w1.*",
+    "(?i).*X9Z2.*",
+    "(?i)app17-.*",
+    "app17-[0-9a-f]+-x.*",
+    "app1[0-9]-[a-f]+-.*",
+    ".*-[xy]9z[0-9].*",
+    "app[0-9]+-0a[0-9a-f]*-x.*",
+    ".*x9.*z2.*",
+    "(app1|app2)-.*",
+    ".+-x[0-9]{4}.*",
+    "[a-z].*",
+    "app.*-.*",
+    r"app[0-9]+-[0-9a-f]+-\w+\..*",
+    r".*\.c[0-9]+",
+    "[^.]+[.].*",
+];
+
+/// What dashboards ask: one metric, some of its hosts.
+fn small(all: &[Labels]) {
+    let hasher = SeriesHasher::with_seed(7);
+    let hashes: Vec<u128> = all.iter().map(|labels| hasher.hash(labels.as_packed())).collect();
+    let head = create(all, &hashes);
+    let bytes = build(&head);
+    let reader = SegmentReader::open(bytes.as_slice()).unwrap();
+    let hosts =
+        |text: &str| Matcher::new("hostname", ValueTest::Regex(Pattern::new(text).unwrap()));
+    let metric = || Matcher::equal("__name__", "cpu_usage_3");
+    for matchers in [
+        vec![metric()],
+        vec![metric(), hosts("host_(1|2|3|4|5|6|7|8)")],
+        vec![metric(), hosts("host_.*7")],
+        vec![metric(), hosts("host_(1|2).*")],
+        vec![metric(), Matcher::equal("rack", "7"), hosts("host_(1|2).*")],
+        vec![hosts("host_(1|2).*")],
+    ] {
+        let text: Vec<String> = matchers.iter().map(ToString::to_string).collect();
+        let text = text.join(",");
+        let (found, a) = best(|| head.select(&matchers).unwrap().len());
+        let (_, b) = best(|| reader.select(&matchers).unwrap().len());
+        let (_, c) = best(|| head.series_max(&matchers).unwrap());
+        let (_, d) = best(|| reader.series_max(&matchers).unwrap());
+        println!("  {text:<60} {found:>8} {a:>10.1?} {b:>10.1?}, estimates {c:.1?} {d:.1?}");
+    }
+}
+
+/// Names of a million pods: application, replica set and a text at random, region and cluster.
+fn pods(count: usize) -> Vec<Labels> {
+    let mut rng = Rng::new(5);
+    let mut pod = || {
+        let text: String = (0..5)
+            .map(|_| char::from(b"0123456789abcdefghijklmnopqrstuvwxyz"[rng.below(36) as usize]))
+            .collect();
+        let (app, set) = (rng.below(200), rng.below(1 << 36));
+        let region = ["us-east-1", "eu-west-1", "ap-south-1"][rng.below(3) as usize];
+        format!("app{app}-{set:09x}-{text}.{region}.c{}", rng.below(500))
+    };
+    (0..count).map(|_| Labels::from_pairs([("__name__", "up"), ("pod", pod().as_str())])).collect()
+}
+
+fn patterns(all: &[Labels]) {
+    let hasher = SeriesHasher::with_seed(7);
+    let hashes: Vec<u128> = all.iter().map(|labels| hasher.hash(labels.as_packed())).collect();
+    let head = create(all, &hashes);
+    let bytes = build(&head);
+    let reader = SegmentReader::open(bytes.as_slice()).unwrap();
+    println!("  {:<44} {:>8} {:>21} {:>21}", "pod", "series", "head =~ !~", "segment =~ !~");
+    for text in PATTERNS {
+        let pattern = Pattern::new(text).unwrap();
+        let tests = [ValueTest::Regex(pattern.clone()), ValueTest::NotRegex(pattern)];
+        let [matching, not] = tests.map(|test| [Matcher::new("pod", test)]);
+        let head = |matchers| best(|| head.select(matchers).unwrap().len());
+        let segment = |matchers| best(|| reader.select(matchers).unwrap().len());
+        let ((found, a), (left, b)) = (head(&matching), head(&not));
+        let ((_, c), (_, d)) = (segment(&matching), segment(&not));
+        assert_eq!(found + left, all.len() as u64);
+        println!("  {text:<44} {found:>8} {a:>10.1?} {b:>10.1?} {c:>10.1?} {d:>10.1?}");
     }
 }
 

@@ -206,6 +206,116 @@ fn check_merge(split: &[SegmentReader<Vec<u8>>], all: &BTreeSet<Labels>, seed: u
     assert_eq!(merge_segments(split).unwrap(), segment(all), "seed {seed}");
 }
 
+/// A part of a random pattern, from those that users write and some that look into characters.
+fn part(rng: &mut Rng, depth: u64) -> String {
+    const LEAVES: [&str; 27] = [
+        ".*", ".*", ".+", ".", "a", "ab", "b-", "-1", "1", "[0-9]+", "[a-b]", "[^-]*", "é", "[é€]",
+        "€.*", r"\.", "[^a]+", r"\w+", "(?i:AB)", "x?", "b{2}", ".{2}", "", "ba", "-", "k", r"\d*",
+    ];
+    let some = |rng: &mut Rng, most: u64| {
+        let count = 1 + rng.below(most);
+        (0..count).map(|_| part(rng, depth - 1)).collect::<Vec<_>>()
+    };
+    match if depth == 0 { 9 } else { rng.below(8) } {
+        0 => format!("(?:{})", some(rng, 3).join("|")),
+        1 => format!("(?:{})*", some(rng, 2).concat()),
+        2 => format!("({})", some(rng, 2).join("|")),
+        3 => format!("{}.*", some(rng, 1).concat()),
+        4 => format!(".*{}", some(rng, 1).concat()),
+        5 => some(rng, 4).concat(),
+        _ => LEAVES[rng.below(LEAVES.len() as u64) as usize].into(),
+    }
+}
+
+/// A random pattern; few of them look around.
+fn pattern(rng: &mut Rng) -> String {
+    let alternatives: Vec<String> = (0..1 + rng.below(3)).map(|_| part(rng, 3)).collect();
+    let text = alternatives.join("|");
+    match rng.below(16) {
+        0 => format!("(?i){text}"),
+        1 => format!("^(?:{text})$"),
+        2 => format!("^{text}$"),
+        3 => format!(r"{text}\b.*"),
+        _ => text,
+    }
+}
+
+/// Values that share much and differ in characters of one to four bytes; long ones among them.
+fn text(rng: &mut Rng) -> String {
+    const PIECES: [&str; 14] =
+        ["a", "b", "-", "1", "2", ".", "é", "€", "😀", "ab-1", "\n", "K", "\u{212a}", "A"];
+    // Most begin alike, so that branches are large.
+    let mut text = ["", "ab-1.", "ab-", "b"][rng.below(4) as usize].to_owned();
+    let most = [2, 6, 6, 12, 60][rng.below(5) as usize];
+    for _ in 0..1 + rng.below(most) {
+        text.push_str(PIECES[rng.below(14) as usize]);
+    }
+    text
+}
+
+fn check_patterns(seed: u64) {
+    let mut rng = Rng::new(seed);
+    let hasher = SeriesHasher::with_seed(seed);
+    let head = HeadIndex::new();
+    let count = [50, 300, 6000][rng.below(3) as usize];
+    let values: BTreeSet<String> = (0..count).map(|_| text(&mut rng)).collect();
+    let mut all: BTreeSet<Labels> = BTreeSet::new();
+    for value in &values {
+        for copy in 0..1 + rng.below(3) {
+            let copy = copy.to_string();
+            all.insert(Labels::from_pairs([("host", value.as_str()), ("m", &copy)]));
+        }
+    }
+    all.extend((0..9).map(|at| Labels::from_pairs([("m", at.to_string().as_str())])));
+    for (number, labels) in all.iter().enumerate() {
+        head.insert(hasher.hash(labels.as_packed()), labels.view()).unwrap();
+        if number == all.len() / 2 {
+            head.freeze_all().unwrap();
+        }
+    }
+    let segment = open(segment(&all));
+    for _ in 0..20 {
+        let text = pattern(&mut rng);
+        let Ok(pattern) = Pattern::new(&text) else { continue };
+        // The matching of Prometheus, by the engine of the `regex` crate.
+        let plain = regex_automata::meta::Regex::new(&format!("^(?s:{text})$")).unwrap();
+        let matching: BTreeSet<&str> = values
+            .iter()
+            .map(String::as_str)
+            .chain([""])
+            .filter(|value| plain.is_match(*value))
+            .collect();
+        let matches = |labels: &Labels| matching.contains(labels.get("host").unwrap_or_default());
+        for negated in [false, true] {
+            let test = if negated { ValueTest::NotRegex } else { ValueTest::Regex };
+            let mut matchers = vec![Matcher::new("host", test(pattern.clone()))];
+            if rng.one_in(3) {
+                matchers.push(Matcher::equal("m", "0"));
+            }
+            let passes = |labels: &&Labels| {
+                matches(labels) != negated && (matchers.len() == 1 || labels.get("m") == Some("0"))
+            };
+            let expected: BTreeSet<Labels> = all.iter().filter(passes).cloned().collect();
+            let ids = head.select(&matchers).unwrap();
+            let of_head: BTreeSet<Labels> =
+                ids.iter().map(|id| head.labels(crate::SeriesId(id))).collect();
+            let ids = segment.select(&matchers).unwrap();
+            let of_segment: BTreeSet<Labels> =
+                ids.iter().map(|id| segment.labels(id).unwrap()).collect();
+            assert!(of_head == expected, "head, seed {seed}, {matchers:?}");
+            assert!(of_segment == expected, "segment, seed {seed}, {matchers:?}");
+        }
+    }
+}
+
+#[test]
+fn patterns_find_what_a_plain_regex_finds() {
+    let seeds = if std::env::var_os("LONG").is_some() { 2000 } else { 8 };
+    for seed in 0..seeds {
+        check_patterns(seed);
+    }
+}
+
 #[test]
 fn every_index_answers_like_a_plain_filter() {
     let seeds = if std::env::var_os("LONG").is_some() { 2000 } else { 10 };

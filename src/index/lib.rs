@@ -19,9 +19,11 @@ mod pairs;
 mod postings;
 mod registry;
 mod required;
+mod runs;
 mod segment;
 mod select;
 mod terms;
+mod values;
 
 pub use cardinality::{Cardinality, LabelCardinality};
 pub use error::IndexError;

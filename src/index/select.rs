@@ -7,8 +7,8 @@
 use model::matcher::{Matcher, ValueTest};
 use roaring::RoaringBitmap;
 
-use crate::automaton::{Clause, Values};
 use crate::error::IndexError;
+use crate::values::{Clause, Values};
 
 /// How many terms a dictionary tests in the time one series' label is fetched; measured between 10
 /// and 30 on the bench's label sets.
@@ -23,8 +23,13 @@ pub(crate) trait Terms {
     fn all(&self) -> Result<RoaringBitmap, IndexError>;
     /// The series that have the label.
     fn having(&self, name: &str) -> Result<RoaringBitmap, IndexError>;
-    /// The series whose value of `name` is in `values`.
-    fn matching(&self, name: &str, values: &mut Values) -> Result<RoaringBitmap, IndexError>;
+    /// The series that have the label `name` with a value in `values`, or with `negated` with another one.
+    fn matching(
+        &self,
+        name: &str,
+        values: &mut Values,
+        negated: bool,
+    ) -> Result<RoaringBitmap, IndexError>;
     /// About how many series have this pair.
     fn series_of(&self, name: &str, value: &str) -> Result<u64, IndexError>;
     /// How many values the label has.
@@ -32,6 +37,25 @@ pub(crate) trait Terms {
     /// The series of `ids` that pass.
     fn filter(&self, ids: &RoaringBitmap, clause: &mut Clause)
     -> Result<RoaringBitmap, IndexError>;
+}
+
+/// Which postings say with least work what series have one of some values. A series has one value of a
+/// label at most, so those with any other value are the rest of those that have the label.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Side {
+    /// Those of the values that do not match are united.
+    pub(crate) others: bool,
+    /// What they unite to is taken off the series that have the label.
+    pub(crate) excluded: bool,
+}
+
+impl Side {
+    /// Of `all` values so many match, and their series are asked for, or with `negated` those of the others.
+    pub(crate) fn of(matching: usize, all: usize, negated: bool) -> Self {
+        let wanted = if negated { all.saturating_sub(matching) } else { matching };
+        let excluded = wanted > all / 2;
+        Self { others: negated != excluded, excluded }
+    }
 }
 
 /// Matchers in normal form: read once, and patterns compiled once, for all the indexes that one question asks.
@@ -126,7 +150,7 @@ fn cost(terms: &impl Terms, clause: &Clause) -> Result<(u8, u64), IndexError> {
             (0, series)
         }
         Values::Prefix { .. } => (1, terms.values_of(&clause.name)?),
-        Values::Matching(_) => (2, terms.values_of(&clause.name)?),
+        Values::Matching(_) | Values::AnyOf(_) => (2, terms.values_of(&clause.name)?),
         // No dictionary is read, but the set is large.
         Values::Everything => (2, 0),
     })
@@ -141,7 +165,7 @@ fn narrow(
 ) -> Result<RoaringBitmap, IndexError> {
     if let Some(selected) = &selected {
         let is_filtered = match clause.values {
-            Values::Matching(_) | Values::Prefix { .. } => {
+            Values::Matching(_) | Values::AnyOf(_) | Values::Prefix { .. } => {
                 selected.len() * TERMS_PER_SERIES < terms.values_of(&clause.name)?
             }
             Values::Literals(_) if !clause.negated && !clause.missing => {
@@ -153,21 +177,28 @@ fn narrow(
             return terms.filter(selected, clause);
         }
     }
-    let matching = match clause.values {
-        Values::Everything => terms.having(&clause.name)?,
-        _ => terms.matching(&clause.name, &mut clause.values)?,
-    };
-    let or_all = |selected: Option<RoaringBitmap>| selected.map_or_else(|| terms.all(), Ok);
-    Ok(match (clause.negated, clause.missing) {
-        (false, false) => match selected {
-            Some(selected) => selected & matching,
-            None => matching,
-        },
-        (false, true) => or_all(selected)? - (terms.having(&clause.name)? - matching),
-        (true, true) => or_all(selected)? - matching,
-        (true, false) => match selected {
-            Some(selected) => (selected & terms.having(&clause.name)?) - matching,
-            None => terms.having(&clause.name)? - matching,
-        },
+    let Clause { name, values, negated, missing } = clause;
+    if *missing {
+        let others = having_one(terms, name, values, !*negated)?;
+        return Ok(selected.map_or_else(|| terms.all(), Ok)? - others);
+    }
+    let matching = having_one(terms, name, values, *negated)?;
+    Ok(match selected {
+        Some(selected) => selected & matching,
+        None => matching,
     })
+}
+
+/// [`Terms::matching`], where that takes a search.
+fn having_one(
+    terms: &impl Terms,
+    name: &str,
+    values: &mut Values,
+    negated: bool,
+) -> Result<RoaringBitmap, IndexError> {
+    match values {
+        Values::Everything if negated => Ok(RoaringBitmap::new()),
+        Values::Everything => terms.having(name),
+        _ => terms.matching(name, values, negated),
+    }
 }

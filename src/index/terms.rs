@@ -3,11 +3,13 @@
 //! A [`FrozenTerms`] is an immutable dictionary whose ordinals lead to pair numbers. They are built
 //! and merged aside, without any lock, from terms copied out of the head.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use crate::automaton::Values;
 use crate::dictionary::{Dictionary, DictionaryWriter, SEPARATOR, TermCursor};
 use crate::error::IndexError;
+use crate::runs::Runs;
+use crate::values::Values;
 
 /// An immutable dictionary: term → pair number.
 #[derive(Debug)]
@@ -44,12 +46,12 @@ impl FrozenTerms {
         }
         // There are few parts, so the smallest is found by looking at all.
         loop {
-            let smallest = cursors.iter().enumerate().min_by(|a, b| a.1.0.term.cmp(&b.1.0.term));
+            let smallest = cursors.iter().enumerate().min_by(|a, b| a.1.0.term().cmp(b.1.0.term()));
             let Some(smallest) = smallest.map(|(index, _)| index) else { break };
             let Some((cursor, ordinal, part)) = cursors.get_mut(smallest) else { break };
             let pair = part.pair(*ordinal);
             if !drop(pair) {
-                writer.push(&cursor.term, pair)?;
+                writer.push(cursor.term(), pair)?;
             }
             match next_ordinal(cursor)? {
                 Some(next) => *ordinal = next,
@@ -72,20 +74,26 @@ impl FrozenTerms {
         self.pairs.len()
     }
 
-    /// Appends the numbers of the pairs of `name` whose value is in `values`.
-    pub(crate) fn matching(
-        &self,
-        name: &str,
-        values: &mut Values,
-        out: &mut Vec<u32>,
-    ) -> Result<(), IndexError> {
-        self.open()?.matching(name, values, &mut |ordinal| out.push(self.pair(ordinal)))
+    /// The ordinals of the terms of `name` whose value is in `values`; [`Self::pairs`] tells what pairs
+    /// they are.
+    pub(crate) fn matching(&self, name: &str, values: &mut Values) -> Result<Runs, IndexError> {
+        self.open()?.matching(name, values)
+    }
+
+    /// The ordinals of all terms of `name`.
+    pub(crate) fn values(&self, name: &str) -> Result<Range<u32>, IndexError> {
+        self.open()?.values_from(name.as_bytes(), b"", true)
+    }
+
+    /// The numbers of the pairs of a run of ordinals.
+    pub(crate) fn pairs(&self, run: Range<u32>) -> &[u32] {
+        self.pairs.get(run.start as usize..run.end as usize).unwrap_or_default()
     }
 
     /// The numbers of the pairs of `name` whose value starts with `prefix`, in the order of the values.
     pub(crate) fn with_prefix(&self, name: &str, prefix: &str) -> Result<&[u32], IndexError> {
         let range = self.open()?.values_from(name.as_bytes(), prefix.as_bytes(), false)?;
-        Ok(self.pairs.get(range.start as usize..range.end as usize).unwrap_or_default())
+        Ok(self.pairs(range))
     }
 
     /// Calls `found` with the nodes of [`Dictionary::nodes`], at most `limit`, whose pairs are `alive`;

@@ -1,17 +1,21 @@
-//! Patterns that require some text: many values are put one behind the other, the text is looked for in
-//! all of them at once, and only those that contain it are asked.
+//! Patterns that require some text: it is looked for in the bytes of the table, many terms at once, and
+//! only values that contain it are asked. A text that begins in what a term shares with the one before
+//! stands in no one place there; the few bytes around that seam are looked at for each term.
 
 use std::ops::Range;
 
-use super::{Dictionary, SEPARATOR};
+use super::{Dictionary, TermCursor};
 use crate::automaton::Automaton;
 use crate::error::IndexError;
 use crate::required::Required;
+use crate::runs::Runs;
 
-/// Bytes of values that are searched at once: well within a core's own cache.
+/// Bytes that are searched at once: well within a core's own cache.
 const BYTES_AT_ONCE: usize = 64 * 1024;
 /// One in so many values may contain the text; where it is more, stepping through all is cheaper.
-const RARE_ONE_IN: usize = 8;
+const RARE_ONE_IN: u32 = 8;
+/// Terms after which that is looked at.
+const TERMS_AT_ONCE: u32 = 4096;
 
 impl Dictionary<'_> {
     /// Appends the ordinals of the terms of `range` whose value, behind `skip` bytes, passes; stops where
@@ -21,7 +25,7 @@ impl Dictionary<'_> {
         mut range: Range<u32>,
         skip: usize,
         automaton: &mut Automaton,
-        out: &mut Vec<u32>,
+        out: &mut Runs,
     ) -> Result<Range<u32>, IndexError> {
         let all = automaton.take_required();
         let mut outcome = Ok(());
@@ -42,96 +46,98 @@ impl Dictionary<'_> {
         skip: usize,
         automaton: &mut Automaton,
         required: &Required,
-        out: &mut Vec<u32>,
+        out: &mut Runs,
     ) -> Result<(), IndexError> {
         let mut cursor = self.terms(range.clone())?;
-        let mut pile = Pile::default();
-        let mut is_first = true;
+        let end = cursor.bytes().len() - self.bytes_from(range.end);
+        let mut sieve = Sieve::new(required, &cursor, end, skip);
         while range.start < range.end {
-            pile.clear();
-            let first = range.start;
-            while pile.text.len() < BYTES_AT_ONCE && range.start < range.end {
-                if std::mem::take(&mut is_first) {
-                    // Terms before the range share bytes with it that the pile does not have.
-                    cursor.next()?;
-                    pile.push(0, cursor.term.get(skip..).unwrap_or_default());
-                } else if let Some((_, common, suffix)) = cursor.next_suffix()? {
-                    let value = suffix.get(skip.saturating_sub(common)..).unwrap_or_default();
-                    pile.push(common.saturating_sub(skip), value);
-                } else {
-                    return Err(self.table.broken(range.start));
+            let stop = range.end.min(range.start.saturating_add(TERMS_AT_ONCE));
+            let mut hits = 0;
+            while cursor.ordinal() < stop {
+                let Some((ordinal, common)) = cursor.next()? else { break };
+                if sieve.contains(&cursor, common) {
+                    hits += 1;
+                    if automaton.is_match(cursor.term().get(skip..).unwrap_or_default()) {
+                        out.push(ordinal);
+                    }
                 }
-                range.start += 1;
             }
-            let hits = pile.search(required, |index, value| {
-                if automaton.is_match(value) {
-                    out.push(first + index as u32);
-                }
-            });
-            if hits * RARE_ONE_IN > pile.ends.len() {
+            let looked_at = stop - range.start;
+            range.start = stop;
+            if hits * RARE_ONE_IN > looked_at {
                 break;
             }
         }
         Ok(())
     }
+
+    /// Bytes of the table from the block behind the term before `ordinal` on.
+    fn bytes_from(&self, ordinal: u32) -> usize {
+        let block = ordinal.div_ceil(self.table.per_block);
+        self.table.block(block).map_or(0, <[u8]>::len)
+    }
 }
 
-/// Values one behind the other.
-#[derive(Default)]
-struct Pile {
-    /// Each value with a byte behind it that no text contains.
-    text: Vec<u8>,
-    /// Where each value ends.
-    ends: Vec<usize>,
-    /// The value of the pile before that the next one may share bytes with.
-    last: Vec<u8>,
+/// Finds a required text in one term after another.
+struct Sieve<'a> {
+    required: &'a Required,
+    /// The table up to the end of the range.
+    bytes: &'a [u8],
+    skip: usize,
+    /// Before this place no text begins that was not seen yet.
+    at: usize,
+    /// The end of the first text in the term seen last.
+    held: Option<usize>,
+    is_first: bool,
 }
 
-impl Pile {
-    /// Forgets all values but what the next one needs.
-    fn clear(&mut self) {
-        let start = self.last_start();
-        if let Some(end) = self.ends.last() {
-            self.last.clear();
-            self.last.extend_from_slice(self.text.get(start..*end).unwrap_or_default());
-        }
-        self.text.clear();
-        self.ends.clear();
+impl<'a> Sieve<'a> {
+    /// For the terms from the cursor's next one up to the end of the table's first `end` bytes.
+    fn new(required: &'a Required, cursor: &TermCursor<'a>, end: usize, skip: usize) -> Self {
+        let bytes = cursor.bytes().get(..end).unwrap_or_default();
+        Self { required, bytes, skip, at: cursor.position(), held: None, is_first: true }
     }
 
-    fn last_start(&self) -> usize {
-        let before = self.ends.len().checked_sub(2).and_then(|index| self.ends.get(index));
-        before.map_or(0, |end| end + 1)
-    }
-
-    /// Adds a value that has its first `common` bytes from the one before and then `suffix`.
+    /// True when the term just read, which has its first `common` bytes from the one before, contains a text.
     #[inline]
-    fn push(&mut self, common: usize, suffix: &[u8]) {
-        if self.ends.is_empty() {
-            self.text.extend_from_slice(self.last.get(..common).unwrap_or_default());
-        } else {
-            let start = self.last_start();
-            let end = (start + common).min(self.text.len());
-            self.text.extend_from_within(start..end);
+    fn contains(&mut self, cursor: &TermCursor<'a>, common: usize) -> bool {
+        if self.held.is_some_and(|end| end <= common) && !self.is_first {
+            return true;
         }
-        self.text.extend_from_slice(suffix);
-        self.ends.push(self.text.len());
-        self.text.push(SEPARATOR);
+        let term = cursor.term();
+        let start = match std::mem::take(&mut self.is_first) {
+            // It may share a text with terms before the range, which nobody has seen.
+            true => self.required.find(term, self.skip),
+            false => self.required.straddles(term, common).or_else(|| {
+                let suffix = cursor.position() - (term.len() - common)..cursor.position();
+                let is_near = self.at < suffix.end;
+                let place = if is_near { self.first_in(suffix.clone(), common) } else { None };
+                place.map(|place| place - suffix.start + common)
+            }),
+        };
+        self.held = start.map(|start| start + self.required.length());
+        start.is_some()
     }
 
-    /// Shows the values that contain a required text, by their place in the pile; returns how many.
-    fn search(&self, required: &Required, mut hit: impl FnMut(usize, &[u8])) -> usize {
-        let (mut hits, mut index, mut at) = (0, 0, 0);
-        while let Some(place) = required.find(&self.text, at) {
-            let rest = self.ends.get(index..).unwrap_or_default();
-            index += rest.partition_point(|end| *end <= place);
-            let Some(end) = self.ends.get(index).copied() else { break };
-            let start = index.checked_sub(1).and_then(|before| self.ends.get(before));
-            let start = start.map_or(0, |end| end + 1);
-            hit(index, self.text.get(start..end).unwrap_or_default());
-            (hits, at, index) = (hits + 1, end + 1, index + 1);
+    /// Where the first text within `suffix` begins: the bytes of a term behind its first `common`.
+    #[inline(never)]
+    fn first_in(&mut self, suffix: Range<usize>, common: usize) -> Option<usize> {
+        // Whole terms begin with the label's name.
+        let start = suffix.start + self.skip.saturating_sub(common);
+        self.at = self.at.max(start);
+        while self.at < suffix.end {
+            let limit = self.bytes.len().min(self.at + BYTES_AT_ONCE);
+            match self.required.find(self.bytes.get(..limit)?, self.at) {
+                Some(place) => {
+                    self.at = place;
+                    return (place + self.required.length() <= suffix.end).then_some(place);
+                }
+                None if limit == self.bytes.len() => self.at = usize::MAX,
+                None => self.at = limit - (self.required.length() - 1),
+            }
         }
-        hits
+        None
     }
 }
 
@@ -139,7 +145,7 @@ impl Pile {
 mod tests {
     use super::super::{DictionaryWriter, key};
     use super::*;
-    use crate::automaton::Clause;
+    use crate::values::{Clause, Values};
     use model::matcher::{Matcher, Pattern, ValueTest};
 
     #[test]
@@ -164,17 +170,15 @@ mod tests {
         ] {
             let pattern = Pattern::new(text).unwrap();
             let clause = Clause::new(&Matcher::new("device", ValueTest::Regex(pattern.clone())));
-            let crate::automaton::Values::Matching(mut automaton) = clause.values else {
-                panic!("{text} is simple")
-            };
-            assert!(automaton.requires());
-            let (skip, mut found) = ("device".len() + 1, Vec::new());
+            let Values::Matching(mut automaton) = clause.values else { panic!("{text} is simple") };
+            assert!(!automaton.facts().required.is_empty());
+            let (skip, mut found) = ("device".len() + 1, Runs::default());
             // The range begins inside a block of the table.
             let range = 3..dictionary.len();
             let left = dictionary.sift(range, skip, &mut automaton, &mut found).unwrap();
             assert_eq!(left.is_empty(), is_rare, "{text}");
             let seen = (3..left.start).filter(|at| pattern.is_match(&values[*at as usize]));
-            assert_eq!(found, seen.collect::<Vec<u32>>(), "{text}");
+            assert!(found.iter().flatten().eq(seen), "{text}");
         }
     }
 }

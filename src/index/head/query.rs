@@ -1,5 +1,6 @@
 //! Reading the head: select, names, values.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use hashbrown::HashSet;
@@ -8,11 +9,13 @@ use model::matcher::Matcher;
 use roaring::RoaringBitmap;
 
 use super::{HeadIndex, STEP, State};
-use crate::automaton::{Clause, Values};
 use crate::cardinality::largest;
 use crate::error::IndexError;
 use crate::postings::{Union, push};
-use crate::select::{self, Clauses, Terms};
+use crate::runs::Runs;
+use crate::select::{self, Clauses, Side, Terms};
+use crate::terms::FrozenTerms;
+use crate::values::{Clause, Values};
 
 /// Pairs whose postings are united between two releases of the lock.
 const PAIRS_STEP: usize = 32 * 1024;
@@ -121,11 +124,10 @@ impl HeadIndex {
     ) -> Result<Vec<String>, IndexError> {
         let mut wanted = Values::Prefix { text: prefix.to_owned(), longer: false };
         loop {
-            let mut tail = Vec::new();
-            let (frozen, purges) = {
+            let (tail, frozen, purges) = {
                 let state = self.state.read();
-                state.tail_matching(name, &mut wanted, &mut tail);
-                (state.frozen.clone(), state.purges)
+                let tail = state.tail_matching(name, &mut wanted).matching;
+                (tail, state.frozen.clone(), state.purges)
             };
             let mut values = Vec::new();
             // The tail is in no order, so the first of it may be anywhere.
@@ -176,42 +178,93 @@ impl HeadIndex {
         true
     }
 
-    /// The numbers of the pairs of `name` whose value is in `values`, and how often numbers had been
-    /// freed by then. Frozen dictionaries are searched without the lock.
-    fn pairs_matching(
-        &self,
-        name: &str,
-        values: &mut Values,
-    ) -> Result<(Vec<u32>, u64), IndexError> {
-        let mut pairs = Vec::new();
-        let (frozen, purges) = {
+    /// The pairs of `name` told apart by whether their value is in `values`. Frozen dictionaries are
+    /// searched without the lock.
+    fn part_pairs(&self, name: &str, values: &mut Values) -> Result<Parted, IndexError> {
+        let (tail, frozen, purges) = {
             let state = self.state.read();
-            state.tail_matching(name, values, &mut pairs);
-            (state.frozen.clone(), state.purges)
+            (state.tail_matching(name, values), state.frozen.clone(), state.purges)
         };
-        if !matches!(values, Values::Literals(_)) {
-            for frozen in &frozen {
-                frozen.matching(name, values, &mut pairs)?;
+        let mut parted = Parted { purges, all: usize::MAX, frozen: Vec::new(), tail };
+        // Literals were looked up in the table of all pairs; nobody knows the others.
+        if matches!(values, Values::Literals(_)) {
+            return Ok(parted);
+        }
+        parted.all = parted.tail.matching.len() + parted.tail.others.len();
+        for frozen in frozen {
+            let (matching, all) = (frozen.matching(name, values)?, frozen.values(name)?);
+            parted.all += all.len();
+            parted.frozen.push((frozen, matching, all));
+        }
+        Ok(parted)
+    }
+
+    /// The union of the postings of pairs below `end`; `None` when numbers of pairs were freed since.
+    fn union(&self, pairs_of: &Parted, others: bool, end: u32) -> Option<RoaringBitmap> {
+        let mut union = Union::new(end);
+        let mut is_valid = true;
+        pairs_of.each(others, &mut |pairs| {
+            for step in pairs.chunks(PAIRS_STEP) {
+                let state = self.state.read();
+                is_valid &= state.purges == pairs_of.purges;
+                step.iter().for_each(|pair| union.add_postings(state.posting(*pair)));
+            }
+        });
+        is_valid.then(|| union.finish())
+    }
+}
+
+/// The pairs of a name in the tail.
+#[derive(Debug, Default)]
+struct Tail {
+    matching: Vec<u32>,
+    others: Vec<u32>,
+}
+
+/// The pairs of a name, told apart by their values.
+struct Parted {
+    /// How often numbers of pairs had been freed by then.
+    purges: u64,
+    /// Number of pairs; a large one where the others are not known.
+    all: usize,
+    tail: Tail,
+    /// With the ordinals that match and those of all values.
+    frozen: Vec<(Arc<FrozenTerms>, Runs, Range<u32>)>,
+}
+
+impl Parted {
+    fn matching(&self) -> usize {
+        self.tail.matching.len()
+            + self.frozen.iter().map(|(_, found, _)| found.len()).sum::<usize>()
+    }
+
+    /// Shows the numbers of the pairs that match, or of the others.
+    fn each(&self, others: bool, show: &mut dyn FnMut(&[u32])) {
+        show(if others { &self.tail.others } else { &self.tail.matching });
+        for (frozen, matching, all) in &self.frozen {
+            match others {
+                true => matching.gaps(all.clone()).iter().for_each(|run| show(frozen.pairs(run))),
+                false => matching.iter().for_each(|run| show(frozen.pairs(run))),
             }
         }
-        Ok((pairs, purges))
     }
 }
 
 impl State {
     /// Literals are looked up in the table of all pairs; other sets are tested against the tail.
-    fn tail_matching(&self, name: &str, values: &mut Values, pairs: &mut Vec<u32>) {
+    fn tail_matching(&self, name: &str, values: &mut Values) -> Tail {
+        let mut found = Tail::default();
         if let Values::Literals(texts) = values {
-            pairs.extend(texts.iter().filter_map(|text| self.pairs.number(name, text)));
-            return;
+            found.matching.extend(texts.iter().filter_map(|text| self.pairs.number(name, text)));
+            return found;
         }
         let number = self.pairs.name_number(name);
         let tail = number.and_then(|number| self.names.get(number as usize));
         for pair in tail.iter().flat_map(|name| &name.tail) {
-            if values.contains(self.pairs.value(*pair)) {
-                pairs.push(*pair);
-            }
+            let matches = values.contains(self.pairs.value(*pair));
+            if matches { &mut found.matching } else { &mut found.others }.push(*pair);
         }
+        found
     }
 
     /// The pair of a series whose name has this number.
@@ -242,19 +295,17 @@ impl Terms for View<'_> {
         Ok(having)
     }
 
-    fn matching(&self, name: &str, values: &mut Values) -> Result<RoaringBitmap, IndexError> {
+    fn matching(
+        &self,
+        name: &str,
+        values: &mut Values,
+        negated: bool,
+    ) -> Result<RoaringBitmap, IndexError> {
         loop {
-            let (pairs, purges) = self.head.pairs_matching(name, values)?;
-            let mut union = Union::new(self.end);
-            let mut valid = true;
-            for step in pairs.chunks(PAIRS_STEP) {
-                let state = self.head.state.read();
-                valid &= state.purges == purges;
-                step.iter().for_each(|pair| union.add_postings(state.posting(*pair)));
-            }
-            if valid {
-                return Ok(union.finish());
-            }
+            let pairs = self.head.part_pairs(name, values)?;
+            let side = Side::of(pairs.matching(), pairs.all, negated);
+            let Some(found) = self.head.union(&pairs, side.others, self.end) else { continue };
+            return Ok(if side.excluded { self.having(name)? - found } else { found });
         }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! Writer and reader share this file so that an encoding and its decoding stand together.
 
+use std::ops::Range;
+
 use base::codec::{ByteReader, put_bytes, put_uvarint, put_varint, unzigzag, zigzag};
 use roaring::RoaringBitmap;
 
@@ -157,6 +159,25 @@ pub(crate) fn postings_at<'a>(
         skip_entry(&mut reader);
     }
     next_postings(&mut reader, ordinal).ok_or_else(|| table.broken(ordinal))
+}
+
+/// Calls `visit` with the entries of a run of ordinals.
+pub(crate) fn each_postings<'a>(
+    table: &BlockedReader<'a>,
+    run: Range<u32>,
+    mut visit: impl FnMut(PostingsEntry<'a>) -> Result<(), IndexError>,
+) -> Result<(), IndexError> {
+    if run.end > table.len() {
+        return Err(table.broken(run.end));
+    }
+    let mut reader = ByteReader::new(table.block(run.start / table.per_block)?);
+    for _ in 0..run.start % table.per_block {
+        skip_entry(&mut reader);
+    }
+    for ordinal in run {
+        visit(next_postings(&mut reader, ordinal).ok_or_else(|| table.broken(ordinal))?)?;
+    }
+    Ok(())
 }
 
 fn skip_entry(reader: &mut ByteReader<'_>) {

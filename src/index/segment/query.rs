@@ -6,14 +6,15 @@ use model::label::METRIC_NAME;
 use model::matcher::Matcher;
 use roaring::RoaringBitmap;
 
-use super::layout::{Name, PostingsEntry, SetDecoder, postings_at};
+use super::layout::{Name, PostingsEntry, SetDecoder, each_postings, postings_at};
 use super::reader::SegmentReader;
-use crate::automaton::{Clause, Values};
 use crate::cardinality::{Cardinality, LabelCardinality, largest};
 use crate::dictionary::key;
 use crate::error::IndexError;
 use crate::postings::Union;
-use crate::select::{self, Clauses, Terms};
+use crate::runs::Runs;
+use crate::select::{self, Clauses, Side, Terms};
+use crate::values::{Clause, Values};
 
 impl<B: AsRef<[u8]> + Send + Sync> SegmentReader<B> {
     /// The series that pass all matchers.
@@ -120,7 +121,7 @@ impl<B: AsRef<[u8]> + Send + Sync> SegmentReader<B> {
                 Some(selected) => self.postings(ordinal)?.meets(selected)?,
                 None => true,
             };
-            let value = terms.term.get(text.len() + 1..).unwrap_or_default();
+            let value = terms.term().get(text.len() + 1..).unwrap_or_default();
             if present && let Ok(value) = std::str::from_utf8(value) {
                 values.push(value.to_owned());
             }
@@ -188,6 +189,21 @@ impl<B: AsRef<[u8]> + Send + Sync> SegmentReader<B> {
     }
 }
 
+impl<B: AsRef<[u8]> + Send + Sync> SegmentReader<B> {
+    /// The series of the terms with these ordinals.
+    fn union(&self, ordinals: &Runs) -> Result<RoaringBitmap, IndexError> {
+        let mut union = Union::new(self.len());
+        let table = self.postings_table()?;
+        for run in ordinals.iter() {
+            if ordinals.len() == 1 {
+                return self.postings(run.start)?.bitmap();
+            }
+            each_postings(&table, run, |entry| entry.add_to(&mut union))?;
+        }
+        Ok(union.finish())
+    }
+}
+
 impl<B: AsRef<[u8]> + Send + Sync> Terms for SegmentReader<B> {
     fn all(&self) -> Result<RoaringBitmap, IndexError> {
         let mut all = RoaringBitmap::new();
@@ -202,20 +218,18 @@ impl<B: AsRef<[u8]> + Send + Sync> Terms for SegmentReader<B> {
         }
     }
 
-    fn matching(&self, name: &str, values: &mut Values) -> Result<RoaringBitmap, IndexError> {
-        if self.name(name).is_none() {
-            return Ok(RoaringBitmap::new());
-        }
-        let mut ordinals = Vec::new();
-        self.dictionary()?.matching(name, values, &mut |ordinal| ordinals.push(ordinal))?;
-        if let [ordinal] = ordinals.as_slice() {
-            return self.postings(*ordinal)?.bitmap();
-        }
-        let mut union = Union::new(self.len());
-        for ordinal in ordinals {
-            self.postings(ordinal)?.add_to(&mut union)?;
-        }
-        Ok(union.finish())
+    fn matching(
+        &self,
+        name: &str,
+        values: &mut Values,
+        negated: bool,
+    ) -> Result<RoaringBitmap, IndexError> {
+        let Some((_, name)) = self.name(name) else { return Ok(RoaringBitmap::new()) };
+        let all = name.value_ordinals();
+        let matching = self.dictionary()?.matching(&name.text, values)?;
+        let side = Side::of(matching.len(), all.len(), negated);
+        let found = self.union(&if side.others { matching.gaps(all) } else { matching })?;
+        if side.excluded { Ok(self.postings(name.first)?.bitmap()? - found) } else { Ok(found) }
     }
 
     fn series_of(&self, name: &str, value: &str) -> Result<u64, IndexError> {

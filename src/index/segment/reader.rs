@@ -75,7 +75,7 @@ impl<B: AsRef<[u8]> + Send + Sync> SegmentReader<B> {
         let dictionary = self.dictionary()?;
         let mut terms = dictionary.terms(0..dictionary.len())?;
         while let Some((ordinal, _)) = terms.next()? {
-            if dictionary.ordinal(&terms.term) != Some(ordinal) {
+            if dictionary.ordinal(terms.term()) != Some(ordinal) {
                 let section = Section::Terms.name();
                 return Err(IndexError::malformed(section, ordinal as usize, "fst differs"));
             }
