@@ -105,3 +105,26 @@ impl BlockMeta {
         })
     }
 }
+
+#[cfg(test)]
+impl BlockMeta {
+    /// The description of a block with one sample, for tests.
+    pub(crate) fn example(id: u128) -> Self {
+        Self {
+            block_version: BLOCK_VERSION,
+            id: BlockId(id),
+            tenant: 0,
+            shard: 0,
+            level: 0,
+            min_time_ms: 0,
+            max_time_ms: 1,
+            series: 1,
+            samples: 1,
+            chunks: 1,
+            index_bytes: 0,
+            chunks_bytes: 0,
+            sources: Vec::new(),
+            rollup: None,
+        }
+    }
+}

@@ -236,22 +236,8 @@ mod tests {
 
     fn entry(described: Described, series: u64) -> BlockEntry {
         let (order, min_time_ms, max_time_ms, level, chunks_bytes) = described;
-        let meta = BlockMeta {
-            block_version: 1,
-            id: BlockId(u128::from(order)),
-            tenant: 0,
-            shard: 0,
-            level,
-            min_time_ms,
-            max_time_ms,
-            series,
-            samples: 1,
-            chunks: 1,
-            index_bytes: 0,
-            chunks_bytes,
-            sources: Vec::new(),
-            rollup: None,
-        };
+        let meta = BlockMeta::example(u128::from(order));
+        let meta = BlockMeta { level, min_time_ms, max_time_ms, series, chunks_bytes, ..meta };
         BlockEntry::new(order, meta)
     }
 

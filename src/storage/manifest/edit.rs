@@ -99,6 +99,12 @@ impl FlushMark {
     pub(crate) fn position(&self) -> WalPosition {
         WalPosition { file: self.file, offset: self.offset }
     }
+
+    /// True when both speak of one window of one tenant.
+    pub(crate) fn is_of_same_window(&self, other: &Self) -> bool {
+        (self.tenant, self.window_ms, self.length_ms)
+            == (other.tenant, other.window_ms, other.length_ms)
+    }
 }
 
 /// The order that added blocks get.
@@ -185,12 +191,9 @@ impl Manifest {
         }
         next.blocks.sort_by_key(|entry| entry.order);
         for mark in &edit.flushed {
-            let same = |known: &FlushMark| {
-                (known.tenant, known.window_ms, known.length_ms)
-                    == (mark.tenant, mark.window_ms, mark.length_ms)
-            };
-            next.flushed.retain(|known| !same(known) || known.position() > mark.position());
-            if !next.flushed.iter().any(same) {
+            let is_same = |known: &FlushMark| known.is_of_same_window(mark);
+            next.flushed.retain(|known| !is_same(known) || known.position() > mark.position());
+            if !next.flushed.iter().any(is_same) {
                 next.flushed.push(*mark);
             }
         }

@@ -69,22 +69,8 @@ mod tests {
     use super::*;
 
     fn meta(id: u128, sources: &[u128]) -> BlockMeta {
-        BlockMeta {
-            block_version: 1,
-            id: BlockId(id),
-            tenant: 0,
-            shard: 0,
-            level: 0,
-            min_time_ms: 0,
-            max_time_ms: 1,
-            series: 1,
-            samples: 1,
-            chunks: 1,
-            index_bytes: 0,
-            chunks_bytes: 0,
-            sources: sources.iter().map(|id| BlockId(*id)).collect(),
-            rollup: None,
-        }
+        let sources = sources.iter().map(|id| BlockId(*id)).collect();
+        BlockMeta { sources, ..BlockMeta::example(id) }
     }
 
     #[test]

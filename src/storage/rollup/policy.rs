@@ -188,27 +188,9 @@ mod tests {
     fn entry(id: u128, range: (i64, i64), width_ms: i64) -> BlockEntry {
         let (start_ms, end_ms) = range;
         let rollup = (width_ms > 0).then_some(RollupMeta { width_ms, start_ms, end_ms, rules: 7 });
-        BlockEntry {
-            order: id as u64,
-            deletes: Vec::new(),
-            dirty: Vec::new(),
-            meta: BlockMeta {
-                block_version: 1,
-                id: BlockId(id),
-                tenant: 0,
-                shard: 0,
-                level: 0,
-                min_time_ms: start_ms,
-                max_time_ms: end_ms,
-                series: 1,
-                samples: 1,
-                chunks: 1,
-                index_bytes: 0,
-                chunks_bytes: 0,
-                sources: Vec::new(),
-                rollup,
-            },
-        }
+        let meta = BlockMeta::example(id);
+        let meta = BlockMeta { min_time_ms: start_ms, max_time_ms: end_ms, rollup, ..meta };
+        BlockEntry::new(id as u64, meta)
     }
 
     /// What is chosen at `settled_ms`, ranges being 100 ms: range, old blocks, what is made anew.
