@@ -1,23 +1,23 @@
 """Sends the same OTLP requests to tributary and to a real Prometheus and compares what both keep.
 
 The requests (protobuf and JSON, plain and gzip) cover every kind of metric, names, units, resources,
-scopes, exemplars, ends of series, and what is refused. Only Python's standard library.
+scopes, exemplars, ends of series, and what is refused. Only Python's standard library, and beside.py in this folder.
 
     otlp.py --tributary http://127.0.0.1:19009 --prometheus http://127.0.0.1:19090 [--prefix p]
 
 The Prometheus needs --web.enable-otlp-receiver and --enable-feature=exemplar-storage, 3.x.
 """
 
-import argparse
 import base64
 import gzip
 import json
 import struct
-import sys
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
+
+import beside
 
 NS = 1_000_000_000
 
@@ -411,18 +411,10 @@ def compare(arguments):
     return count, failures
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--tributary", required=True)
-    parser.add_argument("--prometheus", required=True)
+def add_arguments(parser):
     parser.add_argument("--prefix", default="otlp")
     parser.add_argument("--deltas", action="store_true", help="both make totals of differences")
-    count, failures = compare(parser.parse_args())
-    for failure in failures:
-        print("DIFFERS", failure)
-    print(f"OTLP: {count - len(failures)} alike, {len(failures)} different")
-    sys.exit(1 if failures else 0)
 
 
 if __name__ == "__main__":
-    main()
+    beside.main("OTLP", compare, add_arguments)

@@ -2,7 +2,7 @@
 compares statuses, content types and bodies.
 
 The data goes to both by remote write 1.0 (floats, stale markers, native histograms, exemplars). Only Python's
-standard library, and otlp.py beside it for protobuf.
+standard library, and in this folder beside.py, and otlp.py for protobuf.
 
     prometheus_api.py --tributary http://127.0.0.1:19009 --prometheus http://127.0.0.1:19090
 
@@ -10,15 +10,14 @@ The Prometheus needs --web.enable-remote-write-receiver --web.enable-admin-api, 
 --enable-feature=exemplar-storage.
 """
 
-import argparse
 import json
 import struct
-import sys
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 
+import beside
 from otlp import double, field, message, text, varint, zigzag
 
 STALE = struct.unpack("<d", struct.pack("<Q", 0x7FF0000000000002))[0]
@@ -258,16 +257,5 @@ def compare(arguments):
     return count, failures
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--tributary", required=True)
-    parser.add_argument("--prometheus", required=True)
-    count, failures = compare(parser.parse_args())
-    for failure in failures:
-        print("DIFFERS", failure)
-    print(f"HTTP API: {count - len(failures)} alike, {len(failures)} different")
-    sys.exit(1 if failures else 0)
-
-
 if __name__ == "__main__":
-    main()
+    beside.main("HTTP API", compare)

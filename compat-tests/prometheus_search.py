@@ -4,16 +4,15 @@ and compares statuses, content types and every line. Random searches come from -
     prometheus_search.py --tributary http://127.0.0.1:19009 --prometheus http://127.0.0.1:19090 [--searches 400]
 
 The Prometheus needs --web.enable-remote-write-receiver and --enable-feature=search-api. Only Python's standard library,
-and prometheus_api.py beside it.
+and beside.py and prometheus_api.py in this folder.
 """
 
-import argparse
 import json
 import random
-import sys
 import time
 import urllib.parse
 
+import beside
 from prometheus_api import call, series, snappy
 
 WORDS = ["http", "request", "requests", "total", "node", "cpu", "seconds", "bucket", "Memory", "bytes", "rate", "up",
@@ -157,18 +156,10 @@ def compare(arguments):
     return count, failures
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--tributary", required=True)
-    parser.add_argument("--prometheus", required=True)
+def add_arguments(parser):
     parser.add_argument("--searches", type=int, default=400)
     parser.add_argument("--seed", type=int, default=1)
-    count, failures = compare(parser.parse_args())
-    for failure in failures:
-        print("DIFFERS", failure)
-    print(f"search: {count - len(failures)} alike, {len(failures)} different")
-    sys.exit(1 if failures else 0)
 
 
 if __name__ == "__main__":
-    main()
+    beside.main("search", compare, add_arguments)
