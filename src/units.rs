@@ -1,24 +1,18 @@
 //! Lengths of time and sizes as the configuration spells them.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use server::DURATION_UNITS;
 
 /// A length of time: `"15m"`, `"2h"`, `"90d"`, `"500ms"`, or a number of milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Millis(pub i64);
 
-/// Units of time, longest first, in milliseconds.
-const TIME_UNITS: [(&str, i64); 6] = [
-    ("w", 7 * 86_400_000),
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1000),
-    ("ms", 1),
-];
+/// Units of time, longest first, in milliseconds: those of PromQL.
+const TIME_UNITS: &[(&str, i64)] = &DURATION_UNITS;
 
 /// Units of size, largest first, in bytes.
-const SIZE_UNITS: [(&str, i64); 4] =
-    [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+const SIZE_UNITS: &[(&str, i64)] =
+    &[("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 /// A size: `"2GiB"`, `"64MiB"`, or a number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,26 +64,26 @@ impl NumberOrText {
 
 impl<'de> Deserialize<'de> for Millis {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        NumberOrText::deserialize(deserializer)?.value(&TIME_UNITS, "\"15m\" or \"2h\"").map(Self)
+        NumberOrText::deserialize(deserializer)?.value(TIME_UNITS, "\"15m\" or \"2h\"").map(Self)
     }
 }
 
 impl Serialize for Millis {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&format_with_units(self.0, &TIME_UNITS))
+        serializer.serialize_str(&format_with_units(self.0, TIME_UNITS))
     }
 }
 
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value =
-            NumberOrText::deserialize(deserializer)?.value(&SIZE_UNITS, "\"64MiB\" or \"2GiB\"")?;
+            NumberOrText::deserialize(deserializer)?.value(SIZE_UNITS, "\"64MiB\" or \"2GiB\"")?;
         Ok(Self(value.unsigned_abs()))
     }
 }
 
 impl Serialize for Bytes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&format_with_units(self.0 as i64, &SIZE_UNITS))
+        serializer.serialize_str(&format_with_units(self.0 as i64, SIZE_UNITS))
     }
 }

@@ -25,7 +25,7 @@ use crate::error::LangError;
 pub use ast::{Expr, ValueType, with_stack};
 pub use notes::annotation_text;
 pub use print::prettify;
-pub use syntax::number::parse_duration;
+pub use syntax::number::{DURATION_UNITS, parse_duration, print_duration};
 pub use syntax::quote::{presentable, quoted, unquoted};
 
 /// Parts of the language that a stock server has switched off.

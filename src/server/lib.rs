@@ -33,6 +33,8 @@ pub mod turns;
 pub use exec::Helpers;
 pub use graphite::GraphiteSettings;
 pub use lang::graphite::StepRules;
+/// The units of lengths of time, for the configuration.
+pub use lang::promql::DURATION_UNITS;
 pub use lang::promql::functions::prepare as prepare_promql;
 pub use lang::promql::parse_selector;
 pub use listen::{Bound, Listeners, Shutdown};

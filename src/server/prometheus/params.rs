@@ -185,42 +185,13 @@ pub fn parse_duration(text: &str) -> Result<i64, String> {
         }
         return Ok((nanos / 1e6) as i64);
     }
-    parse_units(text).ok_or_else(|| format!("cannot parse {text:?} to a valid duration"))
+    lang::promql::parse_duration(text)
+        .map_err(|_| format!("cannot parse {text:?} to a valid duration"))
 }
 
 fn parse_float(text: &str) -> Option<f64> {
     // Rust reads the same decimal forms as Go; `infinity` and the like count as numbers in both.
     text.parse().ok()
-}
-
-/// Units of Prometheus's durations in milliseconds, the largest first.
-pub(super) const DURATION_UNITS: [(&str, i64); 7] = [
-    ("y", 365 * 86_400_000),
-    ("w", 7 * 86_400_000),
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1000),
-    ("ms", 1),
-];
-
-/// `1h30m`: units from large to small, each once.
-fn parse_units(text: &str) -> Option<i64> {
-    let (mut rest, mut units, mut total) = (text, &DURATION_UNITS[..], 0i64);
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let number: i64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let unit_end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-        let index = units.iter().position(|(name, _)| *name == &rest[..unit_end])?;
-        total = total.checked_add(number.checked_mul(units[index].1)?)?;
-        units = &units[index + 1..];
-        rest = &rest[unit_end..];
-    }
-    Some(total)
 }
 
 /// Undoes the `U__` escaping of label names in paths; what is not such a name stays as it is.
@@ -273,6 +244,7 @@ mod tests {
         assert!(parse_duration("30s1m").is_err());
         assert!(parse_duration("1e30").unwrap_err().contains("overflows"));
         assert!(parse_duration("").is_err());
+        assert!(parse_duration("300y").is_err());
     }
 
     #[test]

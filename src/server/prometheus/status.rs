@@ -6,10 +6,11 @@ use axum::Json;
 use axum::extract::State as Extract;
 use axum::response::{IntoResponse, Response};
 use base::error::ErrorKind;
+use lang::promql::print_duration;
 use model::Pattern;
 use serde_json::{Value, json};
 
-use super::params::{DURATION_UNITS, Params};
+use super::params::Params;
 use super::reply::{bad_data, failure};
 use crate::admin::PROMETHEUS_VERSION;
 use crate::state::{BlockFigures, Counts, State};
@@ -56,7 +57,7 @@ pub async fn runtime_info(Extract(state): Extract<Arc<State>>) -> Response {
         "GOMEMLIMIT": 0,
         "GOGC": "",
         "GODEBUG": "",
-        "storageRetention": state.settings.retention_ms.map(short_duration).unwrap_or_default(),
+        "storageRetention": state.settings.retention_ms.map(print_duration).unwrap_or_default(),
     }))
 }
 
@@ -65,33 +66,16 @@ pub async fn config(Extract(state): Extract<Arc<State>>) -> Response {
     data(&json!({"yaml": state.settings.config_text}))
 }
 
-/// A duration as Prometheus writes flags: `5m`, `15d`, `0s`.
-fn short_duration(ms: i64) -> String {
-    if ms == 0 {
-        return "0s".to_owned();
-    }
-    let (mut rest, mut out) = (ms, String::new());
-    for (unit, length) in DURATION_UNITS {
-        // Years and weeks only where nothing is left beside them.
-        let is_whole = !matches!(unit, "y" | "w") || rest % length == 0;
-        if is_whole && rest >= length {
-            out.push_str(&format!("{}{unit}", rest / length));
-            rest %= length;
-        }
-    }
-    out
-}
-
 /// `/status/flags`: Prometheus's flags as far as they mean something here.
 pub async fn flags(Extract(state): Extract<Arc<State>>) -> Response {
     let settings = &state.settings;
     data(&json!({
         "enable-feature": settings.enabled_features,
-        "query.lookback-delta": short_duration(settings.lookback_ms),
+        "query.lookback-delta": print_duration(settings.lookback_ms),
         "query.max-concurrency": settings.turns.running_max.to_string(),
         "query.max-samples": settings.query_limits.samples_max.to_string(),
-        "query.timeout": short_duration(i64::try_from(settings.query_timeout_ms).unwrap_or(0)),
-        "storage.tsdb.retention.time": short_duration(settings.retention_ms.unwrap_or(0)),
+        "query.timeout": print_duration(i64::try_from(settings.query_timeout_ms).unwrap_or(0)),
+        "storage.tsdb.retention.time": print_duration(settings.retention_ms.unwrap_or(0)),
         "web.enable-admin-api": settings.prometheus_admin_api.to_string(),
         "web.enable-lifecycle": "false",
         "web.enable-otlp-receiver": "true",
@@ -248,14 +232,6 @@ fn push_histogram_part(family: &mut Value, name: &str, pairs: &[Value], value: f
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_are_short() {
-        let cases = [(300_000, "5m"), (15 * 86_400_000, "15d"), (0, "0s"), (90_500, "1m30s500ms")];
-        for (ms, want) in cases {
-            assert_eq!(short_duration(ms), want);
-        }
-    }
 
     #[test]
     fn own_metrics_become_families() {

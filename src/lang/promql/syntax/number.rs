@@ -53,8 +53,8 @@ fn parse_integer(token: &str) -> Option<i64> {
     i64::try_from(if negative { -magnitude } else { magnitude }).ok()
 }
 
-/// Milliseconds of each unit, largest first.
-const UNITS: [(&str, u64); 7] = [
+/// Milliseconds of each unit of a duration, the largest first.
+pub const DURATION_UNITS: [(&str, i64); 7] = [
     ("y", 365 * 86_400_000),
     ("w", 7 * 86_400_000),
     ("d", 86_400_000),
@@ -83,7 +83,7 @@ pub fn parse_duration(text: &str) -> Result<i64, String> {
         let number: u64 = number.parse().map_err(|_| invalid())?;
         let (unit, tail) =
             tail.split_at(tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len()));
-        let place = UNITS.iter().position(|(name, _)| *name == unit).ok_or_else(|| {
+        let place = DURATION_UNITS.iter().position(|(name, _)| *name == unit).ok_or_else(|| {
             let (unit, text) = (super::quote::quoted(unit), super::quote::quoted(text));
             format!("unknown unit {unit} in duration {text}")
         })?;
@@ -91,9 +91,9 @@ pub fn parse_duration(text: &str) -> Result<i64, String> {
             return Err(invalid());
         }
         next_unit = place + 1;
-        total = UNITS
+        total = DURATION_UNITS
             .get(place)
-            .and_then(|(_, unit_ms)| number.checked_mul(*unit_ms))
+            .and_then(|(_, unit_ms)| number.checked_mul(unit_ms.unsigned_abs()))
             .and_then(|part| total.checked_add(part))
             .filter(|sum| *sum <= DURATION_MS_MAX)
             .ok_or_else(|| "duration out of range".to_owned())?;
@@ -103,14 +103,14 @@ pub fn parse_duration(text: &str) -> Result<i64, String> {
 }
 
 /// A duration as Prometheus prints it: `1h30m`, `0s`.
-pub(crate) fn print_duration(ms: i64) -> String {
+pub fn print_duration(ms: i64) -> String {
     if ms == 0 {
         return "0s".to_owned();
     }
     let mut out = if ms < 0 { "-".to_owned() } else { String::new() };
     let mut rest = ms.unsigned_abs();
     // Years and weeks only where they divide exactly, to keep 90d from reading as 12w6d.
-    for (name, unit_ms) in UNITS {
+    for (name, unit_ms) in DURATION_UNITS.map(|(name, ms)| (name, ms.unsigned_abs())) {
         let exact_only = matches!(name, "y" | "w");
         if rest >= unit_ms && (!exact_only || rest.is_multiple_of(unit_ms)) {
             out.push_str(&format!("{}{name}", rest / unit_ms));
@@ -163,8 +163,14 @@ mod tests {
         ] {
             assert_eq!(parse_duration(text), Err(error.to_owned()));
         }
-        for (ms, text) in [(0, "0s"), (5_400_000, "1h30m"), (-420_000, "-7m"), (604_800_000, "1w")]
-        {
+        for (ms, text) in [
+            (0, "0s"),
+            (5_400_000, "1h30m"),
+            (-420_000, "-7m"),
+            (604_800_000, "1w"),
+            (15 * 86_400_000, "15d"),
+            (90_500, "1m30s500ms"),
+        ] {
             assert_eq!(print_duration(ms), text);
         }
     }
