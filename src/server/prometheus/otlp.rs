@@ -10,7 +10,6 @@ use std::sync::Arc;
 use axum::extract::{Request, State as Extract};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use base::error::Classify;
 use base::limits::REMOTE_WRITE_BYTES_MAX;
 use model::TenantId;
 use parking_lot::Mutex;
@@ -21,9 +20,9 @@ use wire::prometheus::otlp::{self, Totals, delta, translate};
 
 use super::params::read_body;
 use super::reply::plain_error;
+use super::write::Refusal;
 use super::{metadata, write};
 use crate::bodies;
-use crate::error_map::{Api, status};
 use crate::state::State;
 
 /// What a user set about OTLP.
@@ -53,8 +52,6 @@ impl Settings {
 pub struct OtlpState {
     totals: Mutex<Totals>,
 }
-
-type Refusal = (StatusCode, String);
 
 /// The encodings of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,12 +112,7 @@ async fn store(
 ) -> Result<(), Refusal> {
     let mut faults = Vec::new();
     if !batch.is_empty() {
-        let report = state
-            .appender
-            .append(batch)
-            .await
-            .map_err(|error| (status(Api::PrometheusWrite, error.kind()), error.to_string()))?;
-        state.metrics.ingested_samples.with("otlp").add(report.written);
+        let report = write::append(state, batch, "otlp").await?;
         for reject in &report.rejects {
             state.metrics.rejected_samples.with(write::reject_label(&reject.reason)).inc();
             if faults.len() < wire::prometheus::remote_write::FAULTS_MAX {

@@ -68,7 +68,8 @@ pub async fn remote_write(Extract(state): Extract<Arc<State>>, request: Request)
     response
 }
 
-type Refusal = (StatusCode, String);
+/// The status and the text of a request that is not taken.
+pub(super) type Refusal = (StatusCode, String);
 
 async fn write(state: &Arc<State>, request: Request, written: &mut Written) -> Result<(), Refusal> {
     let (version, encoding) = negotiate(request.headers())?;
@@ -86,12 +87,7 @@ async fn write(state: &Arc<State>, request: Request, written: &mut Written) -> R
     note_drops(state, &decoded);
     let mut stored = Written::default();
     if !batch.is_empty() {
-        let mut report = state
-            .appender
-            .append(batch)
-            .await
-            .map_err(|error| (status(Api::PrometheusWrite, error.kind()), error.to_string()))?;
-        state.metrics.ingested_samples.with("remote_write").add(report.written);
+        let mut report = append(state, batch, "remote_write").await?;
         stored.0[1] = stored_histograms(&report);
         stored.0[0] = report.written - stored.0[1];
         tell_rejects(state, version, &mut report, &mut decoded);
@@ -114,6 +110,19 @@ async fn write(state: &Arc<State>, request: Request, written: &mut Written) -> R
         decoded.faults.push(format!("{more} more of this sort"));
     }
     Err((StatusCode::BAD_REQUEST, decoded.faults.join("\n")))
+}
+
+/// Stores `batch` and counts what is written as that of `protocol`.
+pub(super) async fn append(
+    state: &State,
+    batch: WriteBatch,
+    protocol: &'static str,
+) -> Result<AppendReport, Refusal> {
+    let stored = state.appender.append(batch).await;
+    let report =
+        stored.map_err(|error| (status(Api::PrometheusWrite, error.kind()), error.to_string()))?;
+    state.metrics.ingested_samples.with(protocol).add(report.written);
+    Ok(report)
 }
 
 /// 415 before the body is looked at. `Content-Encoding` first, then `Content-Type`.
