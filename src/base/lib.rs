@@ -5,6 +5,7 @@
 pub mod cancel;
 pub mod clock;
 pub mod codec;
+pub mod date;
 pub mod decimal;
 pub mod error;
 pub mod frame;

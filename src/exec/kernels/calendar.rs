@@ -1,6 +1,6 @@
-//! Civil dates in UTC from Unix seconds (algorithms: Howard Hinnant, "chrono-compatible low-level
-//! date algorithms").
+//! Parts of dates in UTC from Unix seconds, as Go's calendar has them.
 
+use base::date::{civil, days_from_civil};
 use plan::semantics::DatePart;
 
 /// The part of the date at `seconds`, which is truncated toward zero first.
@@ -32,28 +32,6 @@ fn go_seconds(seconds: f64) -> i128 {
     let seconds = if fits { seconds as i64 } else { i64::MIN };
     let wraps = seconds < -GO_EPOCH_SECONDS;
     i128::from(seconds) + if wraps { 1 << 64 } else { 0 }
-}
-
-fn civil(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
-}
-
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = year - i64::from(month <= 2);
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let month_from_march = (month + 9) % 12;
-    let of_year = (153 * month_from_march + 2) / 5 + day - 1;
-    let of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + of_year;
-    era * 146_097 + of_era - 719_468
 }
 
 fn days_in_month(year: i64, month: i64) -> i64 {

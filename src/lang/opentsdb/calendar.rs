@@ -4,6 +4,7 @@
 //! hour, the day, the first of January …) and further starts by stepping from there. Clock units are
 //! stepped in absolute time, days and longer ones on the wall clock, so a day may have 23 or 25 hours.
 
+use base::date::days_from_civil;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -27,14 +28,7 @@ pub struct Calendar {
 
 /// Days from 1970-01-01 to the first of a month counted from January of year 0.
 pub fn days_before(months: i64) -> i64 {
-    // Howard Hinnant, chrono-compatible low-level date algorithms: years that start in March.
-    let (year, month) = (months.div_euclid(12), months.rem_euclid(12));
-    let year = if month < 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 10) % 12) + 2) / 5;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
+    days_from_civil(months.div_euclid(12), months.rem_euclid(12) + 1, 1)
 }
 
 /// The month of a local time, counted from January of year 0, and its day from 0.

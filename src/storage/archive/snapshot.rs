@@ -8,6 +8,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use base::date::civil;
 use model::TenantId;
 
 use crate::documents::DocumentStore;
@@ -40,19 +41,6 @@ pub(crate) fn name_of(now_ms: i64, random: u64) -> String {
     let (year, month, day) = civil(day);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z-{random:016x}")
-}
-
-/// Year, month and day of the day `days` after 1970-01-01, in the Gregorian calendar (Howard
-/// Hinnant, "chrono-compatible low-level date algorithms": years begin in March there).
-fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (year + era * 400 + i64::from(month <= 2), month, day)
 }
 
 /// Copies `original` to the directory `target`, which must not exist.
