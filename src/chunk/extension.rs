@@ -77,10 +77,7 @@ fn open_extended(blob: &[u8]) -> Result<OpenedValues<'_>, ChunkError> {
             }
             Ok(OpenedValues { starts: Some(starts), values: opened })
         }
-        codec if reader.failed() => {
-            let _ = codec;
-            Err(ChunkError::Truncated)
-        }
+        _ if reader.failed() => Err(ChunkError::Truncated),
         codec => Err(ChunkError::UnknownExtension { codec }),
     }
 }

@@ -17,7 +17,7 @@ pub mod testing;
 
 use std::sync::Arc;
 
-pub use bytes::{BadHistogram, decode, encode, hint_of, set_hint};
+pub use bytes::{BadHistogram, decode, encode, hint_of, is_whole, set_hint};
 pub use check::{BUCKETS_MAX, HistogramError};
 pub use layout::Bucket;
 pub use sum::{HistogramSum, Incompatible, Merged};

@@ -30,9 +30,6 @@ const HAS_NEGATIVE: u8 = 0x20;
 const HAS_BOUNDS: u8 = 0x40;
 const FLAGS_UNUSED: u8 = 0x80;
 
-/// Whole numbers below this are exact in both forms.
-const WHOLE_BELOW: f64 = 9_007_199_254_740_992.0;
-
 /// Bytes that are no histogram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot decode a histogram at byte {offset}: expected {expected}")]
@@ -93,9 +90,11 @@ pub fn encode(histogram: &Histogram, out: &mut Vec<u8>) {
     }
 }
 
-fn is_whole(count: f64) -> bool {
-    // -0.0 has bits of its own.
-    (0.0..WHOLE_BELOW).contains(&count) && count.trunc() == count && count.is_sign_positive()
+/// True of counts that are the same as integers: whole, below 2^53, and not -0.0, whose bits are its own.
+pub fn is_whole(count: f64) -> bool {
+    (0.0..(1u64 << 53) as f64).contains(&count)
+        && count.trunc() == count
+        && count.is_sign_positive()
 }
 
 fn put_float(out: &mut Vec<u8>, value: f64) {
