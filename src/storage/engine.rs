@@ -4,34 +4,34 @@
 //! `background`), one for the object store's I/O. Readers use their own. Lock order: the
 //! maintenance lock, then the view, then a partition.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+mod status;
+mod threads;
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use base::clock::Clock;
 use base::error::{Classify as _, ErrorKind};
 use base::metrics::Metrics;
 use futures::channel::oneshot;
 use futures::future::BoxFuture;
-use index::HeadStatistics;
 use model::{
     AppendError, AppendReport, Appender, Catalog, DeleteError, Documents, Hints, Matcher,
     Selection, SeriesHasher, SnapshotError, Source, SourceError, TenantId, TimeRange, ValueNode,
     WriteBatch,
 };
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
-use crate::block::meta::BlockMeta;
+pub use self::status::{BlockStatus, EngineStatus};
+use self::threads::{StopFlag, start_background, start_committer};
 use crate::block::reader::Block;
-use crate::committer::Committer;
 use crate::documents::DocumentStore;
 use crate::error::StorageError;
 use crate::layout::Layout;
 use crate::lock::DirLock;
 use crate::maintenance::{FlushWhich, Maintenance};
-use crate::manifest::edit::Manifest;
+use crate::manifest::edit::{BlockEntry, Manifest};
 use crate::manifest::store::ManifestStore;
 use crate::object::io::ObjectIo;
 use crate::object::open::{OpenedStore, open_local};
@@ -44,11 +44,6 @@ use crate::snapshot::{Asked, NoSeries, Scope};
 use crate::sweep::sweep_staged;
 use crate::view::ViewCell;
 use crate::wal::file::{DiskFiles, LogFiles};
-
-/// How often the maintenance thread looks for work.
-const TICK: Duration = Duration::from_millis(500);
-/// Longest pause after failed maintenance, in ticks.
-const BACKOFF_TICKS_MAX: u32 = 120;
 
 /// So many bytes of indexes are read at the start before anybody asks: the system's memory, not ours, and a
 /// few hundredths of a second of a disk.
@@ -64,76 +59,6 @@ pub struct Engine {
     documents: Arc<DocumentStore>,
     io: Arc<ObjectIo>,
     _lock: Arc<DirLock>,
-}
-
-/// One block, for status pages.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BlockStatus {
-    /// Its id.
-    pub id: String,
-    /// Earliest sample.
-    pub min_time_ms: i64,
-    /// Latest sample.
-    pub max_time_ms: i64,
-    /// Number of series.
-    pub series: u64,
-    /// Number of samples.
-    pub samples: u64,
-    /// Number of chunks.
-    pub chunks: u64,
-    /// How often its samples have been merged; 0 comes from the head.
-    pub level: u32,
-    /// The blocks that it was merged from.
-    pub sources: Vec<String>,
-    /// Version of the format.
-    pub version: u32,
-}
-
-impl BlockStatus {
-    fn of(meta: &BlockMeta) -> Self {
-        Self {
-            id: meta.id.to_string(),
-            min_time_ms: meta.min_time_ms,
-            max_time_ms: meta.max_time_ms,
-            series: meta.series,
-            samples: meta.samples,
-            chunks: meta.chunks,
-            level: meta.level,
-            sources: meta.sources.iter().map(ToString::to_string).collect(),
-            version: meta.block_version,
-        }
-    }
-}
-
-/// What the engine holds, for status pages.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EngineStatus {
-    /// Series in the head.
-    pub head_series: u64,
-    /// Samples in the head.
-    pub head_samples: u64,
-    /// Chunks and open buffers in the head.
-    pub head_chunks: u64,
-    /// Open windows.
-    pub partitions: u64,
-    /// Blocks.
-    pub blocks: u64,
-    /// Samples in blocks; what several blocks have counts several times.
-    pub block_samples: u64,
-    /// Bytes of the blocks.
-    pub block_bytes: u64,
-    /// The earliest sample.
-    pub min_time_ms: Option<i64>,
-    /// The latest sample.
-    pub max_time_ms: Option<i64>,
-    /// False while writes are refused.
-    pub is_writable: bool,
-}
-
-#[derive(Debug, Default)]
-struct StopFlag {
-    is_set: Mutex<bool>,
-    wake: Condvar,
 }
 
 impl Engine {
@@ -235,60 +160,6 @@ impl Engine {
         self.shared.fence(self.maintenance.lock().run_due())
     }
 
-    /// What the engine holds now.
-    pub fn status(&self) -> EngineStatus {
-        let view = self.shared.view.load();
-        let mut range: Option<TimeRange> = None;
-        let mut cover = |found: TimeRange| {
-            range = Some(range.map_or(found, |range| range.hull(&found)));
-        };
-        let (mut head_samples, mut head_chunks, mut partitions) = (0, 0, 0);
-        for (_, partition) in view.partitions() {
-            let data = partition.read();
-            head_samples += data.samples();
-            head_chunks += data.chunks();
-            partitions += 1;
-            data.time_range().into_iter().for_each(&mut cover);
-        }
-        let (mut blocks, mut block_samples, mut block_bytes) = (0, 0, 0);
-        for block in view.blocks().chain(view.rollups()) {
-            blocks += 1;
-            block_samples += block.meta.samples;
-            block_bytes += block.bytes();
-            cover(block.time_range());
-        }
-        EngineStatus {
-            head_series: view.tenants.values().map(|tenant| tenant.index.len() as u64).sum(),
-            head_samples,
-            head_chunks,
-            partitions,
-            blocks,
-            block_samples,
-            block_bytes,
-            min_time_ms: range.map(|range| range.start_ms),
-            max_time_ms: range.map(|range| range.end_ms),
-            is_writable: self.shared.metrics.storage_writable.get() == 1,
-        }
-    }
-
-    /// The labels in the head of the default tenant, counted; at most `limit` counts of a kind.
-    pub fn label_statistics(&self, limit: usize) -> HeadStatistics {
-        let view = self.shared.view.load();
-        view.tenants
-            .get(&TenantId::DEFAULT)
-            .map(|tenant| tenant.index.statistics(limit))
-            .unwrap_or_default()
-    }
-
-    /// The live blocks, by time.
-    pub fn block_list(&self) -> Vec<BlockStatus> {
-        let view = self.shared.view.load();
-        let mut blocks: Vec<BlockStatus> =
-            view.blocks().chain(view.rollups()).map(|block| BlockStatus::of(&block.meta)).collect();
-        blocks.sort_by_key(|block| block.min_time_ms);
-        blocks
-    }
-
     /// Stops all threads, soon; what is acknowledged is synced, and with `flush_on_close` in blocks.
     /// Appends from now on are refused; selections stay readable.
     pub fn close(&self) -> Result<(), StorageError> {
@@ -307,8 +178,7 @@ impl Engine {
     /// reads, and what it wrote is swept.
     fn stop_background(&self) {
         if let Some((stop, thread)) = self.background.lock().take() {
-            *stop.is_set.lock() = true;
-            stop.wake.notify_all();
+            stop.set();
             self.io.interrupt(true);
             let _ = thread.join();
             self.io.interrupt(false);
@@ -330,12 +200,7 @@ impl Engine {
 
     /// Returns once everything acknowledged is synced, whatever `wal_sync` says.
     pub fn sync_now(&self) -> Result<(), StorageError> {
-        let (reply, answer) = mpsc::channel();
-        let closed = || StorageError::Closed { action: "sync the log" };
-        if !self.shared.queue.command(Message::Sync(reply)) {
-            return Err(closed());
-        }
-        answer.recv().map_err(|_| closed())
+        self.shared.queue.ask("sync the log", Message::Sync)
     }
 
     fn refusal(&self) -> Option<AppendError> {
@@ -492,7 +357,7 @@ fn open_documents(
 }
 
 fn open_blocks(shared: &Shared, io: &Arc<ObjectIo>, manifest: &Manifest) {
-    let open = |entry: &crate::manifest::edit::BlockEntry| {
+    let open = |entry: &BlockEntry| {
         let block = Block::open(io, &shared.layout, entry.meta.clone(), entry.order);
         let block = block.with_deletes(manifest.deletes_of(entry));
         let block = block.with_dirty(entry.dirty_ranges());
@@ -524,64 +389,4 @@ fn approach_newest(shared: &Shared) {
         }
         block.approach();
     }
-}
-
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StorageError> {
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(run)
-        .map_err(|error| StorageError::io("start a thread for", std::path::Path::new(name), &error))
-}
-
-/// Runs `body`; a panic in it ends the acceptance of writes, not that of reads.
-fn guarded(shared: &Shared, body: impl FnOnce()) {
-    if catch_unwind(AssertUnwindSafe(body)).is_err() {
-        shared.is_poisoned.store(true, Ordering::Relaxed);
-        shared.metrics.panics.inc();
-        shared.metrics.storage_writable.set(0);
-        shared.queue.abandon();
-        tracing::error!("a thread of the store has died; writes are refused until a restart");
-    }
-}
-
-fn start_committer(
-    shared: &Arc<Shared>,
-    committer: Committer,
-) -> Result<JoinHandle<()>, StorageError> {
-    let shared = shared.clone();
-    spawn("committer", move || guarded(&shared, || committer.run()))
-}
-
-fn start_background(
-    shared: &Arc<Shared>,
-    maintenance: &Arc<Mutex<Maintenance>>,
-) -> Result<(Arc<StopFlag>, JoinHandle<()>), StorageError> {
-    let stop = Arc::new(StopFlag::default());
-    let (shared, maintenance, seen) = (shared.clone(), maintenance.clone(), stop.clone());
-    let thread = spawn("maintenance", move || {
-        guarded(&shared, || {
-            let mut pause = 1u32;
-            while !wait_for_stop(&seen, TICK * pause) {
-                let done = maintenance.lock().run_due();
-                pause = match shared.fence(done) {
-                    Ok(()) => 1,
-                    Err(StorageError::Closed { .. }) if *seen.is_set.lock() => break,
-                    Err(error) => {
-                        tracing::error!(%error, "maintenance failed; it will be tried again");
-                        (pause * 2).min(BACKOFF_TICKS_MAX)
-                    }
-                };
-            }
-        });
-    })?;
-    Ok((stop, thread))
-}
-
-/// Waits; true when it is time to stop.
-fn wait_for_stop(stop: &StopFlag, pause: Duration) -> bool {
-    let mut is_set = stop.is_set.lock();
-    if !*is_set {
-        stop.wake.wait_for(&mut is_set, pause);
-    }
-    *is_set
 }

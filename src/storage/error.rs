@@ -115,6 +115,9 @@ impl Classify for StorageError {
     }
 }
 
+/// How errors name the index of the head.
+pub(crate) const HEAD_INDEX: &str = "the head";
+
 /// An error of the index of `file`.
 pub(crate) fn index_error(file: &str, error: IndexError) -> StorageError {
     match error.kind() {
@@ -128,6 +131,13 @@ pub(crate) fn select_error(file: &str, error: IndexError) -> SourceError {
     match error {
         IndexError::Pattern(error) => SourceError::Pattern(error),
         error => index_error(file, error).into(),
+    }
+}
+
+/// What was said to readers, met by the store's own work.
+impl From<SourceError> for StorageError {
+    fn from(error: SourceError) -> Self {
+        Self::Index { message: error.to_string() }
     }
 }
 

@@ -205,9 +205,9 @@ impl Layout {
         (shard == self.shard).then_some((TenantId(tenant), BlockId::parse(id)?))
     }
 
-    /// The number of a manifest.
-    pub(crate) fn parse_manifest(path: &ObjectPath) -> Option<u64> {
-        path.filename()?.strip_suffix(".json")?.parse().ok()
+    /// The number of the manifest with this name in [`Layout::manifest_dir`].
+    pub(crate) fn parse_manifest(name: &str) -> Option<u64> {
+        name.strip_suffix(".json")?.parse().ok()
     }
 
     /// True for the name under which a local object store keeps a manifest until it is complete: its own with
@@ -244,8 +244,8 @@ mod tests {
         let part = layout.block_part(TenantId(7), id, BlockPart::Index);
         assert_eq!(layout.parse_block(&part), Some((TenantId(7), id)));
         assert_eq!(Layout::new(Path::new("/d"), 4).parse_block(&part), None);
-        assert_eq!(Layout::parse_manifest(&layout.manifest(9)), Some(9));
         let manifest = layout.manifest(9).filename().unwrap().to_owned();
+        assert_eq!(Layout::parse_manifest(&manifest), Some(9));
         assert!(Layout::is_staged_manifest(&format!("{manifest}#1")));
         for name in [&manifest, "9.json#1", &format!("{manifest}#"), &format!("{manifest}#1#2")] {
             assert!(!Layout::is_staged_manifest(name), "{name}");

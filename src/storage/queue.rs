@@ -4,14 +4,13 @@
 //! the bound by more than one request; once closed, everything queued before is still answered.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 use futures::channel::oneshot;
 use index::HeadIndex;
 use model::{AppendError, AppendReport, TenantId, WriteBatch};
 use parking_lot::{Condvar, Mutex};
-use std::sync::mpsc;
 
 use crate::error::StorageError;
 use crate::head::log_ids::LogIds;
@@ -106,7 +105,20 @@ impl Queue {
         Ok(())
     }
 
-    /// Queues anything else; false once the queue is closed.
+    /// Queues the message that `ask` makes and waits for its answer; an error, which says that `action`
+    /// cannot be done, once the queue is closed.
+    pub(crate) fn ask<T>(
+        &self,
+        action: &'static str,
+        ask: impl FnOnce(mpsc::Sender<T>) -> Message,
+    ) -> Result<T, StorageError> {
+        let (reply, answer) = mpsc::channel();
+        let is_queued = self.command(ask(reply));
+        // A committer that dies drops what is queued, and the reply with it.
+        is_queued.then(|| answer.recv().ok()).flatten().ok_or(StorageError::Closed { action })
+    }
+
+    /// Queues a message; false once the queue is closed.
     pub(crate) fn command(&self, message: Message) -> bool {
         let mut state = self.state.lock();
         if state.is_closed {

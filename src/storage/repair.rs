@@ -134,7 +134,7 @@ impl Repair<'_> {
         let dir = layout.object_file(&layout.manifest_dir());
         let (mut newest_good, mut newest) = (None, 0);
         for name in names(&dir)? {
-            let Some(number) = name.strip_suffix(".json").and_then(|text| text.parse().ok()) else {
+            let Some(number) = Layout::parse_manifest(&name) else {
                 continue;
             };
             let path = dir.join(&name);

@@ -81,9 +81,7 @@ impl<'a> Retention<'a> {
         let mut classes = Classes::new();
         let mut known = roaring::RoaringBitmap::new();
         for rule in &self.options.retention_rules {
-            let found = block
-                .select(&mut Clauses::new(&rule.matchers))
-                .map_err(|error| StorageError::Index { message: error.to_string() })?;
+            let found = block.select(&mut Clauses::new(&rule.matchers))?;
             classes.push(!found.is_subset(&known));
             known |= found;
         }

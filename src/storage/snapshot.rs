@@ -22,7 +22,7 @@ use crate::block::approach::APPROACH_BYTES_MAX;
 use crate::block::head_ids::bytes_of;
 use crate::block::reader::Block;
 use crate::collect::{Collector, Wanted};
-use crate::error::{StorageError, select_error};
+use crate::error::{HEAD_INDEX, StorageError, select_error};
 use crate::head::partition::{APPROACH_TURNS, Partition};
 use crate::rollup;
 use crate::rollup::read::Rolled;
@@ -77,9 +77,6 @@ const MATCH_BYTES: usize = 50;
 
 /// Bytes of most label sets.
 const LABELS_CAPACITY: usize = 512;
-
-/// How errors name the index of the head.
-const HEAD_INDEX: &str = "the head";
 
 impl Scope {
     /// The places of `tenant` that overlap `range`; `None` for a tenant without data. Samples before

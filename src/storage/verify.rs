@@ -180,7 +180,7 @@ impl Verification {
         let dir = layout.object_file(&layout.manifest_dir());
         let mut newest = None;
         for name in names(&dir)? {
-            let Some(number) = name.strip_suffix(".json").and_then(|text| text.parse().ok()) else {
+            let Some(number) = Layout::parse_manifest(&name) else {
                 continue;
             };
             let path = dir.join(&name);

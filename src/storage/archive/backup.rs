@@ -182,8 +182,7 @@ fn files_of(data_dir: &Path) -> Result<Vec<String>, StorageError> {
 fn newest_manifest(layout: &Layout) -> Result<Option<(PathBuf, Manifest)>, StorageError> {
     let dir = layout.object_file(&layout.manifest_dir());
     let found = names(&dir)?;
-    let numbers = found.iter().filter_map(|name| name.strip_suffix(".json")?.parse::<u64>().ok());
-    let Some(number) = numbers.max() else {
+    let Some(number) = found.iter().filter_map(|name| Layout::parse_manifest(name)).max() else {
         return Ok(None);
     };
     let path = layout.object_file(&layout.manifest(number));

@@ -113,9 +113,12 @@ impl Chunks {
         if let Some((pages, columns)) = self.fetched.get() {
             return Ok((pages, columns));
         }
-        let table = |section: &Section| match self.object.read(section.offset, section.length)? {
-            Piece::Borrowed(bytes) => Ok(bytes),
-            Piece::Owned(_) => Ok(&[][..]),
+        let table = |section: &Section| -> Result<&[u8], StorageError> {
+            match self.object.read(section.offset, section.length)? {
+                Piece::Borrowed(bytes) => Ok(bytes),
+                // What is not mapped was fetched above.
+                Piece::Owned(_) => Ok(&[]),
+            }
         };
         Ok((table(&self.footer.pages)?, table(&self.footer.columns)?))
     }

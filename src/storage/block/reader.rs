@@ -372,8 +372,7 @@ impl Block {
         let before = out.len();
         self.parts()?.chunks.collect(series, range, out)?;
         for delete in self.deletes().unwrap_or_default() {
-            let gone = delete.series(|matchers| self.select_stored(&mut Clauses::new(matchers)));
-            let gone = gone.map_err(|error| StorageError::Index { message: error.to_string() })?;
+            let gone = delete.series(|matchers| self.select_stored(&mut Clauses::new(matchers)))?;
             if gone.contains(series) {
                 out.remove(before, self.gone(delete));
             }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use index::{Clauses, SeriesId};
 use model::{Matcher, TenantId, TimeRange};
-use roaring::RoaringBitmap;
 
 use super::{FlushWhich, Maintenance};
 use crate::block::reader::Block;
 use crate::compact::policy::{RewriteMax, rewrite};
 use crate::delete::{DELETES_MAX, DeleteEntry};
-use crate::error::StorageError;
+use crate::error::{HEAD_INDEX, StorageError, select_error};
+use crate::head::partition::Partition;
 use crate::manifest::edit::ManifestEdit;
 use crate::view::TenantView;
 
@@ -35,7 +35,7 @@ impl Maintenance {
         let mut clauses = Clauses::new(matchers);
         let mut hit: Vec<Arc<Block>> = Vec::new();
         for block in blocks.filter(|block| block.covers().overlaps(&range)) {
-            if !block.select(&mut clauses).map_err(as_storage)?.is_empty() {
+            if !block.select(&mut clauses)?.is_empty() {
                 hit.push(block.clone());
             }
         }
@@ -74,9 +74,8 @@ impl Maintenance {
             return Ok(Vec::new());
         };
         let found = view.index.select(matchers);
-        let series: RoaringBitmap =
-            found.map_err(|error| StorageError::Index { message: error.to_string() })?;
-        let holds = |partition: &&Arc<crate::head::partition::Partition>| {
+        let series = found.map_err(|error| select_error(HEAD_INDEX, error))?;
+        let holds = |partition: &&Arc<Partition>| {
             let data = partition.read();
             data.time_range().is_some_and(|inner| inner.overlaps(&range))
                 && series.iter().any(|id| data.contains(SeriesId(id)))
@@ -145,8 +144,4 @@ impl Maintenance {
             }
         }
     }
-}
-
-fn as_storage(error: model::SourceError) -> StorageError {
-    StorageError::Index { message: error.to_string() }
 }

@@ -84,7 +84,8 @@ impl ManifestStore {
     pub(crate) fn open(io: Arc<ObjectIo>, layout: Layout) -> Result<Self, StorageError> {
         let writer = Rng::from_entropy().next_u64();
         let listed = io.list(&layout.manifest_dir())?;
-        let newest = listed.iter().filter_map(|(path, _)| Layout::parse_manifest(path)).max();
+        let newest =
+            listed.iter().filter_map(|(path, _)| Layout::parse_manifest(path.filename()?)).max();
         let mut current = Manifest::empty(layout.shard(), writer);
         if let Some(number) = newest {
             let path = layout.manifest(number);
