@@ -4,7 +4,7 @@
 //! operators need not count.
 
 use model::{StepGrid, is_stale};
-use plan::semantics::{Buckets, FoldFunction, Staleness};
+use plan::semantics::{Buckets, Staleness};
 use plan::{Fold, Node, Op};
 
 use crate::error::ExecError;
@@ -94,14 +94,7 @@ fn windows(executor: &Executor<'_>, fold: &Fold, above: StepGrid) -> Result<Step
         Buckets::Fixed { grid, after_ms, until_ms } => (*grid, (*after_ms, *until_ms), true),
         _ => return count(executor, &fold.input, above),
     };
-    let single = fold.staleness == Staleness::Ends
-        && matches!(
-            fold.function,
-            FoldFunction::Newest
-                | FoldFunction::NewestTime
-                | FoldFunction::NewestFloatTime
-                | FoldFunction::NewestStart
-        );
+    let single = fold.staleness == Staleness::Ends && fold.function.is_of_newest();
     let windows = Windows { grid, edges, fixed, single };
     let mut counts = StepCounts::empty(grid);
     executor.stream(&fold.input, &mut |_, row| {

@@ -8,6 +8,11 @@
 //! Large scans are folded by several threads ([`Helpers`]); rows keep their order, so answers do not depend on it.
 //!
 //! Nothing here knows a query language, a storage format or a runtime.
+//!
+//! Read on in this order: `context` (what goes in and comes out), `executor` (from node to operator), `row` (what flows),
+//! `operators` (one file a node; `fold` is where samples become values), `kernels` (the loops over slices), `budget` (what
+//! a query may hold), `helpers` and `operators::fold::parts` (threads), `small` (what needs none), `oracle` and `property`
+//! (the tests that operators have to agree with).
 
 mod budget;
 mod context;

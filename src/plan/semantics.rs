@@ -231,6 +231,13 @@ pub enum FoldFunction {
     TimeOfLast,
 }
 
+impl FoldFunction {
+    /// True for functions of a window's newest sample alone.
+    pub fn is_of_newest(&self) -> bool {
+        matches!(self, Self::Newest | Self::NewestTime | Self::NewestFloatTime | Self::NewestStart)
+    }
+}
+
 /// What a function with values at its window's edges counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counted {

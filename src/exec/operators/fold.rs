@@ -3,21 +3,27 @@
 //! The windows of one row only move forward, so finding their samples is linear in the row.
 
 mod counters;
+mod markers;
 mod native;
 mod newest;
 mod occupied;
 mod own;
 mod parts;
 mod summaries;
+mod windows;
 
 use std::sync::Arc;
 
+use base::number_text::general;
 use model::{StepGrid, Summary, TimeRange, is_stale};
 use plan::semantics::{Buckets, Fill, FoldFunction, Reducer, Staleness};
 use plan::slots::SlotRules;
 use plan::{AnnotationKind, Fold, Node, Op, Span};
 
+pub(crate) use self::markers::remove_markers;
+use self::markers::remove_native_markers;
 pub(crate) use self::own::own_grid;
+use self::windows::{Windows, advance, phase_of};
 use crate::error::ExecError;
 use crate::executor::{Argument, Executor, Sink, pair_at};
 use crate::kernels::sliding;
@@ -26,7 +32,6 @@ use crate::operators::distinct;
 use crate::operators::fold::counters::CounterCheck;
 use crate::operators::fold::native::NativeFolder;
 use crate::row::{ABSENT, Identity, Row, is_absent};
-use base::number_text::general;
 
 /// The folded rows.
 pub(crate) fn stream(
@@ -123,37 +128,6 @@ pub(crate) fn warn_of_quantiles(executor: &Executor<'_>, argument: &Argument, sp
     }
 }
 
-/// The windows at the instants of a grid.
-#[derive(Clone, Copy)]
-struct Windows {
-    grid: StepGrid,
-    after_ms: i64,
-    until_ms: i64,
-    fixed: bool,
-}
-
-impl Windows {
-    /// Edges relative to the instant.
-    fn moving(grid: StepGrid, after_ms: i64, until_ms: i64) -> Self {
-        Self { grid, after_ms, until_ms, fixed: false }
-    }
-
-    /// Edges that stand.
-    fn fixed(grid: StepGrid, after_ms: i64, until_ms: i64) -> Self {
-        Self { grid, after_ms, until_ms, fixed: true }
-    }
-
-    fn at(&self, index: usize) -> Window {
-        let at_ms = self.grid.at(index);
-        let base_ms = if self.fixed { 0 } else { at_ms };
-        Window {
-            at_ms,
-            after_ms: base_ms.saturating_add(self.after_ms),
-            until_ms: base_ms.saturating_add(self.until_ms),
-        }
-    }
-}
-
 struct Folder<'f> {
     fold: &'f Fold,
     arguments: &'f [Argument],
@@ -178,13 +152,13 @@ impl Folder<'_> {
             Buckets::Steps { grid, after_ms, until_ms } => {
                 row.list();
                 if self.skips_markers() {
-                    native::remove_markers(row);
+                    remove_native_markers(row);
                 }
                 self.native.steps(row, Windows::moving(*grid, *after_ms, *until_ms), out)
             }
             Buckets::Fixed { grid, after_ms, until_ms } => {
                 row.list();
-                native::remove_markers(row);
+                remove_native_markers(row);
                 self.native.steps(row, Windows::fixed(*grid, *after_ms, *until_ms), out)
             }
             // Only one language asks for histograms, and it folds to steps.
@@ -203,7 +177,7 @@ impl Folder<'_> {
         out: &mut Row,
     ) -> Result<(), ExecError> {
         row.list();
-        let single = self.is_single().then_some(self.fold.staleness);
+        let single = self.fold.function.is_of_newest().then_some(self.fold.staleness);
         summaries::take(row, single, &mut self.summaries);
         if self.skips_markers() {
             remove_markers(row);
@@ -267,23 +241,12 @@ impl Folder<'_> {
     }
 
     fn skips_markers(&self) -> bool {
-        self.fold.staleness == Staleness::Skipped || !self.is_single()
-    }
-
-    /// True for functions of the newest sample alone.
-    fn is_single(&self) -> bool {
-        matches!(
-            self.fold.function,
-            FoldFunction::Newest
-                | FoldFunction::NewestTime
-                | FoldFunction::NewestFloatTime
-                | FoldFunction::NewestStart
-        )
+        self.fold.staleness == Staleness::Skipped || !self.fold.function.is_of_newest()
     }
 
     /// How much further than its window a newest sample is looked for, where it stands for others.
     fn reach(&self, row: &Row) -> i64 {
-        if self.is_single() { row.samples.reach_ms } else { 0 }
+        if self.fold.function.is_of_newest() { row.samples.reach_ms } else { 0 }
     }
 
     fn empty(&self) -> f64 {
@@ -481,54 +444,4 @@ fn increases(
         (low, high) = advance(samples.0, low, high, window);
         *slot = window::increase(samples, (low, high), window, counter, per_second, state);
     }
-}
-
-/// The edges that the row's first sample chooses.
-fn phase_of<'l>(row: &Row, lists: &'l [Arc<[i64]>]) -> Option<&'l Arc<[i64]>> {
-    let start = lists.first()?.first()?;
-    let first = row.samples.timestamps.iter().find(|at_ms| *at_ms >= start)?;
-    let behind = lists.partition_point(|edges| edges.first().is_some_and(|edge| edge <= first));
-    lists.get(behind.checked_sub(1)?)
-}
-
-/// Moves the window's first sample and the one behind its last.
-#[inline(always)]
-pub(crate) fn advance(
-    times: &[i64],
-    mut low: usize,
-    mut high: usize,
-    window: Window,
-) -> (usize, usize) {
-    while low < times.len() && times[low] <= window.after_ms {
-        low += 1;
-    }
-    high = high.max(low);
-    while high < times.len() && times[high] <= window.until_ms {
-        high += 1;
-    }
-    (low, high)
-}
-
-/// Values that are looked through for markers at once.
-const MARKER_STRIDE: usize = 32;
-
-/// Takes markers of ended series out of a row of floats at listed instants.
-pub(crate) fn remove_markers(row: &mut Row) {
-    // In strides, each looked at as a whole: most rows have none.
-    let has_marker = |stride: &[f64]| stride.iter().fold(false, |any, at| any | is_stale(*at));
-    if !row.values().chunks(MARKER_STRIDE).any(has_marker) {
-        return;
-    }
-    let samples = &mut row.samples;
-    let mut kept = 0;
-    for index in 0..samples.values.len() {
-        if !is_stale(samples.values[index]) {
-            samples.values[kept] = samples.values[index];
-            samples.timestamps[kept] = samples.timestamps[index];
-            kept += 1;
-        }
-    }
-    samples.values.truncate(kept);
-    samples.timestamps.truncate(kept);
-    samples.integers.clear();
 }

@@ -14,8 +14,8 @@ use crate::kernels::native::mean::Total;
 use crate::kernels::native::rate::{self, Note, Notes, Run};
 use crate::kernels::window::{self, Window, WindowState};
 use crate::kernels::{edges, starts};
-use crate::operators::fold::{Windows, advance};
-use crate::row::{Identity, Point, Row, is_absent};
+use crate::operators::fold::windows::{Windows, advance};
+use crate::row::{Identity, Point, Row};
 
 /// True when the plain path cannot fold the row.
 pub(super) fn is_needed(function: &FoldFunction, row: &Row) -> bool {
@@ -426,29 +426,4 @@ pub(super) fn forget_resets(row: &mut Row) {
             Arc::make_mut(histogram).reset_hint = Unknown;
         }
     }
-}
-
-/// Takes markers of ended series out of a row of listed instants.
-pub(super) fn remove_markers(row: &mut Row) {
-    let samples = &mut row.samples;
-    let mut kept = 0;
-    for index in 0..samples.values.len() {
-        if is_absent(samples.values[index]) && samples.histogram(index).is_none() {
-            continue;
-        }
-        samples.values[kept] = samples.values[index];
-        samples.timestamps[kept] = samples.timestamps[index];
-        if index < samples.histograms.len() {
-            samples.histograms.swap(kept, index);
-        }
-        if index < samples.starts.len() {
-            samples.starts[kept] = samples.starts[index];
-        }
-        kept += 1;
-    }
-    samples.values.truncate(kept);
-    samples.timestamps.truncate(kept);
-    samples.histograms.truncate(kept);
-    samples.starts.truncate(kept);
-    samples.integers.clear();
 }
