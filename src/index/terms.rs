@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::dictionary::{Dictionary, DictionaryWriter, SEPARATOR, TermCursor};
+use crate::dictionary::{Dictionary, DictionaryWriter, SEPARATOR};
 use crate::error::IndexError;
 use crate::runs::Runs;
 use crate::values::Values;
@@ -31,10 +31,10 @@ impl FrozenTerms {
         writer.finish()
     }
 
-    /// Unites dictionaries without common terms, leaving out the pairs that `drop` names.
+    /// Unites dictionaries without common terms, leaving out the pairs of which `is_gone` is true.
     pub(crate) fn merge(
         parts: &[Arc<Self>],
-        drop: impl Fn(u32) -> bool,
+        is_gone: impl Fn(u32) -> bool,
     ) -> Result<Self, IndexError> {
         let mut writer = FrozenWriter::new(parts.iter().map(|part| part.pairs.len()).sum());
         let mut cursors = Vec::with_capacity(parts.len());
@@ -50,12 +50,12 @@ impl FrozenTerms {
             let Some(smallest) = smallest.map(|(index, _)| index) else { break };
             let Some((cursor, ordinal, part)) = cursors.get_mut(smallest) else { break };
             let pair = part.pair(*ordinal);
-            if !drop(pair) {
+            if !is_gone(pair) {
                 writer.push(cursor.term(), pair)?;
             }
-            match next_ordinal(cursor)? {
-                Some(next) => *ordinal = next,
-                None => drop_cursor(&mut cursors, smallest),
+            match cursor.next()? {
+                Some((next, _)) => *ordinal = next,
+                None => drop(cursors.swap_remove(smallest)),
             }
         }
         writer.finish()
@@ -132,14 +132,6 @@ impl FrozenTerms {
     pub(crate) fn heap_bytes(&self) -> usize {
         self.fst.capacity() + self.table.capacity() + 4 * self.pairs.capacity()
     }
-}
-
-fn next_ordinal(cursor: &mut TermCursor<'_>) -> Result<Option<u32>, IndexError> {
-    Ok(cursor.next()?.map(|(ordinal, _)| ordinal))
-}
-
-fn drop_cursor<T>(cursors: &mut Vec<T>, index: usize) {
-    cursors.swap_remove(index);
 }
 
 /// Terms copied out of the head, in one piece, so that copying is quick.

@@ -307,13 +307,13 @@ impl SetDecoder {
         (!reader.failed()).then_some(())
     }
 
-    /// Reads the set of a number.
-    pub(crate) fn seek(
+    /// Reads the set of a number; returns where its successor begins, if that is in the same block.
+    pub(crate) fn seek<'a>(
         &mut self,
-        table: &BlockedReader<'_>,
+        table: &BlockedReader<'a>,
         schemas: &[Vec<u32>],
         set: u32,
-    ) -> Result<(), IndexError> {
+    ) -> Result<ByteReader<'a>, IndexError> {
         if set >= table.len() {
             return Err(table.broken(set));
         }
@@ -322,7 +322,7 @@ impl SetDecoder {
         for number in 0..=set % table.per_block {
             self.next(&mut reader, schemas, number == 0).ok_or_else(|| table.broken(set))?;
         }
-        Ok(())
+        Ok(reader)
     }
 }
 

@@ -7,7 +7,7 @@ use model::matcher::Matcher;
 use roaring::RoaringBitmap;
 
 use super::layout::{Name, PostingsEntry, SetDecoder, each_postings, postings_at};
-use super::reader::SegmentReader;
+use super::reader::{SegmentReader, ordinal_of};
 use crate::cardinality::{Cardinality, LabelCardinality, largest};
 use crate::dictionary::key;
 use crate::error::IndexError;
@@ -166,7 +166,7 @@ impl<B: AsRef<[u8]> + Send + Sync> SegmentReader<B> {
 
     fn value_text(&self, name: &Name, place: u32) -> Result<String, IndexError> {
         let mut term = Vec::new();
-        self.dictionary()?.term(self.ordinal(name, place)?, &mut term)?;
+        self.dictionary()?.term(ordinal_of(name, place)?, &mut term)?;
         let value = term.get(name.text.len() + 1..).unwrap_or_default();
         Ok(String::from_utf8_lossy(value).into_owned())
     }
@@ -257,7 +257,7 @@ impl<B: AsRef<[u8]> + Send + Sync> Terms for SegmentReader<B> {
             let passes = match self.place_of(id, index, &mut set)? {
                 None => clause.missing,
                 Some(place) => {
-                    dictionary.term(self.ordinal(name, place)?, &mut term)?;
+                    dictionary.term(ordinal_of(name, place)?, &mut term)?;
                     clause.passes(term.get(name.text.len() + 1..).unwrap_or_default())
                 }
             };

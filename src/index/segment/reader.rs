@@ -120,8 +120,8 @@ impl<B: AsRef<[u8]> + Send + Sync> SegmentReader<B> {
         set.seek(&self.sets()?, &self.names.schemas, parts.set)?;
         let dictionary = self.dictionary()?;
         let mut term = Vec::new();
-        self.each_label(parts, &set, |name, place| {
-            dictionary.term(self.ordinal(name, place)?, &mut term)?;
+        each_label(&self.names, self.metric, parts, &set, |name, place| {
+            dictionary.term(ordinal_of(name, place)?, &mut term)?;
             put_bytes(out, name.text.as_bytes());
             put_bytes(out, term.get(name.text.len() + 1..).unwrap_or_default());
             Ok(())
@@ -137,21 +137,6 @@ impl<B: AsRef<[u8]> + Send + Sync> SegmentReader<B> {
             &self.names,
             self.metric,
         )
-    }
-
-    /// Calls `label` with name and place among the name's values, in label order.
-    pub(super) fn each_label(
-        &self,
-        parts: SeriesParts,
-        set: &SetDecoder,
-        label: impl FnMut(&Name, u32) -> Result<(), IndexError>,
-    ) -> Result<(), IndexError> {
-        each_label(&self.names, self.metric, parts, set, label)
-    }
-
-    /// The ordinal of the value at a place among a name's values.
-    pub(super) fn ordinal(&self, name: &Name, place: u32) -> Result<u32, IndexError> {
-        ordinal_of(name, place)
     }
 
     /// A checked section.

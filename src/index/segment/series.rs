@@ -91,12 +91,11 @@ impl<'a> SeriesCursor<'a> {
     /// Moves to the set of the series, which mostly is the one behind the last.
     fn read_set(&mut self) -> Result<(), IndexError> {
         let wanted = self.parts.set;
-        let per_block = self.sets.per_block;
         match &mut self.set_at {
             Some((at, _)) if *at == wanted => return Ok(()),
             Some((at, reader))
                 if *at + 1 == wanted
-                    && !wanted.is_multiple_of(per_block)
+                    && !wanted.is_multiple_of(self.sets.per_block)
                     && wanted < self.sets.len() =>
             {
                 let read = self.set.next(reader, &self.names.schemas, false);
@@ -106,14 +105,7 @@ impl<'a> SeriesCursor<'a> {
             }
             _ => {}
         }
-        if wanted >= self.sets.len() {
-            return Err(self.sets.broken(wanted));
-        }
-        let mut reader = ByteReader::new(self.sets.block(wanted / per_block)?);
-        for number in 0..=wanted % per_block {
-            let read = self.set.next(&mut reader, &self.names.schemas, number == 0);
-            read.ok_or_else(|| self.sets.broken(wanted))?;
-        }
+        let reader = self.set.seek(&self.sets, &self.names.schemas, wanted)?;
         self.set_at = Some((wanted, reader));
         Ok(())
     }

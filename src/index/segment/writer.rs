@@ -40,6 +40,17 @@ pub struct SegmentWriter {
     set: Vec<u32>,
 }
 
+/// What is known and written once all terms are in order.
+struct WrittenTerms {
+    /// Without schemas.
+    names: Names,
+    /// By pair number.
+    ordinals: Vec<u32>,
+    fst: Vec<u8>,
+    terms: Vec<u8>,
+    postings: Vec<u8>,
+}
+
 /// Distinct lists of pair numbers.
 #[derive(Debug, Default)]
 struct SetTable {
@@ -154,7 +165,7 @@ impl SegmentWriter {
 
     /// The segment.
     pub fn finish(mut self) -> Result<Vec<u8>, IndexError> {
-        let (mut names, ordinals, fst, terms, postings) = self.write_terms()?;
+        let WrittenTerms { mut names, ordinals, fst, terms, postings } = self.write_terms()?;
         let sets = self.write_sets(&mut names, &ordinals)?;
         let series = self.write_series(&names, &ordinals)?;
         let sections = [names.encode(), fst, terms, postings, sets, series];
@@ -169,9 +180,7 @@ impl SegmentWriter {
         Ok(out)
     }
 
-    /// Names, ordinal by pair number, and the sections fst, terms and postings.
-    #[expect(clippy::type_complexity, reason = "used once, by the caller above")]
-    fn write_terms(&mut self) -> Result<(Names, Vec<u32>, Vec<u8>, Vec<u8>, Vec<u8>), IndexError> {
+    fn write_terms(&mut self) -> Result<WrittenTerms, IndexError> {
         // A push that failed half-way leaves pairs that no series has.
         let mut sorted: Vec<u32> = (0..)
             .zip(&self.postings)
@@ -222,7 +231,8 @@ impl SegmentWriter {
             names.push(Name { text, first, values });
         }
         let (fst, terms) = dictionary.finish()?;
-        Ok((Names { names, schemas: Vec::new() }, ordinals, fst, terms, table.finish()))
+        let names = Names { names, schemas: Vec::new() };
+        Ok(WrittenTerms { names, ordinals, fst, terms, postings: table.finish() })
     }
 
     fn write_sets(&self, names: &mut Names, ordinals: &[u32]) -> Result<Vec<u8>, IndexError> {
