@@ -5,6 +5,7 @@ mod chunks;
 pub(crate) mod head_ids;
 pub(crate) mod meta;
 pub(crate) mod page;
+mod parts;
 pub(crate) mod reader;
 pub(crate) mod salvage;
 pub(crate) mod writer;

@@ -4,36 +4,27 @@
 //! object, offset, expected and got, and stops nothing but the read that met it.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-use index::{Clauses, HeadIndex, SegmentReader, SeriesCursor, salvage_labels};
+use index::{Clauses, HeadIndex, SeriesCursor, salvage_labels};
 use model::{LabelsRef, Matcher, SourceError, TenantId, TimeRange, ValueNode, nodes_of_values};
-use object_store::path::Path as ObjectPath;
 use roaring::RoaringBitmap;
 
-use crate::block::chunks::{Chunks, once};
-use crate::block::head_ids::{HeadIds, Known};
+use crate::block::chunks::Chunks;
+use crate::block::head_ids::Known;
 use crate::block::meta::BlockMeta;
+use crate::block::parts::{BlockIndex, LazyParts, Parts, Place};
 use crate::block::salvage::{Salvage, SeriesLabels};
 use crate::collect::Collector;
 use crate::delete::{BlockDelete, DeleteEntry};
 use crate::error::{StorageError, index_error, select_error};
 use crate::layout::{BlockPart, Layout};
-use crate::object::bytes::{ObjectBytes, WholeObject};
 use crate::object::io::ObjectIo;
-
-/// The index of a block.
-pub(crate) type BlockIndex = SegmentReader<WholeObject>;
 
 /// Going over all series beats looking up single ones once one in so many is wanted.
 const CURSOR_ONE_IN: u64 = 6;
-
-/// So much of the ends of objects is read when a block is opened: footers, and the names that an index
-/// begins with.
-const END_BYTES: u64 = 16 << 10;
 
 /// An open block.
 #[derive(Debug)]
@@ -47,69 +38,6 @@ pub(crate) struct Block {
     deletes: Result<Vec<BlockDelete>, StorageError>,
     /// Of a block of summaries: where the samples are newer.
     dirty: Vec<TimeRange>,
-}
-
-/// The parts of a block, opened when they are first needed.
-#[derive(Debug)]
-struct LazyParts {
-    place: Place,
-    /// The parts, or their damage. A store that does not answer is asked again the next time.
-    opened: OnceLock<Result<Parts, StorageError>>,
-    head_ids: HeadIds,
-    /// Series were selected from it: what a select needs of it was in memory once.
-    is_known: AtomicBool,
-}
-
-/// Where the parts of a block are.
-#[derive(Debug)]
-enum Place {
-    Store { io: Arc<ObjectIo>, index: ObjectPath, chunks: ObjectPath },
-    Dir(PathBuf),
-}
-
-impl Place {
-    /// True where the objects are files.
-    fn is_local(&self) -> bool {
-        match self {
-            Self::Store { io, .. } => io.is_local(),
-            Self::Dir(_) => true,
-        }
-    }
-
-    fn index(&self) -> Result<ObjectBytes, StorageError> {
-        match self {
-            Self::Store { io, index, .. } => ObjectBytes::open(io, index.clone()),
-            Self::Dir(dir) => ObjectBytes::open_file(&dir.join(BlockPart::Index.name())),
-        }
-    }
-
-    fn chunks(&self) -> Result<ObjectBytes, StorageError> {
-        match self {
-            Self::Store { io, chunks, .. } => ObjectBytes::open(io, chunks.clone()),
-            Self::Dir(dir) => ObjectBytes::open_file(&dir.join(BlockPart::Chunks.name())),
-        }
-    }
-}
-
-impl LazyParts {
-    fn new(place: Place) -> Arc<Self> {
-        let (opened, head_ids) = (OnceLock::new(), HeadIds::default());
-        Arc::new(Self { place, opened, head_ids, is_known: AtomicBool::new(false) })
-    }
-
-    fn get(&self, meta: &BlockMeta) -> Result<&Parts, StorageError> {
-        once(&self.opened, || Parts::open(self.place.index()?, self.place.chunks()?, meta))
-    }
-}
-
-/// The opened objects.
-#[derive(Debug)]
-pub(super) struct Parts {
-    pub(super) index: BlockIndex,
-    index_name: String,
-    pub(super) chunks: Chunks,
-    /// Somebody has begun to read what every select needs.
-    pub(super) is_approached: AtomicBool,
 }
 
 impl Block {
@@ -412,38 +340,4 @@ impl Block {
             }
         }
     }
-}
-
-impl Parts {
-    fn open(
-        index: ObjectBytes,
-        chunks: ObjectBytes,
-        meta: &BlockMeta,
-    ) -> Result<Self, StorageError> {
-        let name = index.name().to_owned();
-        // All that is looked at now, and no more: there may be many blocks.
-        index.approach(0, END_BYTES);
-        index.approach_end(END_BYTES);
-        chunks.approach_end(END_BYTES);
-        check_length(&name, meta.index_bytes, index.length())?;
-        let index =
-            SegmentReader::open(index.into_whole()?).map_err(|error| index_error(&name, error))?;
-        check_length(chunks.name(), meta.chunks_bytes, chunks.length())?;
-        let chunks = Chunks::open(chunks)?;
-        if index.len() as u64 != meta.series || u64::from(chunks.series()) != meta.series {
-            let got = format!("{} and {}", index.len(), chunks.series());
-            let expected = format!("{} series in index and chunks", meta.series);
-            return Err(StorageError::corrupt(name, 0, expected, got));
-        }
-        let is_approached = AtomicBool::new(false);
-        Ok(Self { index, index_name: name, chunks, is_approached })
-    }
-}
-
-fn check_length(file: &str, expected: u64, got: u64) -> Result<(), StorageError> {
-    if expected == got {
-        return Ok(());
-    }
-    let place = expected.min(got);
-    Err(StorageError::corrupt(file, place, format!("{expected} bytes"), format!("{got} bytes")))
 }

@@ -4,13 +4,14 @@
 //! takes the lock once per series, for as long as decoding that series takes. A window may have
 //! several partitions, frozen ones and at most one that grows: the older one's writes are older.
 
+mod read;
+
 use index::SeriesId;
 use model::{SampleKind, TimeRange};
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use roaring::RoaringBitmap;
 
-use crate::collect::Collector;
-use crate::error::StorageError;
+pub(crate) use self::read::APPROACH_TURNS;
 use crate::head::arena::{Arena, CAPACITY_MAX, capacity};
 use crate::head::histograms::{OpenHistograms, StartRuns, with_hint};
 use crate::head::series::{
@@ -22,11 +23,6 @@ use crate::wal::writer::WalPosition;
 /// The first seal of a series comes after 60..120 samples, by its id, so that a thousand series
 /// of one scrape do not all seal in the same one.
 const SEAL_SPREAD: u32 = 60;
-
-/// So many reads before its own a series is looked at for the first time.
-pub(crate) const APPROACH_TURNS: usize = LINKS_APPROACHED + 1;
-/// Blocks and chunks of a series that are brought near, one a turn.
-const LINKS_APPROACHED: usize = 3;
 
 /// A window of the head.
 #[derive(Debug)]
@@ -328,161 +324,5 @@ impl PartitionData {
         if !histograms.is_empty() {
             histograms.note_sealed(place as u32, last);
         }
-    }
-
-    /// Hands the samples of a series in `range` to `out`, oldest write first.
-    pub(crate) fn collect(
-        &self,
-        id: SeriesId,
-        range: TimeRange,
-        out: &mut Collector<'_>,
-    ) -> Result<(), StorageError> {
-        let Some(place) = self.slots.get(id) else {
-            return Ok(());
-        };
-        let series = &self.series[place as usize];
-        if series.chunk != NO_CHUNK {
-            self.collect_chunks(series.chunk, range, out)?;
-        }
-        if series.length > 0 {
-            self.collect_buffer(place as usize, series, range, out);
-        }
-        Ok(())
-    }
-
-    fn collect_buffer(
-        &self,
-        place: usize,
-        series: &SeriesBuffer,
-        range: TimeRange,
-        out: &mut Collector<'_>,
-    ) {
-        let count = usize::from(series.length);
-        let at = |key: u32| self.start_ms + i64::from(offset_of(key));
-        let runs = self.starts.get(place);
-        let is_plain = runs.is_none() && self.histograms.is_empty();
-        if is_plain && !series.unordered && out.takes_floats() {
-            let is_old = |key: u32| at(key) < range.start_ms;
-            let buffer = self.arena.buffer_since(series.class, series.handle, count, is_old);
-            out.push_ascending(|times, values| {
-                buffer.each_block(count, |keys, bits| {
-                    load_numbers(self.start_ms, keys, bits, times, values);
-                });
-            });
-            return;
-        }
-        let buffer = self.arena.buffer(series.class, series.handle);
-        if is_plain {
-            buffer.each(count, |_, key, bits| out.push(at(key), kind_of(key), bits));
-            return;
-        }
-        buffer.each(count, |index, key, bits| {
-            match kind_of(key) {
-                SampleKind::Histogram => out.push_histogram(at(key), self.histograms.get(bits)),
-                kind => out.push(at(key), kind, bits),
-            }
-            if let Some(runs) = runs {
-                out.set_start(at(key), runs.at(index));
-            }
-        });
-    }
-
-    /// About how many of its newest samples a series has from `start_ms` on, if it is like most: what
-    /// [`Self::approach`] is told.
-    pub(crate) fn samples_since(&self, start_ms: i64) -> usize {
-        let Some(range) = self.time_range() else { return 0 };
-        if start_ms <= range.start_ms {
-            return usize::MAX;
-        }
-        let asked_ms = (range.end_ms - start_ms).max(0) as u64;
-        let all_ms = (range.end_ms - range.start_ms).max(1) as u64;
-        let samples =
-            asked_ms.saturating_mul(self.samples) / all_ms.saturating_mul(self.series().max(1));
-        samples as usize + 2
-    }
-
-    /// Brings what [`Self::collect`] will look at near, for a series that is `turns` reads ahead and of which
-    /// about the newest `wanted` samples will be read: what a series has is found by following places, and each
-    /// turn follows one more of them. Without it a quarter of a scan is waiting for memory.
-    pub(crate) fn approach(&self, id: SeriesId, turns: usize, wanted: usize) {
-        let Some(series) = self.slots.get(id).and_then(|place| self.series.get(place as usize))
-        else {
-            return;
-        };
-        if turns == APPROACH_TURNS {
-            return chunk::prefetch(series);
-        }
-        let length = usize::from(series.length);
-        if length > 0 {
-            let links = LINKS_APPROACHED - turns;
-            self.arena.approach(series.class, series.handle, links, length, wanted);
-        }
-        if wanted <= length {
-            return;
-        }
-        let mut next = series.chunk;
-        for _ in turns..LINKS_APPROACHED {
-            let Some(record) = self.chunks.get(next as usize) else { return };
-            next = record.previous;
-            if turns + 1 == LINKS_APPROACHED || next == NO_CHUNK {
-                let (timestamps, values) = self.blobs.chunk(record);
-                chunk::prefetch(timestamps);
-                chunk::prefetch(values);
-            }
-        }
-        self.chunks.get(next as usize).into_iter().for_each(chunk::prefetch);
-    }
-
-    fn collect_chunks(
-        &self,
-        newest: u32,
-        range: TimeRange,
-        out: &mut Collector<'_>,
-    ) -> Result<(), StorageError> {
-        // The links run backwards; a window rarely has more than a dozen chunks of a series.
-        let mut found: Vec<u32> = Vec::with_capacity(16);
-        let mut next = newest;
-        while let Some(record) = self.chunks.get(next as usize) {
-            let at = |offset: u32| self.start_ms + i64::from(offset);
-            if TimeRange::new(at(record.first_offset), at(record.last_offset)).overlaps(&range) {
-                found.push(next);
-            }
-            next = record.previous;
-        }
-        for index in found.into_iter().rev() {
-            let record = &self.chunks[index as usize];
-            let (timestamps, values) = self.blobs.chunk(record);
-            out.push_chunk(timestamps, values).map_err(|error| {
-                let place = format!("head partition at {} ms", self.start_ms);
-                StorageError::corrupt(place, u64::from(index), "a chunk", error.to_string())
-            })?;
-        }
-        Ok(())
-    }
-}
-
-/// Appends the numbers with these keys, two in a word, and value bits.
-#[inline]
-fn load_numbers(
-    start_ms: i64,
-    keys: &[u64],
-    bits: &[u64],
-    times: &mut Vec<i64>,
-    values: &mut Vec<f64>,
-) {
-    let start = times.len();
-    times.resize(start + keys.len() * 2, 0);
-    let mut kinds = 0;
-    for (pair, word) in times[start..].chunks_exact_mut(2).zip(keys) {
-        let halves = [*word as u32, (word >> 32) as u32];
-        pair.copy_from_slice(&halves.map(|key| start_ms + i64::from(offset_of(key))));
-        kinds |= word;
-    }
-    times.truncate(start + bits.len());
-    if kind_of(kinds as u32 | (kinds >> 32) as u32) == SampleKind::Float {
-        values.extend(bits.iter().map(|bits| f64::from_bits(*bits)));
-    } else {
-        let keys = keys.iter().flat_map(|word| [*word as u32, (word >> 32) as u32]);
-        values.extend(keys.zip(bits).map(|(key, bits)| kind_of(key).to_f64(*bits)));
     }
 }

@@ -28,6 +28,7 @@ impl Windows {
     }
 
     /// The window of the instant at `index`.
+    #[inline]
     pub(super) fn at(&self, index: usize) -> Window {
         let at_ms = self.grid.at(index);
         let base_ms = if self.fixed { 0 } else { at_ms };
