@@ -124,8 +124,7 @@ impl Budget {
 
     /// Samples of the longest series that may be read.
     pub(crate) fn read_samples_max(&self) -> u64 {
-        let max = self.limits.samples_max.min(self.limits.memory_bytes_max / SAMPLE_BYTES);
-        max.min(self.work_max.unwrap_or(u64::MAX)).max(1)
+        self.limits.read_samples_max().min(self.work_max.unwrap_or(u64::MAX))
     }
 
     /// The error of a series that is longer.

@@ -36,6 +36,16 @@ pub struct QueryLimits {
     pub rollups: bool,
 }
 
+/// Bytes of a sample in memory: its instant and its value.
+const SAMPLE_BYTES: u64 = 16;
+
+impl QueryLimits {
+    /// Samples of the longest series that may be read at once.
+    pub fn read_samples_max(&self) -> u64 {
+        self.samples_max.min(self.memory_bytes_max / SAMPLE_BYTES).max(1)
+    }
+}
+
 impl Default for QueryLimits {
     fn default() -> Self {
         // Prometheus allows 50 M samples; the memory bound is what protects a small machine.

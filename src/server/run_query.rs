@@ -274,14 +274,25 @@ pub async fn take_turn(state: &State, timeout: Duration) -> Result<Turn, QueryEr
     Ok(turn)
 }
 
-/// Runs a look-up in the index (labels, series, find) on the blocking pool.
+/// Runs a look-up in the index (labels, series, find) on the blocking pool, once there is a permit and memory
+/// for it.
 pub async fn run_lookup<T: Send + 'static>(
     state: &Arc<State>,
     lookup: impl FnOnce(&dyn model::Catalog) -> Result<T, model::SourceError> + Send + 'static,
 ) -> Result<T, QueryError> {
+    let timeout = Duration::from_millis(state.settings.query_timeout_ms);
+    let permit = tokio::time::timeout(timeout, Arc::clone(&state.lookups).acquire_owned()).await;
+    let permit = permit.map_err(|_| TurnError::TimedOut)?;
     state.settings.memory.check()?;
     let state = Arc::clone(state);
-    match tokio::task::spawn_blocking(move || lookup(&*state.source)).await {
+    let run = move || {
+        // One whose client has left ends some time later: until then it has its permit.
+        let _permit = permit;
+        let found = lookup(&*state.source);
+        state.settings.memory.give_back();
+        found
+    };
+    match tokio::task::spawn_blocking(run).await {
         Ok(result) => Ok(result.map_err(ExecError::from)?),
         Err(panic) => Err(QueryError::Panicked(panic.to_string())),
     }

@@ -1,5 +1,6 @@
 //! What every handler shares.
 
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,6 +10,7 @@ use base::metrics::Metrics;
 use model::{Appender, Catalog, Documents, MemoryDocuments, TenantId, WriteBatch};
 use parking_lot::RwLock;
 pub use plan::QueryLimits;
+use tokio::sync::Semaphore;
 use wire::known_keys::KnownKeys;
 
 use crate::graphite::GraphiteSettings;
@@ -113,6 +115,9 @@ impl PromqlSettings {
         self.features.enable(name)
     }
 }
+
+/// Look-ups that may run at once on any machine: a long one must not keep all others waiting.
+const LOOKUPS_MIN: usize = 2;
 
 /// What a user may set about the server; the defaults stand in the configuration.
 #[derive(Clone, Debug)]
@@ -230,6 +235,9 @@ pub struct State {
     pub put_keys: RwLock<KnownKeys>,
     /// Permits to run queries.
     pub turns: Arc<Turns>,
+    /// Permits to look things up: any number without a limit of memory, else one for each processor. What a
+    /// look-up takes is only known when it is done.
+    pub lookups: Arc<Semaphore>,
     /// Batches of writes that are done.
     pub spare_batches: Spare<WriteBatch>,
     /// What bodies were decompressed to.
@@ -257,6 +265,11 @@ impl State {
         settings: Settings,
     ) -> Self {
         let turns = Turns::new(settings.turns, Arc::clone(&metrics));
+        let lookups = match settings.memory.limit() {
+            0 => Semaphore::MAX_PERMITS,
+            _ => std::thread::available_parallelism().map_or(1, NonZero::get).max(LOOKUPS_MIN),
+        };
+        let lookups = Arc::new(Semaphore::new(lookups));
         let keys_max = settings.known_keys_max;
         let known_keys = || RwLock::new(KnownKeys::at_most(keys_max));
         let started_ms = clock.now_ms();
@@ -282,6 +295,7 @@ impl State {
             telnet_keys: known_keys(),
             put_keys: known_keys(),
             turns,
+            lookups,
             spare_batches: Spare::default(),
             spare_bytes: Spare::default(),
             started_ms,

@@ -159,6 +159,38 @@ fn small_queries_run_where_they_are_asked_and_may_panic_there() {
 }
 
 #[test]
+fn look_ups_wait_for_each_other_where_memory_is_limited() {
+    with_runtime(async {
+        let most_at_once = async |limit: u64| {
+            let memory = Arc::new(MemoryWatch::reading(limit, || Some(0)));
+            let (_, state, _) = served(Settings { memory, ..Settings::default() });
+            let running = Arc::new((AtomicU64::new(0), AtomicU64::new(0)));
+            let look_up = || {
+                let (state, running) = (Arc::clone(&state), Arc::clone(&running));
+                tokio::spawn(async move {
+                    let found = crate::run_query::run_lookup(&state, move |_| {
+                        let (now, most) = &*running;
+                        most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                        std::thread::sleep(std::time::Duration::from_millis(20));
+                        now.fetch_sub(1, Ordering::SeqCst);
+                        Ok(())
+                    });
+                    found.await.unwrap();
+                })
+            };
+            let all: Vec<_> = (0..100).map(|_| look_up()).collect();
+            for one in all {
+                one.await.unwrap();
+            }
+            running.1.load(Ordering::SeqCst)
+        };
+        let processors = std::thread::available_parallelism().map_or(1, |count| count.get());
+        assert!(most_at_once(1 << 30).await <= processors.max(2) as u64);
+        assert!(most_at_once(0).await > processors.max(2) as u64);
+    });
+}
+
+#[test]
 fn a_handler_that_panics_harms_nobody_else() {
     with_runtime(async {
         let (_, state, _) = served(Settings::default());

@@ -68,9 +68,14 @@ pub async fn federate(
     let now_ms = state.clock.now_ms();
     // Left-open, as instant selectors are.
     let range = TimeRange::new(now_ms - state.settings.lookback_ms + 1, now_ms);
-    let found = run_lookup(&state, move |source| newest(source, &selectors, range)).await;
-    match found {
-        Ok(found) => page(&found, negotiate(&headers)),
+    let format = negotiate(&headers);
+    let samples_max = state.settings.query_limits.read_samples_max();
+    // Written by the same look-up, so that no more pages are made at once than series are read.
+    let page = run_lookup(&state, move |source| {
+        Ok(page(&newest(source, &selectors, range, samples_max)?, format))
+    });
+    match page.await {
+        Ok(page) => page,
         Err(error) if error.kind() == ErrorKind::Unavailable => {
             plain_error(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
         }
@@ -115,10 +120,11 @@ fn newest(
     source: &dyn Source,
     selectors: &[Vec<Matcher>],
     range: TimeRange,
+    samples_max: u64,
 ) -> Result<Vec<Newest>, SourceError> {
     let mut found = Vec::new();
     let mut samples = Samples::default();
-    let hints = Hints { histograms: true, ..Hints::default() };
+    let hints = Hints { histograms: true, samples_max, ..Hints::default() };
     for matchers in selectors {
         let selection = source.select(matchers, range, &hints)?;
         for index in 0..selection.len() {

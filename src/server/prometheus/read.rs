@@ -12,7 +12,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base::error::{Classify, ErrorKind};
 use base::memory::MemoryFull;
-use model::{Hints, LabelsRef, Samples, Selection, Source, SourceError};
+use model::{Hints, LabelsRef, Samples, Selection, SourceError};
 use tokio::sync::mpsc;
 use wire::prometheus::remote_read::{
     Query, ReadRequest, Response as Kind, compress, decode, frames, put_result, put_series,
@@ -66,21 +66,24 @@ fn refusal(error: &SourceError) -> Refusal {
     (status(Api::PrometheusWrite, error.kind()), error.to_string())
 }
 
-fn select(source: &dyn Source, query: &Query) -> Result<Box<dyn Selection>, SourceError> {
+fn select(state: &State, query: &Query) -> Result<Box<dyn Selection>, SourceError> {
     let hints = Hints {
+        samples_max: state.settings.query_limits.read_samples_max(),
         sorted: true,
         histograms: true,
         labels_only: query.labels_only,
         ..Hints::default()
     };
-    source.select(&query.matchers, query.range, &hints)
+    state.source.select(&query.matchers, query.range, &hints)
 }
 
 async fn whole(state: &Arc<State>, request: ReadRequest, turn: Turn) -> Result<Response, Refusal> {
     let state = Arc::clone(state);
     let read = move || {
         let _turn = turn;
-        whole_message(&state, &request)
+        let message = whole_message(&state, &request);
+        state.settings.memory.give_back();
+        message
     };
     let compressed = tokio::task::spawn_blocking(read)
         .await
@@ -95,7 +98,7 @@ fn whole_message(state: &State, request: &ReadRequest) -> Result<Vec<u8>, Refusa
     let mut out = Vec::new();
     let (mut samples, mut count) = (Samples::default(), 0);
     for query in &request.queries {
-        let selection = select(&*state.source, query).map_err(|error| refusal(&error))?;
+        let selection = select(state, query).map_err(|error| refusal(&error))?;
         let mut result = Vec::new();
         for index in 0..selection.len() {
             samples.clear();
@@ -115,6 +118,8 @@ fn whole_message(state: &State, request: &ReadRequest) -> Result<Vec<u8>, Refusa
                 return Err(bad(format!("answer is larger than {ANSWER_BYTES_MAX} bytes")));
             }
         }
+        // It is copied: two of it are there until the first one goes.
+        let _claim = state.settings.memory.claim(result.len() as u64).map_err(full)?;
         put_result(&mut out, &result);
     }
     let _claim = state.settings.memory.claim(out.len() as u64).map_err(full)?;
@@ -130,7 +135,8 @@ fn stream(state: &Arc<State>, request: ReadRequest, turn: Turn) -> Response {
     let state = Arc::clone(state);
     tokio::task::spawn_blocking(move || {
         let _turn = turn;
-        send_frames(&*state.source, &request, &sender);
+        send_frames(&state, &request, &sender);
+        state.settings.memory.give_back();
     });
     let frames = futures::stream::unfold(receiver, async |mut receiver| {
         let frame: Result<Bytes, SourceError> = receiver.recv().await?;
@@ -141,11 +147,11 @@ fn stream(state: &Arc<State>, request: ReadRequest, turn: Turn) -> Response {
 }
 
 fn send_frames(
-    source: &dyn Source,
+    state: &State,
     request: &ReadRequest,
     sender: &mpsc::Sender<Result<Bytes, SourceError>>,
 ) {
-    if let Err(error) = try_send_frames(source, request, sender) {
+    if let Err(error) = try_send_frames(state, request, sender) {
         tracing::warn!(%error, "remote read: broken off");
         // The client may have gone, too.
         let _ = sender.blocking_send(Err(error));
@@ -153,14 +159,14 @@ fn send_frames(
 }
 
 fn try_send_frames(
-    source: &dyn Source,
+    state: &State,
     request: &ReadRequest,
     sender: &mpsc::Sender<Result<Bytes, SourceError>>,
 ) -> Result<(), SourceError> {
     let mut samples = Samples::default();
     let send = |frame: Vec<u8>| sender.blocking_send(Ok(Bytes::from(frame))).is_ok();
     for (number, query) in request.queries.iter().enumerate() {
-        let selection = select(source, query)?;
+        let selection = select(state, query)?;
         for index in 0..selection.len() {
             samples.clear();
             if !query.labels_only {
