@@ -55,11 +55,7 @@ pub(crate) fn recover(
     let dir = layout.wal_dir();
     files.create_dir(&dir).map_err(|error| StorageError::io("create", &dir, &error))?;
     let listing = drop_leftovers(layout, &**files)?;
-    // A mark covers what is in front of it: a new file must lie behind all of them, also where the
-    // files that they speak of are gone.
-    let marked = manifest.flushed.iter().map(|mark| mark.file).max();
-    let newest = listing.logs.last().max(listing.series.last()).copied().max(marked).unwrap_or(0);
-    let next_file = newest + 1;
+    let next_file = next_file(&listing, manifest);
     let wal = WalWriter::new(
         layout.clone(),
         files.clone(),
@@ -70,13 +66,8 @@ pub(crate) fn recover(
     let committer = Committer::new(shared.clone(), BTreeMap::new(), wal, 1);
     let mut replay =
         Replay { committer, manifest, ids: HashMap::new(), last: None, orphans: 0, max_log_id: 0 };
-    let series = listing.series.iter().map(|number| (layout.wal_series(*number), *number));
-    let logs = listing.logs.iter().map(|number| (layout.wal_file(*number), *number));
-    let all: Vec<(PathBuf, u64)> = series.chain(logs).collect();
-    let mut size = 0;
-    for (path, _) in &all {
-        size += files.length(path).unwrap_or(0);
-    }
+    let all = files_to_read(layout, &listing);
+    let size: u64 = all.iter().map(|(path, _)| files.length(path).unwrap_or(0)).sum();
     shared.metrics.wal_size_bytes.set(size as i64);
     read_all(&**files, &all, |index, found| {
         let (path, number) = &all[index];
@@ -101,6 +92,22 @@ pub(crate) fn recover(
     }
     let oldest = listing.logs.first().copied().unwrap_or(next_file);
     Ok(replay.finish(oldest))
+}
+
+/// The number of the next log file.
+fn next_file(listing: &WalListing, manifest: &Manifest) -> u64 {
+    // A mark covers what is in front of it: a new file must lie behind all of them, also where the
+    // files that they speak of are gone.
+    let marked = manifest.flushed.iter().map(|mark| mark.file).max();
+    let found = listing.logs.last().max(listing.series.last()).copied();
+    found.max(marked).unwrap_or(0) + 1
+}
+
+/// Paths and numbers of the files, in the order in which they were written.
+fn files_to_read(layout: &Layout, listing: &WalListing) -> Vec<(PathBuf, u64)> {
+    let series = listing.series.iter().map(|number| (layout.wal_series(*number), *number));
+    let logs = listing.logs.iter().map(|number| (layout.wal_file(*number), *number));
+    series.chain(logs).collect()
 }
 
 /// Removes files that a checkpoint before the last crash had done with; lists the others.

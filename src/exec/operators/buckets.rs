@@ -127,19 +127,28 @@ impl Reducer<'_, '_> {
         let bound: Option<f64> = text.parse().ok();
         if bound.is_none() {
             let value = text.to_owned();
-            let metric = self.metric_of(identity.labels());
+            let metric = self.shown(identity.labels().metric_name().unwrap_or_default());
             let note = AnnotationKind::BadBucketLabel { value, metric };
             self.executor.annotate(note, self.input_span);
         }
         bound.filter(|bound| !bound.is_nan())
     }
 
-    /// The metric's name for a message that only has one while names are kept to the end.
-    fn metric_of(&self, labels: &Labels) -> String {
-        if !self.executor.naming.at_end {
-            return String::new();
+    /// The name for a message: the reference has taken it off already, unless names stay to the end.
+    fn shown(&self, metric: &str) -> String {
+        if self.executor.naming.at_end { metric.to_owned() } else { String::new() }
+    }
+
+    /// The labels of the answer for a histogram with these.
+    fn labels_of(&self, named: &Labels, gathered: &Gathered) -> Labels {
+        let mut builder = LabelBuilder::from_labels(named.view());
+        if !gathered.buckets.is_empty() {
+            builder.remove(BOUND);
         }
-        labels.metric_name().unwrap_or_default().to_owned()
+        if !self.executor.naming.at_end {
+            builder.retain(|name| !METRIC_LABELS.contains(&name));
+        }
+        builder.build()
     }
 
     /// The rows of one histogram. The classic and the native part differ in nothing but kind.
@@ -155,18 +164,15 @@ impl Reducer<'_, '_> {
         let Some(grid) = row.grid else { return Ok(()) };
         let steps = row.values().len();
         let named = identity.labels().clone();
-        let mut builder = LabelBuilder::from_labels(named.view());
-        if !gathered.buckets.is_empty() {
-            builder.remove(BOUND);
-        }
-        if !self.executor.naming.at_end {
-            builder.retain(|name| !METRIC_LABELS.contains(&name));
-        }
-        let labels = builder.build();
-        let metric = named.metric_name().unwrap_or_default();
         let mut outs = Outs::new(self.function, &self.values, grid, steps);
+        self.fill(gathered, rows, named.metric_name().unwrap_or_default(), &mut outs);
+        self.send(outs, &self.labels_of(&named, gathered), sink)
+    }
+
+    /// Reduces the histogram at each step.
+    fn fill(&self, gathered: &Gathered, rows: &Rows<'_>, metric: &str, outs: &mut Outs) {
         let mut buckets: Vec<Bucket> = Vec::new();
-        for step in 0..steps {
+        for step in 0..outs.steps {
             buckets.clear();
             for (bound, row) in &gathered.buckets {
                 let count = rows.values(*row).get(step).filter(|count| !is_absent(**count));
@@ -176,14 +182,18 @@ impl Reducer<'_, '_> {
                 gathered.native.iter().find_map(|row| rows.row(*row).samples.histogram(step));
             match native {
                 Some(_) if !buckets.is_empty() => {
-                    let note = AnnotationKind::MixedHistograms(self.metric_of(&named));
+                    let note = AnnotationKind::MixedHistograms(self.shown(metric));
                     self.executor.annotate(note, self.input_span);
                 }
-                Some(native) => self.reduce(AtStep::Native(native), step, grid, metric, &mut outs),
+                Some(native) => self.reduce(AtStep::Native(native), step, metric, outs),
                 None if buckets.is_empty() => {}
-                None => self.reduce(AtStep::Classic(&mut buckets), step, grid, metric, &mut outs),
+                None => self.reduce(AtStep::Classic(&mut buckets), step, metric, outs),
             }
         }
+    }
+
+    /// Hands on the rows of one histogram.
+    fn send(&self, outs: Outs, labels: &Labels, sink: &mut Sink<'_>) -> Result<(), ExecError> {
         for (text, mut out) in outs.rows {
             let labels = match self.function {
                 BucketFunction::Quantiles(label) => {
@@ -200,7 +210,7 @@ impl Reducer<'_, '_> {
         Ok(())
     }
 
-    fn reduce(&self, at: AtStep<'_>, step: usize, grid: StepGrid, metric: &str, outs: &mut Outs) {
+    fn reduce(&self, at: AtStep<'_>, step: usize, metric: &str, outs: &mut Outs) {
         if *self.function == BucketFunction::Fraction {
             let [lower, upper] = pair_at(&self.values, step);
             let (value, remark) = match at {
@@ -226,7 +236,7 @@ impl Reducer<'_, '_> {
                 let repair = if open { histogram::repair(buckets) } else { None };
                 for (number, q) in self.values.iter().map(|q| q.at(step)).enumerate() {
                     if let Some(repair) = repair.filter(|_| (0.0..=1.0).contains(&q)) {
-                        self.note_repair(repair, grid.at(step), metric);
+                        self.note_repair(repair, outs.grid.at(step), metric);
                     }
                     outs.put(number, q, step, histogram::quantile(q, buckets));
                 }
@@ -235,7 +245,7 @@ impl Reducer<'_, '_> {
     }
 
     fn note_repair(&self, repair: histogram::Repair, at_ms: i64, metric: &str) {
-        let metric = if self.executor.naming.at_end { metric.to_owned() } else { String::new() };
+        let metric = self.shown(metric);
         let note = AnnotationKind::ForcedMonotonicity(Box::new(Monotonicity {
             metric,
             buckets: repair.bounds,
@@ -247,8 +257,7 @@ impl Reducer<'_, '_> {
     }
 
     fn remark(&self, remark: Option<Remark>, metric: &str) {
-        // The reference has taken the name off already, unless names stay to the end.
-        let metric = if self.executor.naming.at_end { metric.to_owned() } else { String::new() };
+        let metric = self.shown(metric);
         let note = match remark {
             None => return,
             Some(Remark::NotANumber) => AnnotationKind::QuantileNotANumber(metric),
