@@ -49,7 +49,13 @@ pub(crate) fn backup(
 
 fn ask_for_snapshot(server: &str) -> Result<String, Box<dyn std::error::Error>> {
     let url = format!("{}/api/v1/admin/tsdb/snapshot", server.trim_end_matches('/'));
-    let text = ureq::post(&url).send_empty()?.body_mut().read_to_string()?;
+    let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+    let mut answer = agent.post(&url).send_empty()?;
+    let status = answer.status();
+    let text = answer.body_mut().read_to_string()?;
+    if !status.is_success() {
+        return Err(format!("{url}: {status}: {text}").into());
+    }
     let answer: Answer = serde_json::from_str(&text)?;
     Ok(answer.data.name)
 }

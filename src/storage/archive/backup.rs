@@ -22,6 +22,8 @@ use crate::object::open::open_url;
 use crate::verify::{names, read_manifest, shards};
 use crate::wal::file::{DiskFiles, LogFiles, sync_dir};
 
+/// Names of backups tell the second.
+const NAME_UNIT_MS: i64 = 1000;
 /// Bytes that are read and sent at once.
 const PIECE_BYTES: usize = 8 << 20;
 
@@ -71,8 +73,10 @@ pub fn backup(
         Some(name) => BackupList::read(&io, name)?,
         None => BackupList::new(String::new(), 0),
     };
-    let name = name_of(now_ms, Rng::from_entropy().next_u64());
-    let mut list = BackupList::new(name.clone(), now_ms);
+    // Whatever the clock says, the newest backup is the last by name.
+    let at_ms = now_ms.max(before.at_ms + NAME_UNIT_MS);
+    let name = name_of(at_ms, Rng::from_entropy().next_u64());
+    let mut list = BackupList::new(name.clone(), at_ms);
     let mut report = BackupReport { name: name.clone(), ..BackupReport::default() };
     let old = before.by_path();
     for path in files_of(data_dir)? {

@@ -118,6 +118,27 @@ fn backups_take_what_changed_and_come_back_whole() {
 }
 
 #[test]
+fn the_newest_backup_is_the_last_one_made_whatever_the_clock_says() {
+    let dir = TestDir::new();
+    let place = TestDir::new();
+    let url = place.path().to_str().unwrap();
+    let mut names = Vec::new();
+    for (at, now_ms) in [START, START, START, START - HOUR, START + 1].into_iter().enumerate() {
+        let store = Store::open(&dir);
+        store.append(&[floats(at as u64, &[(START, 1.0)])]).unwrap();
+        drop(store);
+        names.push(backup(dir.path(), url, 0, now_ms).unwrap().name);
+        assert_eq!(backups(url).unwrap(), names);
+    }
+    let last = backup(dir.path(), url, 1, START - 2 * HOUR).unwrap();
+    assert_eq!((last.removed, backups(url).unwrap()), (5, vec![last.name.clone()]));
+    let home = TestDir::new();
+    let target = home.inside("newest");
+    assert_eq!(restore(url, None, target.path()).unwrap().name, last.name);
+    assert_eq!(Store::open(&target).dump().len(), 5);
+}
+
+#[test]
 fn a_damaged_backup_is_refused() {
     let dir = TestDir::new();
     let store = Store::open(&dir);
