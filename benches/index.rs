@@ -5,7 +5,8 @@
 //! case of a dictionary; `metrics` has 100 metrics for each of 10,000 hosts. A plain program instead
 //! of a statistics harness: each figure is a single pass over a million things. Then patterns over a
 //! million names of pods, as users write them, and their negations.
-//! `cargo bench -p index -- [series] [pods]`; with `pods` the patterns only.
+//! `cargo bench -p index -- [series] [pods [pattern ...]]`; with `pods` the patterns only, those given instead
+//! of the usual ones.
 
 #![expect(clippy::unwrap_used, reason = "a bench that fails has nothing better to do")]
 
@@ -13,7 +14,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use base::rng::Rng;
-use index::{HeadIndex, SegmentReader, SegmentWriter, SeriesMerge};
+use index::{Clauses, HeadIndex, SegmentReader, SegmentWriter, SeriesMerge};
 use model::label::{Labels, LabelsRef, SeriesHasher};
 use model::matcher::{Matcher, Pattern, ValueTest};
 
@@ -82,8 +83,8 @@ fn small(all: &[Labels]) {
         let text = text.join(",");
         let (found, a) = best(|| head.select(&matchers).unwrap().len());
         let (_, b) = best(|| reader.select(&matchers).unwrap().len());
-        let (_, c) = best(|| head.series_max(&matchers).unwrap());
-        let (_, d) = best(|| reader.series_max(&matchers).unwrap());
+        let (_, c) = best(|| head.series_max(&mut Clauses::new(&matchers)).unwrap());
+        let (_, d) = best(|| reader.series_max(&mut Clauses::new(&matchers)).unwrap());
         println!("  {text:<60} {found:>8} {a:>10.1?} {b:>10.1?}, estimates {c:.1?} {d:.1?}");
     }
 }
@@ -109,7 +110,10 @@ fn patterns(all: &[Labels]) {
     let bytes = build(&head);
     let reader = SegmentReader::open(bytes.as_slice()).unwrap();
     println!("  {:<44} {:>8} {:>21} {:>21}", "pod", "series", "head =~ !~", "segment =~ !~");
-    for text in PATTERNS {
+    let given: Vec<String> = std::env::args().skip_while(|text| text != "pods").skip(1).collect();
+    let given: Vec<&str> =
+        given.iter().map(String::as_str).filter(|text| *text != "--bench").collect();
+    for text in if given.is_empty() { &PATTERNS[..] } else { &given } {
         let pattern = Pattern::new(text).unwrap();
         let tests = [ValueTest::Regex(pattern.clone()), ValueTest::NotRegex(pattern)];
         let [matching, not] = tests.map(|test| [Matcher::new("pod", test)]);

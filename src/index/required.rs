@@ -16,6 +16,8 @@ const BYTES_MAX: usize = 64;
 const TEXT_BYTES_MAX: usize = 32;
 /// The shortest text that few values contain by chance.
 const TEXT_BYTES_MIN: usize = 2;
+/// Parts of a pattern that are looked at, each with as many behind it as can make up a text.
+const PARTS_MAX: usize = 256;
 /// Sets of texts that are tried: which of them is rare shows in the values alone.
 const SETS_MAX: usize = 4;
 
@@ -117,7 +119,9 @@ fn sets_of(pattern: &Hir, skipped: usize) -> Vec<Texts> {
         HirKind::Alternation(alternatives) => one_of_each(alternatives).into_iter().collect(),
         HirKind::Capture(capture) => sets_of(&capture.sub, skipped),
         HirKind::Concat(parts) => {
-            (skipped..parts.len()).filter_map(|start| texts(parts.get(start..)?)).collect()
+            let places = (skipped..parts.len()).take(PARTS_MAX);
+            let in_a_row = |start: usize| parts.len().min(start + TEXT_BYTES_MAX);
+            places.filter_map(|start| texts(parts.get(start..in_a_row(start))?)).collect()
         }
         _ if skipped == 0 => texts(std::slice::from_ref(pattern)).into_iter().collect(),
         _ => Vec::new(),
@@ -192,6 +196,9 @@ mod tests {
             let found = required(pattern, "")[0].straddles(value.as_bytes(), seam);
             assert_eq!(found, expected, "{pattern} {value} {seam}");
         }
+        // A pattern of many parts is not looked at over and over again.
+        assert!(!required(&format!("{}abc.*", "[a-z]+[0-9]*".repeat(100)), "").is_empty());
+        assert!(required(&"[a-z]+[0-9]*".repeat(50_000), "").is_empty());
         for (pattern, prefix) in [(".*7", ""), ("dev-[0-9]*", "dev-"), (r"\w+", ""), (".*x?y?", "")]
         {
             assert!(required(pattern, prefix).is_empty(), "{pattern}");

@@ -4,7 +4,7 @@
 //! cheapest positive one gives the first set and the others narrow it. Once the set is much smaller
 //! than a label has values, the series left are asked one by one instead of the dictionary.
 
-use model::matcher::{Matcher, ValueTest};
+use model::matcher::Matcher;
 use roaring::RoaringBitmap;
 
 use crate::error::IndexError;
@@ -23,13 +23,15 @@ pub(crate) trait Terms {
     fn all(&self) -> Result<RoaringBitmap, IndexError>;
     /// The series that have the label.
     fn having(&self, name: &str) -> Result<RoaringBitmap, IndexError>;
-    /// The series that have the label `name` with a value in `values`, or with `negated` with another one.
+    /// The series that have the label `name` with a value in `values`, or with `negated` with another one;
+    /// `None` where the postings of more than about `most` series would have to be united for it.
     fn matching(
         &self,
         name: &str,
         values: &mut Values,
         negated: bool,
-    ) -> Result<RoaringBitmap, IndexError>;
+        most: u64,
+    ) -> Result<Option<RoaringBitmap>, IndexError>;
     /// About how many series have this pair.
     fn series_of(&self, name: &str, value: &str) -> Result<u64, IndexError>;
     /// How many values the label has.
@@ -43,6 +45,8 @@ pub(crate) trait Terms {
 /// label at most, so those with any other value are the rest of those that have the label.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Side {
+    /// Number of values whose postings are united.
+    values: usize,
     /// Those of the values that do not match are united.
     pub(crate) others: bool,
     /// What they unite to is taken off the series that have the label.
@@ -54,7 +58,13 @@ impl Side {
     pub(crate) fn of(matching: usize, all: usize, negated: bool) -> Self {
         let wanted = if negated { all.saturating_sub(matching) } else { matching };
         let excluded = wanted > all / 2;
-        Self { others: negated != excluded, excluded }
+        let values = if excluded { all.saturating_sub(wanted) } else { wanted };
+        Self { values, others: negated != excluded, excluded }
+    }
+
+    /// True where that is more than about `most` series: values have as many as `all` of `series` have on average.
+    pub(crate) fn exceeds(&self, most: u64, series: u64, all: usize) -> bool {
+        (self.values as u64).saturating_mul(series / (all as u64).max(1)) > most
     }
 }
 
@@ -95,44 +105,67 @@ pub(crate) fn select(
 const COUNTED_TEXTS_MAX: usize = 64;
 /// Of so many series with the rarest texts it is told how many the other texts leave: fewer are few enough.
 const COUNTED_SERIES: std::ops::RangeInclusive<u64> = 17..=4096;
+/// Of so many series left by texts a sample tells how many patterns leave. To find these takes a fraction of a
+/// millisecond, as whoever asks takes for granted.
+const SAMPLED_SERIES: std::ops::RangeInclusive<u64> = 17..=2048;
+/// Series of a sample.
+const SAMPLES: u32 = 32;
 
 /// About how many series pass all matchers at most: those with the texts, or one of few texts, that they ask
-/// for. `None` where no matcher does.
+/// for, and of some hundreds of these about as many as pass the other matchers. `None` where no matcher asks
+/// for texts.
 pub(crate) fn series_max(
     terms: &impl Terms,
-    matchers: &[Matcher],
+    clauses: &mut Clauses,
 ) -> Result<Option<u64>, IndexError> {
-    let mut sets = Vec::with_capacity(matchers.len());
-    for matcher in matchers {
-        if let Some(texts) = texts_of(matcher) {
-            let mut series = 0;
-            for text in texts {
-                series += terms.series_of(&matcher.name, text)?;
-            }
-            sets.push((series, matcher));
+    let mut sets = Vec::with_capacity(clauses.0.len());
+    let mut others = Vec::new();
+    for clause in &mut clauses.0 {
+        if is_counted(clause) {
+            let (_, series) = cost(terms, clause)?;
+            sets.push((series, clause));
+        } else {
+            others.push(clause);
         }
     }
     sets.sort_by_key(|(series, _)| *series);
-    let Some(&(least, rarest)) = sets.first() else { return Ok(None) };
-    if sets.len() == 1 || !COUNTED_SERIES.contains(&least) {
+    let Some(&(least, _)) = sets.first() else { return Ok(None) };
+    let is_sampled = !others.is_empty() && SAMPLED_SERIES.contains(&least);
+    if !(sets.len() > 1 && COUNTED_SERIES.contains(&least) || is_sampled) {
         return Ok(Some(least));
     }
-    let mut found = narrow(terms, None, &mut Clause::new(rarest), least)?;
-    for (series, matcher) in &sets[1..] {
-        found = narrow(terms, Some(found), &mut Clause::new(matcher), *series)?;
+    let mut found = None;
+    for (series, clause) in sets {
+        found = Some(narrow(terms, found, clause, series)?);
     }
-    Ok(Some(found.len()))
+    let found = found.unwrap_or_default();
+    match !others.is_empty() && SAMPLED_SERIES.contains(&found.len()) {
+        true => sampled(terms, &found, others).map(Some),
+        false => Ok(Some(found.len())),
+    }
 }
 
-/// The texts of which a label must have one.
-fn texts_of(matcher: &Matcher) -> Option<&[String]> {
-    let texts = match &matcher.test {
-        ValueTest::Equal(text) => std::slice::from_ref(text),
-        ValueTest::OneOf(texts) => texts.as_slice(),
-        _ => return None,
-    };
-    let is_counted = texts.len() <= COUNTED_TEXTS_MAX && !texts.iter().any(String::is_empty);
-    is_counted.then_some(texts)
+/// True for a clause by whose few texts series are counted.
+fn is_counted(clause: &Clause) -> bool {
+    let Values::Literals(texts) = &clause.values else { return false };
+    !clause.negated && !clause.missing && texts.len() <= COUNTED_TEXTS_MAX
+}
+
+/// About how many of the series `found` pass the clauses, by a sample of them.
+fn sampled(
+    terms: &impl Terms,
+    found: &RoaringBitmap,
+    clauses: Vec<&mut Clause>,
+) -> Result<u64, IndexError> {
+    // Places by the golden ratio are spread evenly and keep no step that names may keep, too.
+    let place = |sample: u32| (u64::from(sample.wrapping_mul(0x9e37_79b9)) * found.len()) >> 32;
+    let mut sample: RoaringBitmap =
+        (0..SAMPLES).filter_map(|sample| found.select(place(sample) as u32)).collect();
+    let looked_at = sample.len();
+    for clause in clauses {
+        sample = terms.filter(&sample, clause)?;
+    }
+    Ok((found.len() * (sample.len() + 1)).div_ceil(looked_at + 1))
 }
 
 /// Class and size of the work a clause makes; smaller first.
@@ -177,16 +210,19 @@ fn narrow(
             return terms.filter(selected, clause);
         }
     }
+    let most = selected
+        .as_ref()
+        .map_or(u64::MAX, |selected| selected.len().saturating_mul(POSTINGS_PER_SERIES));
     let Clause { name, values, negated, missing } = clause;
-    if *missing {
-        let others = having_one(terms, name, values, !*negated)?;
-        return Ok(selected.map_or_else(|| terms.all(), Ok)? - others);
+    match (having_one(terms, name, values, *negated != *missing, most)?, selected) {
+        (Some(others), selected) if *missing => {
+            Ok(selected.map_or_else(|| terms.all(), Ok)? - others)
+        }
+        (Some(matching), Some(selected)) => Ok(selected & matching),
+        (Some(matching), None) => Ok(matching),
+        (None, Some(selected)) => terms.filter(&selected, clause),
+        (None, None) => terms.filter(&terms.all()?, clause),
     }
-    let matching = having_one(terms, name, values, *negated)?;
-    Ok(match selected {
-        Some(selected) => selected & matching,
-        None => matching,
-    })
 }
 
 /// [`Terms::matching`], where that takes a search.
@@ -195,10 +231,11 @@ fn having_one(
     name: &str,
     values: &mut Values,
     negated: bool,
-) -> Result<RoaringBitmap, IndexError> {
+    most: u64,
+) -> Result<Option<RoaringBitmap>, IndexError> {
     match values {
-        Values::Everything if negated => Ok(RoaringBitmap::new()),
-        Values::Everything => terms.having(name),
-        _ => terms.matching(name, values, negated),
+        Values::Everything if negated => Ok(Some(RoaringBitmap::new())),
+        Values::Everything => terms.having(name).map(Some),
+        _ => terms.matching(name, values, negated, most),
     }
 }

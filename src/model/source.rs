@@ -47,7 +47,7 @@ pub trait Source: Send + Sync {
     ) -> Result<Box<dyn Selection>, SourceError>;
 
     /// About how many series the same [`Source::select`] finds at most, told from lists that are
-    /// at hand. `None` where that would take a search or a wait.
+    /// at hand and, of some hundreds of series, by testing a few. `None` where that would take a search or a wait.
     fn series_max(&self, _matchers: &[Matcher], _range: TimeRange, _hints: &Hints) -> Option<u64> {
         None
     }

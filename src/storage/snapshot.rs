@@ -221,13 +221,14 @@ impl Scope {
 
     /// See [`model::Source::series_max`].
     pub(crate) fn series_max(&self, matchers: &[Matcher]) -> Option<u64> {
+        let mut clauses = Clauses::new(matchers);
         let head = match self.partitions.is_empty() {
             true => 0,
-            false => self.index.series_max(matchers).ok()??,
+            false => self.index.series_max(&mut clauses).ok()??,
         };
         self.blocks.iter().try_fold(head, |most, block| {
             // A series in several places is read in all of them.
-            Some(most.saturating_add(block.series_max(matchers)?))
+            Some(most.saturating_add(block.series_max(&mut clauses)?))
         })
     }
 

@@ -49,7 +49,7 @@ impl Dictionary<'_> {
         out: &mut Runs,
     ) -> Result<(), IndexError> {
         let mut cursor = self.terms(range.clone())?;
-        let end = cursor.bytes().len() - self.bytes_from(range.end);
+        let end = cursor.bytes().len().saturating_sub(self.bytes_from(range.end));
         let mut sieve = Sieve::new(required, &cursor, end, skip);
         while range.start < range.end {
             let stop = range.end.min(range.start.saturating_add(TERMS_AT_ONCE));

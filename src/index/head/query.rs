@@ -8,7 +8,7 @@ use model::label::METRIC_NAME;
 use model::matcher::Matcher;
 use roaring::RoaringBitmap;
 
-use super::{HeadIndex, STEP, State};
+use super::{HeadIndex, NameState, STEP, State};
 use crate::cardinality::largest;
 use crate::error::IndexError;
 use crate::postings::{Union, push};
@@ -38,8 +38,8 @@ impl HeadIndex {
     }
 
     /// About how many series pass all matchers at most; `None` where that takes a search.
-    pub fn series_max(&self, matchers: &[Matcher]) -> Result<Option<u64>, IndexError> {
-        select::series_max(&View { head: self, end: self.series_end() }, matchers)
+    pub fn series_max(&self, clauses: &mut Clauses) -> Result<Option<u64>, IndexError> {
+        select::series_max(&View { head: self, end: self.series_end() }, clauses)
     }
 
     /// Names of the labels of series that pass; sorted.
@@ -89,10 +89,11 @@ impl HeadIndex {
     }
 
     fn values_of(&self, name: &str) -> u64 {
-        let state = self.state.read();
-        let number =
-            state.pairs.name_number(name).and_then(|number| state.names.get(number as usize));
-        number.map_or(0, |counts| counts.values)
+        self.state.read().name(name).map_or(0, |counts| counts.values)
+    }
+
+    fn series_having(&self, name: &str) -> u64 {
+        self.state.read().name(name).map_or(0, |counts| counts.postings.len())
     }
 
     /// The values that some series of `selected` has.
@@ -251,6 +252,10 @@ impl Parted {
 }
 
 impl State {
+    fn name(&self, name: &str) -> Option<&NameState> {
+        self.names.get(self.pairs.name_number(name)? as usize)
+    }
+
     /// Literals are looked up in the table of all pairs; other sets are tested against the tail.
     fn tail_matching(&self, name: &str, values: &mut Values) -> Tail {
         let mut found = Tail::default();
@@ -258,9 +263,7 @@ impl State {
             found.matching.extend(texts.iter().filter_map(|text| self.pairs.number(name, text)));
             return found;
         }
-        let number = self.pairs.name_number(name);
-        let tail = number.and_then(|number| self.names.get(number as usize));
-        for pair in tail.iter().flat_map(|name| &name.tail) {
+        for pair in self.name(name).iter().flat_map(|name| &name.tail) {
             let matches = values.contains(self.pairs.value(*pair));
             if matches { &mut found.matching } else { &mut found.others }.push(*pair);
         }
@@ -288,9 +291,7 @@ impl Terms for View<'_> {
 
     fn having(&self, name: &str) -> Result<RoaringBitmap, IndexError> {
         let state = self.head.state.read();
-        let number = state.pairs.name_number(name);
-        let counts = number.and_then(|number| state.names.get(number as usize));
-        let mut having = counts.map(|name| name.postings.to_bitmap()).unwrap_or_default();
+        let mut having = state.name(name).map(|name| name.postings.to_bitmap()).unwrap_or_default();
         having.remove_range(self.end..);
         Ok(having)
     }
@@ -300,12 +301,16 @@ impl Terms for View<'_> {
         name: &str,
         values: &mut Values,
         negated: bool,
-    ) -> Result<RoaringBitmap, IndexError> {
+        most: u64,
+    ) -> Result<Option<RoaringBitmap>, IndexError> {
         loop {
             let pairs = self.head.part_pairs(name, values)?;
             let side = Side::of(pairs.matching(), pairs.all, negated);
+            if side.exceeds(most, self.head.series_having(name), pairs.all) {
+                return Ok(None);
+            }
             let Some(found) = self.head.union(&pairs, side.others, self.end) else { continue };
-            return Ok(if side.excluded { self.having(name)? - found } else { found });
+            return Ok(Some(if side.excluded { self.having(name)? - found } else { found }));
         }
     }
 

@@ -30,8 +30,8 @@ impl<B: AsRef<[u8]> + Send + Sync> SegmentReader<B> {
     }
 
     /// About how many series pass all matchers at most; `None` where that takes a search.
-    pub fn series_max(&self, matchers: &[Matcher]) -> Result<Option<u64>, IndexError> {
-        select::series_max(self, matchers)
+    pub fn series_max(&self, clauses: &mut Clauses) -> Result<Option<u64>, IndexError> {
+        select::series_max(self, clauses)
     }
 
     /// Names of the labels of series that pass; sorted.
@@ -223,13 +223,18 @@ impl<B: AsRef<[u8]> + Send + Sync> Terms for SegmentReader<B> {
         name: &str,
         values: &mut Values,
         negated: bool,
-    ) -> Result<RoaringBitmap, IndexError> {
-        let Some((_, name)) = self.name(name) else { return Ok(RoaringBitmap::new()) };
+        most: u64,
+    ) -> Result<Option<RoaringBitmap>, IndexError> {
+        let Some((_, name)) = self.name(name) else { return Ok(Some(RoaringBitmap::new())) };
         let all = name.value_ordinals();
         let matching = self.dictionary()?.matching(&name.text, values)?;
         let side = Side::of(matching.len(), all.len(), negated);
+        if side.exceeds(most, u64::from(self.len()), all.len()) {
+            return Ok(None);
+        }
         let found = self.union(&if side.others { matching.gaps(all) } else { matching })?;
-        if side.excluded { Ok(self.postings(name.first)?.bitmap()? - found) } else { Ok(found) }
+        let having = || self.postings(name.first)?.bitmap();
+        Ok(Some(if side.excluded { having()? - found } else { found }))
     }
 
     fn series_of(&self, name: &str, value: &str) -> Result<u64, IndexError> {

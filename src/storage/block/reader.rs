@@ -145,14 +145,14 @@ impl Block {
         Ok(found)
     }
 
-    /// About how many series pass `matchers` at most; `None` where it takes a long search to tell, and of blocks
+    /// About how many series pass `clauses` at most; `None` where it takes a long search to tell, and of blocks
     /// that nobody has asked yet or that are not on this machine, where it takes a wait.
-    pub(crate) fn series_max(&self, matchers: &[Matcher]) -> Option<u64> {
+    pub(crate) fn series_max(&self, clauses: &mut Clauses) -> Option<u64> {
         let is_near = self.parts.place.is_local() && self.parts.is_known.load(Ordering::Relaxed);
         if !is_near {
             return None;
         }
-        self.parts().ok()?.index.series_max(matchers).ok()?
+        self.parts().ok()?.index.series_max(clauses).ok()?
     }
 
     /// The series that pass the matchers of `clauses`, those included that are gone.
