@@ -6,7 +6,7 @@
 //!
 //! Measured is the CPU time of the thread, so that a busy machine does not show in the figures.
 //!
-//! `cargo bench -p exec --features testing --bench exec [-- name]`: six minutes and 3 GB of memory for all.
+//! `cargo bench -p exec --features testing --bench exec [-- name]`: eight minutes and 3 GB of memory for all.
 
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{Criterion, criterion_group, criterion_main};

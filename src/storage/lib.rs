@@ -2,9 +2,10 @@
 //! immutable blocks and merged; a snapshot of head and blocks answers selects. The only user of
 //! `object_store`; knows neither queries nor protocols.
 //!
-//! Read on in this order: `engine` (the face), `committer` (the life of a write), `wal`, `head`,
+//! Read on in this order: `engine` (the face), `committer` (the life of a write), `framed` and `wal` (the log), `head`,
 //! `maintenance` (what happens to samples later), `rollup` (their summaries), `block`, `manifest`, `snapshot` (reads), `archive`
-//! (copies), `verify` and `repair` (damage), `sim` (the tests that try to break all of it).
+//! (copies), `verify` and `repair` (damage), `sim` (the tests that try to break all of it). `wal`, `block`, `manifest`, `documents`
+//! and `archive` have the bytes in a `FORMAT.md` each; what must always hold stands in `src/ARCHITECTURE.md`.
 
 mod error;
 mod layout;
