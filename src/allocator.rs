@@ -29,7 +29,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(2);
 /// A process that holds no more than so many bytes takes memory in small pages.
 const SMALL_PROCESS_BYTES: u64 = 64 << 20;
 /// Time between two looks at how large the process is, while it is small.
-const SIZE_LOOK: Duration = Duration::from_millis(100);
+const SIZE_LOOK: Duration = Duration::from_millis(250);
 
 /// Returns freed memory to the system.
 pub(crate) fn give_memory_back() {
