@@ -208,6 +208,12 @@ impl<'b> Held<'b> {
         self.add_bytes(integers * INTEGER_BYTES)
     }
 
+    /// Takes room for `samples` that take `bytes` in all.
+    pub(crate) fn add_large(&mut self, samples: usize, bytes: usize) -> Result<(), ExecError> {
+        self.add(0, samples)?;
+        self.add_bytes(bytes.saturating_sub(samples * SAMPLE_BYTES as usize))
+    }
+
     /// Takes room for `bytes` that are no samples.
     pub(crate) fn add_bytes(&mut self, bytes: usize) -> Result<(), ExecError> {
         if bytes == 0 {

@@ -122,7 +122,7 @@ fn on_steps(
             Ok(Group { accumulator, out, native: None })
         })?;
         if row.has_histograms() {
-            cells += histograms.add(identity, row, &mut group.native);
+            histograms.add(identity, row, &mut group.native, &mut held)?;
         }
         cells += group.accumulator.add(row.values());
         held.add(usize::from(cells > 0), cells)

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use plan::semantics::Reducer;
 use plan::{Aggregate, AnnotationKind, HistogramOperation, Span};
 
+use crate::budget::Held;
+use crate::error::ExecError;
 use crate::executor::Executor;
 use crate::kernels::native::mean::Total;
 use crate::row::{ABSENT, Identity, Row, is_absent};
@@ -53,14 +55,14 @@ impl<'e, 's> HistogramRule<'e, 's> {
         Self { executor, treatment, span: aggregate.input.span.or(span) }
     }
 
-    /// Takes the histograms of a row in; floats are left for the accumulator. How many more cells are
-    /// held because of it.
+    /// Takes the histograms of a row in, and room for them; floats are left for the accumulator.
     pub(crate) fn add(
         &self,
         identity: &mut Identity<'_>,
         row: &mut Row,
         group: &mut Option<Box<GroupHistograms>>,
-    ) -> usize {
+        held: &mut Held<'_>,
+    ) -> Result<(), ExecError> {
         let steps = row.values().len();
         match self.treatment {
             Treatment::Counted => {
@@ -69,35 +71,37 @@ impl<'e, 's> HistogramRule<'e, 's> {
                         row.samples.values[index] = 1.0;
                     }
                 }
-                0
+                Ok(())
             }
             Treatment::Ignored(name) => {
                 if row.samples.histograms.iter().any(Option::is_some) {
                     self.executor.annotate(AnnotationKind::HistogramIgnored(name), self.span);
                 }
-                0
+                Ok(())
             }
             Treatment::Added { averages } => {
-                let mut cells = 0;
+                if group.is_none() {
+                    held.add_bytes(steps * size_of::<Option<Total>>())?;
+                }
                 let group = group.get_or_insert_with(|| {
-                    cells = steps * size_of::<Option<Total>>() / size_of::<[f64; 2]>();
                     let totals = std::iter::repeat_with(|| None).take(steps).collect();
                     Box::new(GroupHistograms { totals, incompatible: vec![false; steps] })
                 });
-                cells + self.add_to(identity, row, group, averages)
+                self.add_to(identity, row, group, averages, held)
             }
         }
     }
 
-    /// Adds the histograms of a row to the totals; how much heavier these have become.
+    /// Adds the histograms of a row to the totals. These count as many samples as a histogram does, which is
+    /// what users compare their limit with, but take more memory.
     fn add_to(
         &self,
         identity: &mut Identity<'_>,
         row: &Row,
         group: &mut GroupHistograms,
         averages: bool,
-    ) -> usize {
-        let mut added = 0;
+        held: &mut Held<'_>,
+    ) -> Result<(), ExecError> {
         let slots = group.totals.iter_mut().zip(&mut group.incompatible);
         for (index, (total, incompatible)) in slots.enumerate() {
             let Some(histogram) = row.samples.histogram(index) else { continue };
@@ -107,21 +111,21 @@ impl<'e, 's> HistogramRule<'e, 's> {
             match total {
                 None => {
                     let first = Total::new(histogram, averages);
-                    added += first.weight();
+                    held.add_large(histogram.weight(), first.buckets_bytes())?;
                     *total = Some(first);
                 }
                 Some(total) => {
-                    let before = total.weight();
+                    let before = total.buckets_bytes();
                     if total.add(histogram).is_err() {
                         *incompatible = true;
                         let name = identity.labels().metric_name().unwrap_or_default().to_owned();
                         self.executor.annotate(AnnotationKind::MixedSchemas(name), self.span);
                     }
-                    added += total.weight().saturating_sub(before);
+                    held.add_bytes(total.buckets_bytes().saturating_sub(before))?;
                 }
             }
         }
-        added
+        Ok(())
     }
 
     /// Puts the totals beside the floats of the group; where both are, neither is an answer.

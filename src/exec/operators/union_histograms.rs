@@ -20,12 +20,12 @@ pub(crate) fn reduce(rows: &Rows<'_>) -> Result<Row, ExecError> {
             match totals.entry(row.at(index)) {
                 Entry::Vacant(place) => {
                     let total = place.insert(Total::new(histogram, false));
-                    held.add(1, total.weight())?;
+                    held.add_large(histogram.weight(), total.buckets_bytes())?;
                 }
                 Entry::Occupied(mut total) => {
-                    let before = total.get().weight();
+                    let before = total.get().buckets_bytes();
                     let _ = total.get_mut().add(histogram);
-                    held.add(0, total.get().weight().saturating_sub(before))?;
+                    held.add_bytes(total.get().buckets_bytes().saturating_sub(before))?;
                 }
             }
         }

@@ -113,10 +113,9 @@ impl HistogramSum {
         self.each(|value| value / divisor);
     }
 
-    /// How many samples of numbers take as much memory as its buckets: see [`Histogram::weight`].
-    pub fn weight(&self) -> usize {
-        let cells = self.positive.len() + self.negative.len();
-        cells * size_of::<(i32, Exact)>() / super::NUMBER_BYTES
+    /// Bytes of its buckets.
+    pub fn buckets_bytes(&self) -> usize {
+        (self.positive.len() + self.negative.len()) * size_of::<(i32, Exact)>()
     }
 
     /// True when a field left the finite numbers.

@@ -73,9 +73,9 @@ impl Total {
         self.sum.finish()
     }
 
-    /// How many samples of numbers take as much memory as its buckets.
-    pub(crate) fn weight(&self) -> usize {
-        self.sum.weight()
+    /// Bytes of its buckets.
+    pub(crate) fn buckets_bytes(&self) -> usize {
+        self.sum.buckets_bytes()
     }
 
     fn see(&mut self, histogram: &Histogram) {
