@@ -5,8 +5,10 @@ use std::cmp::Reverse;
 
 use regex_automata::util::prefilter::Prefilter;
 use regex_automata::{MatchKind, Span};
-use regex_syntax::hir::literal::Extractor;
+use regex_syntax::hir::literal::{Extractor, Seq};
 use regex_syntax::hir::{Hir, HirKind};
+
+use crate::automaton::any_loop;
 
 /// Texts of which one is required; more are looked for slowly.
 const TEXTS_MAX: usize = 16;
@@ -35,6 +37,8 @@ pub(crate) struct Required {
     places_behind: Box<[u64; 256]>,
     /// By place: how many bytes of its text are before it.
     before: Vec<usize>,
+    /// Values with one of the texts are all that match.
+    is_enough: bool,
 }
 
 type Texts = Vec<Vec<u8>>;
@@ -43,13 +47,21 @@ impl Required {
     /// Sets of texts of a pattern, those that tell most first. Every match begins with `prefix`: what all
     /// values under consideration have tells nothing.
     pub(crate) fn of(pattern: &Hir, prefix: &[u8]) -> Vec<Self> {
+        if let Some(whole) = inner_texts(pattern).and_then(Self::new)
+            && whole.is_enough
+        {
+            return vec![whole];
+        }
         let mut found = sets_of(pattern, usize::from(!prefix.is_empty()));
         found.truncate(SETS_MAX);
-        found.into_iter().filter_map(Self::new).collect()
+        let set = |texts| Some(Self { is_enough: false, ..Self::new(texts)? });
+        found.into_iter().filter_map(set).collect()
     }
 
+    /// Looks for these texts, as far as they are of one length and not too long.
     fn new(mut texts: Texts) -> Option<Self> {
         let length = texts.iter().map(Vec::len).min()?.min(BYTES_MAX / texts.len());
+        let is_enough = texts.iter().all(|text| text.len() == length);
         texts.iter_mut().for_each(|text| text.truncate(length));
         texts.sort_unstable();
         texts.dedup();
@@ -67,12 +79,17 @@ impl Required {
                 *places |= 1 << place;
             }
         }
-        Some(Self { prefilter, texts, length, places, places_behind, before })
+        Some(Self { prefilter, texts, length, places, places_behind, before, is_enough })
     }
 
     /// True for one text: several take longer to look for in a short value than an automaton takes to run.
     pub(crate) fn is_one(&self) -> bool {
         self.texts.len() == self.length
+    }
+
+    /// True where a value that contains a text matches, whatever else it has: the pattern is `.*text.*`.
+    pub(crate) fn is_enough(&self) -> bool {
+        self.is_enough
     }
 
     /// Bytes of a text.
@@ -113,6 +130,18 @@ impl Required {
     }
 }
 
+/// The texts of `.*text.*`.
+fn inner_texts(pattern: &Hir) -> Option<Texts> {
+    let HirKind::Concat(parts) = pattern.kind() else { return None };
+    let [first, inner @ .., last] = parts.as_slice() else { return None };
+    let is_any = any_loop(first) == Some(0) && any_loop(last) == Some(0);
+    if !is_any || inner.len() > TEXT_BYTES_MAX {
+        return None;
+    }
+    let sequence = extractor().extract(&Hir::concat(inner.to_vec()));
+    if sequence.is_exact() { telling(&sequence) } else { None }
+}
+
 /// The sets of texts of a pattern without its first `skipped` parts, those that tell most first.
 fn sets_of(pattern: &Hir, skipped: usize) -> Vec<Texts> {
     let mut found: Vec<Texts> = match pattern.kind() {
@@ -150,9 +179,17 @@ fn shortest(texts: &Texts) -> usize {
 
 /// What matches of `parts` in a row begin with, if these are few and telling.
 fn texts(parts: &[Hir]) -> Option<Texts> {
+    telling(&extractor().extract(&Hir::concat(parts.to_vec())))
+}
+
+fn extractor() -> Extractor {
     let mut extractor = Extractor::new();
     extractor.limit_total(TEXTS_MAX).limit_class(TEXTS_MAX).limit_literal_len(TEXT_BYTES_MAX);
-    let sequence = extractor.extract(&Hir::concat(parts.to_vec()));
+    extractor
+}
+
+/// The texts of a sequence, if none of them is short.
+fn telling(sequence: &Seq) -> Option<Texts> {
     let texts: Texts =
         sequence.literals()?.iter().map(|literal| literal.as_bytes().to_vec()).collect();
     let is_telling = texts.iter().all(|text| text.len() >= TEXT_BYTES_MIN);
@@ -195,6 +232,18 @@ mod tests {
         ] {
             let found = required(pattern, "")[0].straddles(value.as_bytes(), seam);
             assert_eq!(found, expected, "{pattern} {value} {seam}");
+        }
+        for (pattern, expected) in [
+            ("(?s).*text.*", true),
+            ("(?s).*(text|abcd).*", true),
+            ("(?s)(?i).*ab.*", true),
+            ("(?s).*(text|abc).*", false),
+            ("(?s).*text.+", false),
+            ("(?s).*text", false),
+            (".*text.*", false),
+            ("(?s).*text[0-9]*.*", false),
+        ] {
+            assert_eq!(required(pattern, "")[0].is_enough(), expected, "{pattern}");
         }
         // A pattern of many parts is not looked at over and over again.
         assert!(!required(&format!("{}abc.*", "[a-z]+[0-9]*".repeat(100)), "").is_empty());

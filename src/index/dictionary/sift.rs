@@ -12,14 +12,15 @@ use crate::runs::Runs;
 
 /// Bytes that are searched at once: well within a core's own cache.
 const BYTES_AT_ONCE: usize = 64 * 1024;
-/// One in so many values may contain the text; where it is more, stepping through all is cheaper.
-const RARE_ONE_IN: u32 = 8;
+/// Bytes of the table that are stepped through in the time it takes to come to a value that contains the text,
+/// beside its own.
+const HIT_BYTES: usize = 16;
 /// Terms after which that is looked at.
 const TERMS_AT_ONCE: u32 = 4096;
 
 impl Dictionary<'_> {
     /// Appends the ordinals of the terms of `range` whose value, behind `skip` bytes, passes; stops where
-    /// all texts turn out to be frequent, and returns what is left of the range.
+    /// all texts turn out too frequent to save work, and returns what is left of the range.
     pub(super) fn sift(
         &self,
         mut range: Range<u32>,
@@ -53,19 +54,24 @@ impl Dictionary<'_> {
         let mut sieve = Sieve::new(required, &cursor, end, skip);
         while range.start < range.end {
             let stop = range.end.min(range.start.saturating_add(TERMS_AT_ONCE));
-            let mut hits = 0;
+            let (start, mut stepped) = (cursor.position(), 0);
             while cursor.ordinal() < stop {
                 let Some((ordinal, common)) = cursor.next()? else { break };
                 if sieve.contains(&cursor, common) {
-                    hits += 1;
-                    if automaton.is_match(cursor.term().get(skip..).unwrap_or_default()) {
+                    let value = cursor.term().get(skip..).unwrap_or_default();
+                    if required.is_enough() {
+                        out.push(ordinal);
+                        continue;
+                    }
+                    stepped += HIT_BYTES + value.len();
+                    if automaton.is_match(value) {
                         out.push(ordinal);
                     }
                 }
             }
-            let looked_at = stop - range.start;
             range.start = stop;
-            if hits * RARE_ONE_IN > looked_at {
+            // A scan steps through all that terms do not share.
+            if stepped > cursor.position() - start {
                 break;
             }
         }
