@@ -7,15 +7,15 @@ from peers import load, measure, promql, row
 
 # Series that a load of known series is repeated up to, so that small stores are measured as long as large ones.
 SAMPLES_MIN = 8_000_000
-# Values of the label `rack`.
-RACKS = 100
+# Seconds that the samples of a load lie apart from its first to its last: much older ones would be flushed meanwhile.
+SPAN_S = 1200
 # Samples of a series that queries are asked of.
 STEPS = 4
 
 
-def per_series(count):
-    """Milliseconds beyond those of any request as nanoseconds a series."""
-    return lambda ms, request_ms, series: (ms - request_ms) * 1e6 / count(series)
+def per_series(ms, request_ms, series):
+    """Milliseconds beyond those of any request as nanoseconds a series of one metric."""
+    return (ms - request_ms) * 1e6 / (series / 100)
 
 
 # Name, unit, path and body at an instant, and what becomes of the CPU milliseconds of one request.
@@ -23,15 +23,12 @@ def questions(at):
     one = "host_(1|2|3|4|5|6|7|8)"
     values = "/api/v1/label/{}/values?" + urllib.parse.urlencode({"start": at - 3600, "end": at})
     plain = lambda ms, *_: ms
-    of_metric = per_series(lambda series: series / 100)
-    # Among ten thousand series this answer has as many rows as it is made of series.
-    with_rows = per_series(lambda series: series / 100 + RACKS)
     return [
         ("a request that asks for no series", "ms", promql("vector(1)", time=at), plain),
         ("single host", "ms", promql('cpu_usage_1{hostname="host_7"}', start=at - 60, end=at, step=15), plain),
         ("8 hosts, sum by", "ms", promql(f'sum by (region) (net_1{{hostname=~"{one}"}})', time=at), plain),
-        ("sum by", "ns a series", promql("sum by (region) (cpu_usage_2)", time=at), of_metric),
-        ("count by a label of one metric", "ns a series and row", promql("count by (rack) (cpu_usage_1)", time=at), with_rows),
+        ("sum by", "ns a series", promql("sum by (region) (cpu_usage_2)", time=at), per_series),
+        ("count by a label of one metric", "ns a series", promql("count by (datacenter) (cpu_usage_1)", time=at), per_series),
         ("label values", "ms", (values.format("region"), None), plain),
     ]
 
@@ -52,12 +49,13 @@ def writes(tributary, server, series, protocol):
 def written(tributary, server, series, protocol):
     """CPU a sample of new series and of known ones, in a process of its own."""
     known = max(SAMPLES_MIN // series, 4)
-    start = int(time.time()) - 15 * (known + 1)
+    interval = max(SPAN_S // known, 1)
+    start = int(time.time()) - interval * (known + 1)
     server.start()
     # What the first requests of all cost a process is not asked for.
-    load(tributary, server, protocol, 1000, 1, 15, start)
-    new = load(tributary, server, protocol, series, 1, 15, start)
-    old = load(tributary, server, protocol, series, known, 15, start + 15)
+    load(tributary, server, protocol, 1000, 1, interval, start)
+    new = load(tributary, server, protocol, series, 1, interval, start)
+    old = load(tributary, server, protocol, series, known, interval, start + interval)
     server.stop()
     return new, old
 
