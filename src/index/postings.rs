@@ -4,6 +4,8 @@
 //! [`Postings`] is 16 bytes for up to three numbers, a plain list up to [`LIST_MAX`] and a roaring
 //! bitmap beyond. Numbers are only ever pushed in ascending order.
 
+use std::ops::Range;
+
 use roaring::RoaringBitmap;
 
 /// Numbers that a list holds before it becomes a bitmap. A roaring bitmap costs about 100 bytes
@@ -157,7 +159,7 @@ pub(crate) fn push(bitmap: &mut RoaringBitmap, id: u32) {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Having {
     bitmap: RoaringBitmap,
-    run: std::ops::Range<u32>,
+    run: Range<u32>,
 }
 
 impl Having {
@@ -211,26 +213,27 @@ impl Having {
 /// cheapest way there is to unite a million single numbers.
 #[derive(Debug)]
 pub(crate) struct Union {
-    series_end: u32,
+    within: Range<u32>,
     list: Vec<u32>,
     bits: Vec<u8>,
     bitmap: RoaringBitmap,
 }
 
 impl Union {
-    /// An empty union of sets of numbers below `series_end`; larger numbers are left out.
-    pub(crate) fn new(series_end: u32) -> Self {
-        Self { series_end, list: Vec::new(), bits: Vec::new(), bitmap: RoaringBitmap::new() }
+    /// An empty union of sets. Numbers at the end of `within` or behind it are left out; those in front of it
+    /// may be.
+    pub(crate) fn new(within: Range<u32>) -> Self {
+        Self { within, list: Vec::new(), bits: Vec::new(), bitmap: RoaringBitmap::new() }
     }
 
     /// Adds one number.
     pub(crate) fn add(&mut self, id: u32) {
-        if id >= self.series_end {
+        if !self.within.contains(&id) {
             return;
         }
         if self.bits.is_empty() {
             self.list.push(id);
-            if self.list.len() > 1024 + self.series_end as usize / 64 {
+            if self.list.len() > 1024 + self.within.end as usize / 64 {
                 self.spill();
             }
         } else if let Some(byte) = self.bits.get_mut(id as usize / 8) {
@@ -239,7 +242,7 @@ impl Union {
     }
 
     fn spill(&mut self) {
-        self.bits = vec![0; self.series_end as usize / 8 + 1];
+        self.bits = vec![0; self.within.end as usize / 8 + 1];
         for id in std::mem::take(&mut self.list) {
             if let Some(byte) = self.bits.get_mut(id as usize / 8) {
                 *byte |= 1 << (id % 8);
@@ -277,7 +280,7 @@ impl Union {
         if self.bitmap.is_empty() {
             return small;
         }
-        self.bitmap.remove_range(self.series_end..);
+        self.bitmap.remove_range(self.within.end..);
         self.bitmap |= small;
         self.bitmap
     }
@@ -330,7 +333,7 @@ mod tests {
         for seed in 0..20 {
             let mut rng = Rng::new(seed);
             let end = 1 + rng.below(300_000) as u32;
-            let mut union = Union::new(end);
+            let mut union = Union::new(0..end);
             let mut expected = RoaringBitmap::new();
             for _ in 0..rng.below(20_000) {
                 let id = rng.below(u64::from(end) + 10) as u32;

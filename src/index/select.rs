@@ -4,6 +4,8 @@
 //! cheapest positive one gives the first set and the others narrow it. Once the set is much smaller
 //! than a label has values, the series left are asked one by one instead of the dictionary.
 
+use std::ops::Range;
+
 use model::matcher::Matcher;
 use roaring::RoaringBitmap;
 
@@ -16,6 +18,8 @@ const TERMS_PER_SERIES: u64 = 16;
 
 /// How many series of postings are united in that time.
 const POSTINGS_PER_SERIES: u64 = 32;
+/// A series of one of several texts costs as much as so many of a single one.
+const SORTED_COST: u64 = 4;
 
 /// What a select needs to know of an index. All sets are of one snapshot.
 pub(crate) trait Terms {
@@ -23,14 +27,15 @@ pub(crate) trait Terms {
     fn all(&self) -> Result<RoaringBitmap, IndexError>;
     /// The series that have the label.
     fn having(&self, name: &str) -> Result<RoaringBitmap, IndexError>;
-    /// The series that have the label `name` with a value in `values`, or with `negated` with another one;
-    /// `None` where the postings of more than about `most` series would have to be united for it.
+    /// The series that have the label `name` with a value in `values`, or with `negated` with another one. Those
+    /// that are not in `among` may be left out, and it is `None` where the postings of many more series than
+    /// these would have to be united.
     fn matching(
         &self,
         name: &str,
         values: &mut Values,
         negated: bool,
-        most: u64,
+        among: Option<&RoaringBitmap>,
     ) -> Result<Option<RoaringBitmap>, IndexError>;
     /// About how many series have this pair.
     fn series_of(&self, name: &str, value: &str) -> Result<u64, IndexError>;
@@ -62,9 +67,18 @@ impl Side {
         Self { values, others: negated != excluded, excluded }
     }
 
-    /// True where that is more than about `most` series: values have as many as `all` of `series` have on average.
-    pub(crate) fn exceeds(&self, most: u64, series: u64, all: usize) -> bool {
-        (self.values as u64).saturating_mul(series / (all as u64).max(1)) > most
+    /// True where that is many more series than `among`: values have as many as `all` of `series` have on average.
+    pub(crate) fn exceeds(&self, among: Option<&RoaringBitmap>, series: u64, all: usize) -> bool {
+        let united = (self.values as u64).saturating_mul(series / (all as u64).max(1));
+        among.is_some_and(|among| united > among.len().saturating_mul(POSTINGS_PER_SERIES))
+    }
+}
+
+/// From the first to the last of the series `among`, and below `end`.
+pub(crate) fn range_of(among: Option<&RoaringBitmap>, end: u32) -> Range<u32> {
+    match among.and_then(|among| among.min().zip(among.max())) {
+        Some((first, last)) => first..end.min(last.saturating_add(1)),
+        None => 0..end,
     }
 }
 
@@ -89,7 +103,7 @@ pub(crate) fn select(
     for clause in &mut clauses.0 {
         order.push((cost(terms, clause)?, clause));
     }
-    order.sort_by_key(|(cost, _)| *cost);
+    order.sort_by_key(|((class, size), clause)| (*class, work(clause, *size)));
     let mut selected = None;
     for ((_, size), clause) in order {
         let narrowed = narrow(terms, selected, clause, size)?;
@@ -128,12 +142,12 @@ pub(crate) fn series_max(
             others.push(clause);
         }
     }
-    sets.sort_by_key(|(series, _)| *series);
-    let Some(&(least, _)) = sets.first() else { return Ok(None) };
+    let Some(least) = sets.iter().map(|(series, _)| *series).min() else { return Ok(None) };
     let is_sampled = !others.is_empty() && SAMPLED_SERIES.contains(&least);
     if !(sets.len() > 1 && COUNTED_SERIES.contains(&least) || is_sampled) {
         return Ok(Some(least));
     }
+    sets.sort_by_key(|(series, clause)| work(clause, *series));
     let mut found = None;
     for (series, clause) in sets {
         found = Some(narrow(terms, found, clause, series)?);
@@ -166,6 +180,14 @@ fn sampled(
         sample = terms.filter(&sample, clause)?;
     }
     Ok((found.len() * (sample.len() + 1)).div_ceil(looked_at + 1))
+}
+
+/// What it takes to find `size` series as the first: those of several texts have to be sorted.
+fn work(clause: &Clause, size: u64) -> u64 {
+    match &clause.values {
+        Values::Literals(texts) if texts.len() > 1 => size.saturating_mul(SORTED_COST),
+        _ => size,
+    }
 }
 
 /// Class and size of the work a clause makes; smaller first.
@@ -210,11 +232,9 @@ fn narrow(
             return terms.filter(selected, clause);
         }
     }
-    let most = selected
-        .as_ref()
-        .map_or(u64::MAX, |selected| selected.len().saturating_mul(POSTINGS_PER_SERIES));
     let Clause { name, values, negated, missing } = clause;
-    match (having_one(terms, name, values, *negated != *missing, most)?, selected) {
+    let found = having_one(terms, name, values, *negated != *missing, selected.as_ref())?;
+    match (found, selected) {
         (Some(others), selected) if *missing => {
             Ok(selected.map_or_else(|| terms.all(), Ok)? - others)
         }
@@ -231,11 +251,11 @@ fn having_one(
     name: &str,
     values: &mut Values,
     negated: bool,
-    most: u64,
+    among: Option<&RoaringBitmap>,
 ) -> Result<Option<RoaringBitmap>, IndexError> {
     match values {
         Values::Everything if negated => Ok(Some(RoaringBitmap::new())),
         Values::Everything => terms.having(name).map(Some),
-        _ => terms.matching(name, values, negated, most),
+        _ => terms.matching(name, values, negated, among),
     }
 }

@@ -13,7 +13,7 @@ use crate::cardinality::largest;
 use crate::error::IndexError;
 use crate::postings::{Union, push};
 use crate::runs::Runs;
-use crate::select::{self, Clauses, Side, Terms};
+use crate::select::{self, Clauses, Side, Terms, range_of};
 use crate::terms::FrozenTerms;
 use crate::values::{Clause, Values};
 
@@ -200,9 +200,9 @@ impl HeadIndex {
         Ok(parted)
     }
 
-    /// The union of the postings of pairs below `end`; `None` when numbers of pairs were freed since.
-    fn union(&self, pairs_of: &Parted, others: bool, end: u32) -> Option<RoaringBitmap> {
-        let mut union = Union::new(end);
+    /// The union of the postings of pairs `within` these numbers; `None` when numbers of pairs were freed since.
+    fn union(&self, pairs_of: &Parted, others: bool, within: Range<u32>) -> Option<RoaringBitmap> {
+        let mut union = Union::new(within);
         let mut is_valid = true;
         pairs_of.each(others, &mut |pairs| {
             for step in pairs.chunks(PAIRS_STEP) {
@@ -301,15 +301,18 @@ impl Terms for View<'_> {
         name: &str,
         values: &mut Values,
         negated: bool,
-        most: u64,
+        among: Option<&RoaringBitmap>,
     ) -> Result<Option<RoaringBitmap>, IndexError> {
         loop {
             let pairs = self.head.part_pairs(name, values)?;
             let side = Side::of(pairs.matching(), pairs.all, negated);
-            if side.exceeds(most, self.head.series_having(name), pairs.all) {
+            if side.exceeds(among, self.head.series_having(name), pairs.all) {
                 return Ok(None);
             }
-            let Some(found) = self.head.union(&pairs, side.others, self.end) else { continue };
+            let Some(found) = self.head.union(&pairs, side.others, range_of(among, self.end))
+            else {
+                continue;
+            };
             return Ok(Some(if side.excluded { self.having(name)? - found } else { found }));
         }
     }

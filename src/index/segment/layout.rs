@@ -219,10 +219,20 @@ impl PostingsEntry<'_> {
         if self.is_bitmap {
             return RoaringBitmap::deserialize_from(self.bytes).map_err(|_| self.broken());
         }
-        let mut out = RoaringBitmap::new();
+        // Series of a metric stand side by side: runs go in as a whole.
+        let (mut out, mut run) = (RoaringBitmap::new(), 0..0);
+        let mut put = |run: &Range<u32>| match run.len() {
+            1 => drop(out.insert(run.start)),
+            _ => drop(out.insert_range(run.clone())),
+        };
         self.list(|id| {
-            out.insert(id);
+            if id != run.end {
+                put(&run);
+                run.start = id;
+            }
+            run.end = id.saturating_add(1);
         })?;
+        put(&run);
         Ok(out)
     }
 

@@ -13,7 +13,7 @@ use crate::dictionary::key;
 use crate::error::IndexError;
 use crate::postings::Union;
 use crate::runs::Runs;
-use crate::select::{self, Clauses, Side, Terms};
+use crate::select::{self, Clauses, Side, Terms, range_of};
 use crate::values::{Clause, Values};
 
 impl<B: AsRef<[u8]> + Send + Sync> SegmentReader<B> {
@@ -190,9 +190,13 @@ impl<B: AsRef<[u8]> + Send + Sync> SegmentReader<B> {
 }
 
 impl<B: AsRef<[u8]> + Send + Sync> SegmentReader<B> {
-    /// The series of the terms with these ordinals.
-    fn union(&self, ordinals: &Runs) -> Result<RoaringBitmap, IndexError> {
-        let mut union = Union::new(self.len());
+    /// The series of the terms with these ordinals; those that are not in `among` may be left out.
+    fn union(
+        &self,
+        ordinals: &Runs,
+        among: Option<&RoaringBitmap>,
+    ) -> Result<RoaringBitmap, IndexError> {
+        let mut union = Union::new(range_of(among, self.len()));
         let table = self.postings_table()?;
         for run in ordinals.iter() {
             if ordinals.len() == 1 {
@@ -223,16 +227,16 @@ impl<B: AsRef<[u8]> + Send + Sync> Terms for SegmentReader<B> {
         name: &str,
         values: &mut Values,
         negated: bool,
-        most: u64,
+        among: Option<&RoaringBitmap>,
     ) -> Result<Option<RoaringBitmap>, IndexError> {
         let Some((_, name)) = self.name(name) else { return Ok(Some(RoaringBitmap::new())) };
         let all = name.value_ordinals();
         let matching = self.dictionary()?.matching(&name.text, values)?;
         let side = Side::of(matching.len(), all.len(), negated);
-        if side.exceeds(most, u64::from(self.len()), all.len()) {
+        if side.exceeds(among, u64::from(self.len()), all.len()) {
             return Ok(None);
         }
-        let found = self.union(&if side.others { matching.gaps(all) } else { matching })?;
+        let found = self.union(&if side.others { matching.gaps(all) } else { matching }, among)?;
         let having = || self.postings(name.first)?.bitmap();
         Ok(Some(if side.excluded { having()? - found } else { found }))
     }
