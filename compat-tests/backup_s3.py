@@ -50,9 +50,14 @@ class Store:
         log = open(os.path.join(self.work, "store.log"), "ab")
         self.process = subprocess.Popen(command, stdout=log, stderr=log)
         for port in (self.port, self.port + 1, self.port + 3):
-            until(f"port {port}", lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
+            until(f"port {port}", lambda: self.is_open(port))
         # The ports are open before the parts know each other.
         until("a place to write to", lambda: "/50" in self.shell("volume.list"))
+
+    def is_open(self, port):
+        if self.process.poll() is not None:
+            raise SystemExit("the store does not start: " + open(os.path.join(self.work, "store.log")).read()[:3000])
+        return socket.socket().connect_ex(("127.0.0.1", port)) == 0
 
     def shell(self, line):
         command = [self.weed, "shell", f"-master=127.0.0.1:{self.port + 1}", f"-filer=127.0.0.1:{self.port + 3}"]
@@ -205,7 +210,7 @@ def damaged(checks):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", default="target/release/tributary", help="built with --features cloud")
-    parser.add_argument("--port", type=int, default=25200, help="the first of six")
+    parser.add_argument("--port", type=int, default=21200, help="the first of six; those ten thousand above are taken, too")
     arguments = parser.parse_args()
     work = tempfile.mkdtemp(prefix="backup-s3-")
     try:

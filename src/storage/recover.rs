@@ -54,6 +54,9 @@ pub(crate) fn recover(
     let layout = &shared.layout;
     let dir = layout.wal_dir();
     files.create_dir(&dir).map_err(|error| StorageError::io("create", &dir, &error))?;
+    // A process may have died between the name of a series file and its durability: what is dropped from now on
+    // because of that file must not outlive it.
+    files.sync_names(&dir).map_err(|error| StorageError::io("sync", &dir, &error))?;
     let listing = drop_leftovers(layout, &**files)?;
     let next_file = next_file(&listing, manifest);
     let wal = WalWriter::new(
