@@ -58,8 +58,8 @@ fn allow_huge_pages(_: bool) -> bool {
     true
 }
 
-/// Small pages while the process is small: half the memory and a quarter of the work for the first
-/// samples. A large one is faster with huge pages, and hardly larger; what it holds in small ones by then
+/// Small pages while the process is small: half the memory, and half the work or less for the
+/// first samples. A large one is faster with huge pages, and hardly larger; what it holds in small ones by then
 /// the system puts together in time.
 fn begin_with_small_pages() -> std::io::Result<()> {
     if !allow_huge_pages(false) {
