@@ -215,6 +215,9 @@ catalogue! {
     queries_running: Gauge = "tributary_queries_running", "Queries executing now.";
     queries_waiting: Gauge = "tributary_queries_waiting", "Queries waiting for a permit.";
     query_clients: Gauge = "tributary_query_clients", "Clients with a query that runs or waits.";
+    select_cache_hits: Counter = "tributary_select_cache_hits_total", "Times that an index knew which series some matchers select, since it had been asked before.";
+    select_cache_misses: Counter = "tributary_select_cache_misses_total", "Times that it did not.";
+    select_cache_bytes: Gauge = "tributary_select_cache_bytes", "Memory in which indexes keep what was selected lately.";
     query_samples: Counter = "tributary_query_samples_total", "Samples read by queries.";
     http_requests: CounterVec<5> = "tributary_http_requests_total", "HTTP responses by status class.", class in ["2xx", "3xx", "4xx", "5xx", "other"];
     panics: Counter = "tributary_panics_total", "Panics caught in handlers or background tasks.";

@@ -5,13 +5,17 @@
 //! prints its seed; `check(seed)` replays it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use base::rng::Rng;
 use model::label::{Labels, SeriesHasher};
 use model::matcher::{Matcher, Pattern, ValueTest};
 use roaring::RoaringBitmap;
 
-use crate::{Clauses, HeadIndex, SegmentReader, SegmentWriter, SeriesMerge, merge_segments};
+use crate::{
+    Clauses, HeadIndex, IndexError, SegmentReader, SegmentWriter, SelectCache, SeriesMerge,
+    merge_segments,
+};
 
 const NAMES: [&str; 8] = ["__name__", "A", "host", "hos", "host\u{0}x", "dc", "é", "zone"];
 const PATTERNS: [&str; 18] = [
@@ -96,8 +100,25 @@ fn assert_estimate(most: Option<u64>, found: u64, matchers: &[Matcher]) {
     assert!(most >= least, "{most} instead of {found}: {matchers:?}");
 }
 
-fn head_answers(head: &HeadIndex, matchers: &[Matcher]) -> Answers {
+/// The second time an index is asked, or the first time after its size was, it may know.
+fn assert_cached(
+    cache: &SelectCache,
+    matchers: &[Matcher],
+    found: &RoaringBitmap,
+    select: impl Fn(&mut Clauses<'_>) -> Result<Arc<RoaringBitmap>, IndexError>,
+    series_max: impl Fn(&mut Clauses<'_>) -> Result<Option<u64>, IndexError>,
+) {
+    let clauses = || Clauses::cached(matchers, cache);
+    assert_estimate(series_max(&mut clauses()).unwrap(), found.len(), matchers);
+    for _ in 0..2 {
+        assert_eq!(*select(&mut clauses()).unwrap(), *found, "{matchers:?}");
+    }
+    assert_estimate(series_max(&mut clauses()).unwrap(), found.len(), matchers);
+}
+
+fn head_answers(head: &HeadIndex, matchers: &[Matcher], cache: &SelectCache) -> Answers {
     let ids = head.select(matchers).unwrap();
+    assert_cached(cache, matchers, &ids, |by| head.select_by(by), |by| head.series_max(by));
     assert_estimate(head.series_max(&mut Clauses::new(matchers)).unwrap(), ids.len(), matchers);
     let sorted = head.sorted(&ids);
     assert!(sorted.windows(2).all(|pair| head.labels(pair[0]) < head.labels(pair[1])));
@@ -123,13 +144,19 @@ fn head_answers(head: &HeadIndex, matchers: &[Matcher]) -> Answers {
     }
 }
 
-fn segment_answers(segments: &[SegmentReader<Vec<u8>>], matchers: &[Matcher]) -> Answers {
+fn segment_answers(
+    segments: &[SegmentReader<Vec<u8>>],
+    matchers: &[Matcher],
+    cache: &SelectCache,
+) -> Answers {
     let mut series = BTreeSet::new();
     let mut names = BTreeSet::new();
     let mut values: BTreeMap<_, BTreeSet<String>> =
         NAMES.map(|name| (name, BTreeSet::new())).into_iter().collect();
     for segment in segments {
         let ids = segment.select(matchers).unwrap();
+        let select = |by: &mut Clauses<'_>| segment.select_by(by);
+        assert_cached(cache, matchers, &ids, select, |by| segment.series_max(by));
         assert_estimate(
             segment.series_max(&mut Clauses::new(matchers)).unwrap(),
             ids.len(),
@@ -194,13 +221,36 @@ fn check(seed: u64) {
     }
     let split: Vec<_> = split.into_iter().map(|part| open(segment(part))).collect();
     check_merge(&split, &all, seed);
-    for _ in 0..30 {
-        let matchers: Vec<Matcher> = (0..rng.below(4)).map(|_| matcher(&mut rng)).collect();
-        let expected = brute_force(all.iter(), &matchers);
+    let cache = SelectCache::new(8 << 20, Arc::default());
+    let asked: Vec<Vec<Matcher>> =
+        (0..30).map(|_| (0..rng.below(4)).map(|_| matcher(&mut rng)).collect()).collect();
+    for matchers in &asked {
+        let expected = brute_force(all.iter(), matchers);
         let shown = || format!("seed {seed}, matchers {matchers:?}");
-        assert_eq!(head_answers(&head, &matchers), expected, "head, {}", shown());
-        assert_eq!(segment_answers(&whole, &matchers), expected, "segment, {}", shown());
-        assert_eq!(segment_answers(&split, &matchers), expected, "split, {}", shown());
+        assert_eq!(head_answers(&head, matchers, &cache), expected, "head, {}", shown());
+        assert_eq!(segment_answers(&whole, matchers, &cache), expected, "segment, {}", shown());
+        assert_eq!(segment_answers(&split, matchers, &cache), expected, "split, {}", shown());
+    }
+    // What was kept stays right while series come and go, few of them and many.
+    for (come, go) in [(1, 0), (5, 9), (0, 2), (3000, 2), (1, 1)] {
+        for _ in 0..come {
+            let labels = label_set(&mut rng);
+            head.insert(hasher.hash(labels.as_packed()), labels.view()).unwrap();
+        }
+        if go > 0 {
+            let keep = (0..head.series_end()).filter(|_| !rng.one_in(go)).collect();
+            head.retain(&keep).unwrap();
+        }
+        for matchers in &asked {
+            let found = head.select(matchers).unwrap();
+            assert_cached(
+                &cache,
+                matchers,
+                &found,
+                |by| head.select_by(by),
+                |by| head.series_max(by),
+            );
+        }
     }
 }
 

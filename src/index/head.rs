@@ -26,6 +26,7 @@ use crate::cardinality::{Cardinality, LabelCardinality};
 use crate::pairs::{PairLists, PairTable};
 use crate::postings::{Having, Postings};
 use crate::registry::SeriesTable;
+use crate::select_cache::IndexNumber;
 use crate::terms::FrozenTerms;
 
 /// The number of a series in the head. Ascends with creation, is not reused while the process runs.
@@ -39,6 +40,7 @@ const STEP: usize = 4096;
 /// series are created and dropped by one thread at a time.
 #[derive(Debug)]
 pub struct HeadIndex {
+    number: IndexNumber,
     state: RwLock<State>,
     /// Held while dictionaries are rebuilt or pair numbers are freed.
     maintenance: Mutex<()>,
@@ -99,6 +101,7 @@ impl HeadIndex {
             scratch: PairLists::default(),
         };
         Self {
+            number: IndexNumber::next(),
             state: RwLock::new(state),
             maintenance: Mutex::new(()),
             sorted_tail: Mutex::new(None),

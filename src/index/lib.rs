@@ -6,7 +6,7 @@
 //! (`equivalence.rs`).
 //!
 //! Read on in this order: `head` and `registry` (series that are written), `pairs` and `terms` (their dictionary), `segment` (the same
-//! in a block; `segment/FORMAT.md` has its bytes), `dictionary` and `postings` (what both are made of), `select` (matchers to
+//! in a block; `segment/FORMAT.md` has its bytes), `dictionary` and `postings` (what both are made of), `select` and `select_cache` (matchers to
 //! series), `values` and `automaton` (which values a matcher takes), `merge` (blocks to one).
 
 mod automaton;
@@ -26,6 +26,7 @@ mod required;
 mod runs;
 mod segment;
 mod select;
+mod select_cache;
 mod terms;
 mod values;
 
@@ -35,3 +36,4 @@ pub use head::{HeadIndex, HeadStatistics, SeriesId};
 pub use merge::{SeriesMerge, merge_segments};
 pub use segment::{SegmentReader, SegmentWriter, SeriesCursor, salvage_labels};
 pub use select::Clauses;
+pub use select_cache::SelectCache;

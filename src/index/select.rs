@@ -5,11 +5,13 @@
 //! than a label has values, the series left are asked one by one instead of the dictionary.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use model::matcher::Matcher;
 use roaring::RoaringBitmap;
 
 use crate::error::IndexError;
+use crate::select_cache::{IndexNumber, SelectCache, Selected, name_of};
 use crate::values::{Clause, Values};
 
 /// How many terms a dictionary tests in the time one series' label is fetched; measured between 10
@@ -21,8 +23,15 @@ const POSTINGS_PER_SERIES: u64 = 32;
 /// A series of one of several texts costs as much as so many of a single one.
 const SORTED_COST: u64 = 4;
 
+/// Series that came since a set was kept are asked one by one, if they are no more than these.
+const FRESH_MAX: u32 = 1024;
+
 /// What a select needs to know of an index. All sets are of one snapshot.
 pub(crate) trait Terms {
+    /// Which index it is.
+    fn number(&self) -> IndexNumber;
+    /// Series from here on do not exist.
+    fn end(&self) -> u32;
     /// All series.
     fn all(&self) -> Result<RoaringBitmap, IndexError>;
     /// The series that have the label.
@@ -82,25 +91,84 @@ pub(crate) fn range_of(among: Option<&RoaringBitmap>, end: u32) -> Range<u32> {
     }
 }
 
-/// Matchers in normal form: read once, and patterns compiled once, for all the indexes that one question asks.
+/// What all of some matchers ask of any number of indexes: read once, when an index that does not know the
+/// answer needs it.
 #[derive(Debug)]
-pub struct Clauses(Vec<Clause>);
+pub struct Clauses<'a> {
+    matchers: &'a [Matcher],
+    read: Option<Vec<Clause>>,
+    /// Where answers are kept, and what the matchers are called there.
+    cache: Option<(&'a SelectCache, Vec<u8>)>,
+}
 
-impl Clauses {
-    /// What all of `matchers` ask.
-    pub fn new(matchers: &[Matcher]) -> Self {
-        let clauses = matchers.iter().map(Clause::new);
-        Self(clauses.filter(|clause| !clause.is_trivial()).collect())
+impl<'a> Clauses<'a> {
+    /// What `matchers` ask.
+    pub fn new(matchers: &'a [Matcher]) -> Self {
+        Self { matchers, read: None, cache: None }
+    }
+
+    /// [`Clauses::new`] for a question that may be asked again: answers are looked for in `cache`, and kept there.
+    pub fn cached(matchers: &'a [Matcher], cache: &'a SelectCache) -> Self {
+        let cache = (!matchers.is_empty()).then(|| (cache, name_of(matchers)));
+        Self { cache, ..Self::new(matchers) }
+    }
+
+    fn read(&mut self) -> &mut [Clause] {
+        self.read.get_or_insert_with(|| {
+            let clauses = self.matchers.iter().map(Clause::new);
+            clauses.filter(|clause| !clause.is_trivial()).collect()
+        })
+    }
+
+    /// The series that pass, where that is known but for a few that came since.
+    fn recall(&mut self, terms: &impl Terms) -> Result<Option<Arc<RoaringBitmap>>, IndexError> {
+        let Some((cache, name)) = &self.cache else { return Ok(None) };
+        let Some(Selected { mut series, end }) = cache.get(terms.number(), name) else {
+            return Ok(None);
+        };
+        let fresh = end..terms.end();
+        if fresh.is_empty() {
+            return Ok(Some(series));
+        }
+        if fresh.len() > FRESH_MAX as usize {
+            return Ok(None);
+        }
+        let mut passing = RoaringBitmap::new();
+        passing.insert_range(fresh);
+        for clause in self.read() {
+            passing = terms.filter(&passing, clause)?;
+        }
+        if !passing.is_empty() {
+            *Arc::make_mut(&mut series) |= passing;
+        }
+        self.keep(terms, series.clone());
+        Ok(Some(series))
+    }
+
+    /// Keeps what was found.
+    pub(crate) fn keep(&self, terms: &impl Terms, series: Arc<RoaringBitmap>) {
+        if let Some((cache, name)) = &self.cache {
+            cache.put(terms.number(), name, Selected { series, end: terms.end() });
+        }
     }
 }
 
-/// The series that pass all matchers.
+/// The series that pass all matchers; some that were dropped may be among them.
 pub(crate) fn select(
     terms: &impl Terms,
-    clauses: &mut Clauses,
-) -> Result<RoaringBitmap, IndexError> {
-    let mut order = Vec::with_capacity(clauses.0.len());
-    for clause in &mut clauses.0 {
+    clauses: &mut Clauses<'_>,
+) -> Result<Arc<RoaringBitmap>, IndexError> {
+    if let Some(known) = clauses.recall(terms)? {
+        return Ok(known);
+    }
+    let found = Arc::new(find(terms, clauses.read())?);
+    clauses.keep(terms, found.clone());
+    Ok(found)
+}
+
+fn find(terms: &impl Terms, clauses: &mut [Clause]) -> Result<RoaringBitmap, IndexError> {
+    let mut order = Vec::with_capacity(clauses.len());
+    for clause in clauses {
         order.push((cost(terms, clause)?, clause));
     }
     order.sort_by_key(|((class, size), clause)| (*class, work(clause, *size)));
@@ -125,16 +193,18 @@ const SAMPLED_SERIES: std::ops::RangeInclusive<u64> = 17..=2048;
 /// Series of a sample.
 const SAMPLES: u32 = 32;
 
-/// About how many series pass all matchers at most: those with the texts, or one of few texts, that they ask
-/// for, and of some hundreds of these about as many as pass the other matchers. `None` where no matcher asks
-/// for texts.
+/// About how many series pass all matchers at most: those that are known to, or those with the texts, or one of
+/// few texts, that they ask for, and of some hundreds of these about as many as pass the other matchers. `None`
+/// where no matcher asks for texts.
 pub(crate) fn series_max(
     terms: &impl Terms,
-    clauses: &mut Clauses,
+    clauses: &mut Clauses<'_>,
 ) -> Result<Option<u64>, IndexError> {
-    let mut sets = Vec::with_capacity(clauses.0.len());
-    let mut others = Vec::new();
-    for clause in &mut clauses.0 {
+    if let Some(known) = clauses.recall(terms)? {
+        return Ok(Some(known.len()));
+    }
+    let (mut sets, mut others) = (Vec::new(), Vec::new());
+    for clause in clauses.read() {
         if is_counted(clause) {
             let (_, series) = cost(terms, clause)?;
             sets.push((series, clause));
@@ -153,7 +223,13 @@ pub(crate) fn series_max(
         found = Some(narrow(terms, found, clause, series)?);
     }
     let found = found.unwrap_or_default();
-    match !others.is_empty() && SAMPLED_SERIES.contains(&found.len()) {
+    if others.is_empty() {
+        // Whoever asks how many there are will ask for them next.
+        let count = found.len();
+        clauses.keep(terms, Arc::new(found));
+        return Ok(Some(count));
+    }
+    match SAMPLED_SERIES.contains(&found.len()) {
         true => sampled(terms, &found, others).map(Some),
         false => Ok(Some(found.len())),
     }

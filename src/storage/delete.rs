@@ -103,7 +103,7 @@ pub(crate) struct Delete {
 #[derive(Clone, Debug)]
 pub(crate) struct BlockDelete {
     delete: Arc<Delete>,
-    series: Arc<OnceLock<RoaringBitmap>>,
+    series: Arc<OnceLock<Arc<RoaringBitmap>>>,
 }
 
 impl BlockDelete {
@@ -129,7 +129,7 @@ impl BlockDelete {
     /// The series; `select` finds them when they are first asked for.
     pub(crate) fn series<E>(
         &self,
-        select: impl FnOnce(&[Matcher]) -> Result<RoaringBitmap, E>,
+        select: impl FnOnce(&[Matcher]) -> Result<Arc<RoaringBitmap>, E>,
     ) -> Result<&RoaringBitmap, E> {
         if let Some(series) = self.series.get() {
             return Ok(series);

@@ -39,7 +39,7 @@ use crate::options::EngineOptions;
 use crate::queue::{Message, Queue};
 use crate::recover::recover;
 use crate::retention::Retention;
-use crate::shared::Shared;
+use crate::shared::{Shared, select_cache};
 use crate::snapshot::{Asked, NoSeries, Scope};
 use crate::sweep::sweep_staged;
 use crate::view::ViewCell;
@@ -102,6 +102,7 @@ impl Engine {
         let store = ManifestStore::open(io.clone(), layout.clone())?;
         let manifest = store.current();
         let shared = Arc::new(Shared {
+            selected: select_cache(&options.memory, &metrics),
             queue: Queue::new(options.queue_bytes_max),
             options,
             layout,
@@ -225,8 +226,7 @@ impl Engine {
         let now_ms = self.shared.clock.now_ms();
         let kept_since_ms = Retention::at(&self.shared.options, now_ms).latest_of_all();
         let view = self.shared.view.load();
-        let Shared { metrics, options, .. } = &*self.shared;
-        Scope::new(&view, tenant, range, asked, kept_since_ms, metrics, &options.memory)
+        Scope::new(&view, tenant, range, asked, kept_since_ms, &self.shared)
     }
 }
 

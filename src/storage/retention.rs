@@ -83,7 +83,7 @@ impl<'a> Retention<'a> {
         for rule in &self.options.retention_rules {
             let found = block.select(&mut Clauses::new(&rule.matchers))?;
             classes.push(!found.is_subset(&known));
-            known |= found;
+            known |= &*found;
         }
         classes.push(known.len() < block.meta.series);
         Ok(classes)

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use base::clock::Clock;
+use base::memory::MemoryWatch;
 use base::metrics::Metrics;
+use index::SelectCache;
 use model::SeriesHasher;
 
 use crate::error::StorageError;
@@ -32,6 +34,19 @@ pub(crate) fn block_memory(series: u64) -> u64 {
 const MERGE_SHARE: u64 = 4;
 const MERGE_SHARE_TIGHT: u64 = 16;
 
+/// Bytes of what was selected lately, at most, and the share of the memory limit that they may take.
+const SELECT_CACHE_BYTES: u64 = 16 << 20;
+const SELECT_CACHE_SHARE: u64 = 64;
+
+/// A cache of what readers select, within `memory`.
+pub(crate) fn select_cache(memory: &MemoryWatch, metrics: &Arc<Metrics>) -> SelectCache {
+    let share = match memory.limit() {
+        0 => SELECT_CACHE_BYTES,
+        limit => limit / SELECT_CACHE_SHARE,
+    };
+    SelectCache::new(share.min(SELECT_CACHE_BYTES) as usize, metrics.clone())
+}
+
 /// Shared by the engine's face, the committer and the maintenance thread.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -45,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     /// Hashes label sets, alike in every batch.
     pub(crate) hasher: SeriesHasher,
+    /// What readers have selected lately.
+    pub(crate) selected: SelectCache,
     /// What readers see.
     pub(crate) view: ViewCell,
     /// Work for the committer.

@@ -9,8 +9,7 @@ mod table;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use base::memory::{Claim, MemoryWatch};
-use base::metrics::Metrics;
+use base::memory::Claim;
 use index::{Clauses, HeadIndex, SeriesId};
 use model::{
     Hints, Labels, LabelsRef, Matcher, Samples, Selection, SeriesHasher, SourceError, TenantId,
@@ -26,6 +25,7 @@ use crate::error::{HEAD_INDEX, StorageError, select_error};
 use crate::head::partition::{APPROACH_TURNS, Partition};
 use crate::rollup;
 use crate::rollup::read::Rolled;
+use crate::shared::Shared;
 use crate::snapshot::table::{NOT_IN_HEAD, Place, SeriesTable};
 use crate::view::{TenantView, View};
 
@@ -38,8 +38,7 @@ pub(crate) struct Scope {
     /// How the blocks of summaries serve.
     rolled: Vec<Rolled>,
     range: TimeRange,
-    metrics: Arc<Metrics>,
-    memory: Arc<MemoryWatch>,
+    shared: Arc<Shared>,
     /// Keeps the head from forgetting series that this scope names.
     _generation: Arc<()>,
 }
@@ -87,8 +86,7 @@ impl Scope {
         range: TimeRange,
         asked: Asked,
         kept_since_ms: i64,
-        metrics: &Arc<Metrics>,
-        memory: &Arc<MemoryWatch>,
+        shared: &Arc<Shared>,
     ) -> Option<Self> {
         let tenant_view = view.tenants.get(&tenant)?;
         let TenantView { index, partitions, blocks, generation, .. } = tenant_view;
@@ -106,8 +104,7 @@ impl Scope {
                 .collect(),
             rolled: Vec::new(),
             range,
-            metrics: metrics.clone(),
-            memory: memory.clone(),
+            shared: shared.clone(),
             _generation: generation.clone(),
         };
         if asked != Asked::Samples && !tenant_view.rollups.is_empty() {
@@ -146,14 +143,14 @@ impl Scope {
     /// Counts and logs damage, which otherwise only one client would hear of.
     fn note(&self, error: &SourceError) {
         if matches!(error, SourceError::Corrupt { .. }) {
-            self.metrics.corrupt_sections.inc();
+            self.shared.metrics.corrupt_sections.inc();
             tracing::error!(%error, "damage met while reading");
         }
     }
 
     /// The series of the head that match and have samples in one of the partitions, ascending. A list:
     /// most selects want one, and a bitmap of a million series takes far longer to make.
-    fn head_series(&self, clauses: &mut Clauses) -> Result<Vec<u32>, SourceError> {
+    fn head_series(&self, clauses: &mut Clauses<'_>) -> Result<Vec<u32>, SourceError> {
         if self.partitions.is_empty() {
             return Ok(Vec::new());
         }
@@ -168,13 +165,13 @@ impl Scope {
 
     /// Claims the memory that something about to be done with `count` series will take.
     fn claim(&self, count: usize, bytes: usize) -> Result<Claim, SourceError> {
-        self.memory.claim(bytes as u64).map_err(|full| SourceError::Unavailable {
+        self.shared.options.memory.claim(bytes as u64).map_err(|full| SourceError::Unavailable {
             message: format!("cannot select {count} series: {full}"),
         })
     }
 
     /// What blocks are about to keep of the head's index, beside what they have.
-    fn head_ids_bytes(&self, found: &[(u32, RoaringBitmap)]) -> usize {
+    fn head_ids_bytes(&self, found: &[(u32, Arc<RoaringBitmap>)]) -> usize {
         let blocks = found.iter().map(|(number, _)| &self.blocks[*number as usize]);
         let bytes = blocks.map(|block| bytes_of(block.meta.series) - block.head_ids_bytes());
         bytes.sum::<u64>() as usize
@@ -187,7 +184,7 @@ impl Scope {
         hints: &Hints,
         hasher: SeriesHasher,
     ) -> Result<SeriesSelection, SourceError> {
-        let mut clauses = Clauses::new(matchers);
+        let mut clauses = Clauses::cached(matchers, &self.shared.selected);
         let head = self.head_series(&mut clauses)?;
         let mut found = Vec::with_capacity(self.blocks.len());
         self.blocks.iter().for_each(|block| block.approach());
@@ -221,7 +218,7 @@ impl Scope {
 
     /// See [`model::Source::series_max`].
     pub(crate) fn series_max(&self, matchers: &[Matcher]) -> Option<u64> {
-        let mut clauses = Clauses::new(matchers);
+        let mut clauses = Clauses::cached(matchers, &self.shared.selected);
         let head = match self.partitions.is_empty() {
             true => 0,
             false => self.index.series_max(&mut clauses).ok()??,
@@ -233,7 +230,7 @@ impl Scope {
     }
 
     /// Brings near what reading the series `found` in blocks will need.
-    fn approach(&self, found: &[(u32, RoaringBitmap)]) {
+    fn approach(&self, found: &[(u32, Arc<RoaringBitmap>)]) {
         let blocks =
             || found.iter().map(|(number, series)| (&self.blocks[*number as usize], series));
         let mut left = APPROACH_BYTES_MAX;

@@ -14,6 +14,7 @@ use crate::error::IndexError;
 use crate::postings::{Union, push};
 use crate::runs::Runs;
 use crate::select::{self, Clauses, Side, Terms, range_of};
+use crate::select_cache::IndexNumber;
 use crate::terms::FrozenTerms;
 use crate::values::{Clause, Values};
 
@@ -23,22 +24,23 @@ const PAIRS_STEP: usize = 32 * 1024;
 impl HeadIndex {
     /// The series that pass all matchers, as of the start of the call.
     pub fn select(&self, matchers: &[Matcher]) -> Result<RoaringBitmap, IndexError> {
-        self.select_by(&mut Clauses::new(matchers))
+        self.select_by(&mut Clauses::new(matchers)).map(Arc::unwrap_or_clone)
     }
 
     /// [`HeadIndex::select`] by matchers that other indexes are asked as well.
-    pub fn select_by(&self, clauses: &mut Clauses) -> Result<RoaringBitmap, IndexError> {
+    pub fn select_by(&self, clauses: &mut Clauses<'_>) -> Result<Arc<RoaringBitmap>, IndexError> {
         let view = View { head: self, end: self.series_end() };
         let mut found = select::select(&view, clauses)?;
         let state = self.state.read();
-        if state.dropped {
-            found &= state.series.live();
+        if state.dropped && !found.is_subset(state.series.live()) {
+            *Arc::make_mut(&mut found) &= state.series.live();
+            clauses.keep(&view, found.clone());
         }
         Ok(found)
     }
 
     /// About how many series pass all matchers at most; `None` where that takes a search.
-    pub fn series_max(&self, clauses: &mut Clauses) -> Result<Option<u64>, IndexError> {
+    pub fn series_max(&self, clauses: &mut Clauses<'_>) -> Result<Option<u64>, IndexError> {
         select::series_max(&View { head: self, end: self.series_end() }, clauses)
     }
 
@@ -283,6 +285,14 @@ struct View<'a> {
 }
 
 impl Terms for View<'_> {
+    fn number(&self) -> IndexNumber {
+        self.head.number
+    }
+
+    fn end(&self) -> u32 {
+        self.end
+    }
+
     fn all(&self) -> Result<RoaringBitmap, IndexError> {
         let mut all = self.head.state.read().series.live().clone();
         all.remove_range(self.end..);

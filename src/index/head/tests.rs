@@ -1,5 +1,6 @@
 //! The head while it changes: creation, maintenance and dropping beside selects.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use base::rng::Rng;
@@ -9,8 +10,8 @@ use model::nodes_of_values;
 use roaring::RoaringBitmap;
 
 use super::{HeadIndex, SeriesId};
-use crate::SegmentReader;
 use crate::equivalence::segment;
+use crate::{Clauses, SegmentReader, SelectCache};
 
 fn labels(index: u64) -> Labels {
     let (host, rack) = (format!("host-{}", index % 3000), format!("r{}", index % 7));
@@ -36,6 +37,7 @@ fn selects_are_right_while_series_come_and_go() {
     let stays = |index: u64| index < 1000;
     let kept: RoaringBitmap = (0..1000).map(|index| insert(index).0).collect();
     let done = AtomicBool::new(false);
+    let cache = SelectCache::new(1 << 20, Arc::default());
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut rng = Rng::new(5);
@@ -61,13 +63,16 @@ fn selects_are_right_while_series_come_and_go() {
                     let value = |name| labels.get(name).unwrap_or("");
                     matchers.iter().all(|matcher| matcher.matches(value(&matcher.name)))
                 };
-                let found = head.select(matchers).unwrap();
-                for id in &found {
-                    let labels = head.labels(SeriesId(id));
-                    assert!(labels.is_empty() || passes(&labels), "{labels} by {matchers:?}");
+                for mut clauses in [Clauses::new(matchers), Clauses::cached(matchers, &cache)] {
+                    let found = head.select_by(&mut clauses).unwrap();
+                    for id in found.iter() {
+                        let labels = head.labels(SeriesId(id));
+                        assert!(labels.is_empty() || passes(&labels), "{labels} by {matchers:?}");
+                    }
+                    let expected =
+                        (0..1000).filter(|index| stays(*index) && passes(&labels(*index)));
+                    assert_eq!(found.range_cardinality(0..1000), expected.count() as u64);
                 }
-                let expected = (0..1000).filter(|index| stays(*index) && passes(&labels(*index)));
-                assert_eq!(found.range_cardinality(0..1000), expected.count() as u64);
             }
         }
     });

@@ -1,5 +1,7 @@
 //! Reading a segment by matchers.
 
+use std::sync::Arc;
+
 use hashbrown::HashSet;
 use model::ValueNode;
 use model::label::METRIC_NAME;
@@ -14,23 +16,26 @@ use crate::error::IndexError;
 use crate::postings::Union;
 use crate::runs::Runs;
 use crate::select::{self, Clauses, Side, Terms, range_of};
+use crate::select_cache::IndexNumber;
 use crate::values::{Clause, Values};
 
 impl<B: AsRef<[u8]> + Send + Sync> SegmentReader<B> {
     /// The series that pass all matchers.
     pub fn select(&self, matchers: &[Matcher]) -> Result<RoaringBitmap, IndexError> {
-        self.select_by(&mut Clauses::new(matchers))
+        self.select_by(&mut Clauses::new(matchers)).map(Arc::unwrap_or_clone)
     }
 
     /// [`SegmentReader::select`] by matchers that other indexes are asked as well.
-    pub fn select_by(&self, clauses: &mut Clauses) -> Result<RoaringBitmap, IndexError> {
+    pub fn select_by(&self, clauses: &mut Clauses<'_>) -> Result<Arc<RoaringBitmap>, IndexError> {
         let mut found = select::select(self, clauses)?;
-        found.remove_range(self.len()..);
+        if found.max().is_some_and(|last| last >= self.len()) {
+            Arc::make_mut(&mut found).remove_range(self.len()..);
+        }
         Ok(found)
     }
 
     /// About how many series pass all matchers at most; `None` where that takes a search.
-    pub fn series_max(&self, clauses: &mut Clauses) -> Result<Option<u64>, IndexError> {
+    pub fn series_max(&self, clauses: &mut Clauses<'_>) -> Result<Option<u64>, IndexError> {
         select::series_max(self, clauses)
     }
 
@@ -209,6 +214,14 @@ impl<B: AsRef<[u8]> + Send + Sync> SegmentReader<B> {
 }
 
 impl<B: AsRef<[u8]> + Send + Sync> Terms for SegmentReader<B> {
+    fn number(&self) -> IndexNumber {
+        self.number
+    }
+
+    fn end(&self) -> u32 {
+        self.len()
+    }
+
     fn all(&self) -> Result<RoaringBitmap, IndexError> {
         let mut all = RoaringBitmap::new();
         all.insert_range(0..self.len());

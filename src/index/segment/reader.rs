@@ -17,10 +17,12 @@ use super::series::SeriesCursor;
 use crate::blocked::BlockedReader;
 use crate::dictionary::Dictionary;
 use crate::error::IndexError;
+use crate::select_cache::IndexNumber;
 
 /// An open segment over bytes in memory or in a memory map.
 #[derive(Debug)]
 pub struct SegmentReader<B> {
+    pub(super) number: IndexNumber,
     bytes: B,
     footer: Footer,
     pub(super) names: Names,
@@ -38,6 +40,7 @@ impl<B: AsRef<[u8]> + Send + Sync> SegmentReader<B> {
     pub fn open(bytes: B) -> Result<Self, IndexError> {
         let footer = Footer::read(bytes.as_ref())?;
         let mut reader = Self {
+            number: IndexNumber::next(),
             bytes,
             footer,
             names: Names::default(),

@@ -131,10 +131,13 @@ impl Block {
     }
 
     /// The series that pass the matchers of `clauses`.
-    pub(crate) fn select(&self, clauses: &mut Clauses) -> Result<RoaringBitmap, SourceError> {
+    pub(crate) fn select(
+        &self,
+        clauses: &mut Clauses<'_>,
+    ) -> Result<Arc<RoaringBitmap>, SourceError> {
         let mut found = self.select_stored(clauses)?;
         for delete in self.whole_deletes() {
-            found -= delete.series(|matchers| self.select_stored(&mut Clauses::new(matchers)))?;
+            *Arc::make_mut(&mut found) -= self.series_of(delete)?;
         }
         if let Some(first) = found.min() {
             // Labels are read later, where nobody can be told of damage: the first of them makes
@@ -147,7 +150,7 @@ impl Block {
 
     /// About how many series pass `clauses` at most; `None` where it takes a long search to tell, and of blocks
     /// that nobody has asked yet or that are not on this machine, where it takes a wait.
-    pub(crate) fn series_max(&self, clauses: &mut Clauses) -> Option<u64> {
+    pub(crate) fn series_max(&self, clauses: &mut Clauses<'_>) -> Option<u64> {
         let is_near = self.parts.place.is_local() && self.parts.is_known.load(Ordering::Relaxed);
         if !is_near {
             return None;
@@ -156,9 +159,14 @@ impl Block {
     }
 
     /// The series that pass the matchers of `clauses`, those included that are gone.
-    fn select_stored(&self, clauses: &mut Clauses) -> Result<RoaringBitmap, SourceError> {
+    fn select_stored(&self, clauses: &mut Clauses<'_>) -> Result<Arc<RoaringBitmap>, SourceError> {
         let Parts { index, index_name, .. } = self.parts()?;
         index.select_by(clauses).map_err(|error| select_error(index_name, error))
+    }
+
+    /// The series that `delete` is about.
+    fn series_of<'d>(&self, delete: &'d BlockDelete) -> Result<&'d RoaringBitmap, SourceError> {
+        delete.series(|matchers| self.select_stored(&mut Clauses::new(matchers)))
     }
 
     /// The deletes that leave nothing of a series in this block.
@@ -300,8 +308,7 @@ impl Block {
         let before = out.len();
         self.parts()?.chunks.collect(series, range, out)?;
         for delete in self.deletes().unwrap_or_default() {
-            let gone = delete.series(|matchers| self.select_stored(&mut Clauses::new(matchers)))?;
-            if gone.contains(series) {
+            if self.series_of(delete)?.contains(series) {
                 out.remove(before, self.gone(delete));
             }
         }

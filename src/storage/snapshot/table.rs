@@ -1,5 +1,7 @@
 //! Where the samples of each selected series are.
 
+use std::sync::Arc;
+
 use hashbrown::HashTable;
 use index::SeriesId;
 use model::{LabelsRef, SeriesHasher, SourceError};
@@ -92,7 +94,7 @@ impl SeriesTable {
     pub(super) fn merge(
         scope: &Scope,
         heads: Vec<u32>,
-        found: &[(u32, RoaringBitmap)],
+        found: &[(u32, Arc<RoaringBitmap>)],
         hasher: SeriesHasher,
     ) -> Result<Self, SourceError> {
         let count = found.iter().map(|(_, series)| series.len() as usize).sum();
@@ -310,7 +312,7 @@ impl Merge {
 /// they have numbers in label order. Sorts its matches on the way.
 fn label_order(
     matches: &mut [Match],
-    found: &[(u32, RoaringBitmap)],
+    found: &[(u32, Arc<RoaringBitmap>)],
     count: usize,
 ) -> Option<Vec<u32>> {
     let (block, _) = found.iter().find(|(_, series)| series.len() == count as u64)?;
@@ -324,9 +326,9 @@ fn label_order(
 mod tests {
     use super::*;
 
-    fn found(matches: &[Match], block: u32) -> (u32, RoaringBitmap) {
+    fn found(matches: &[Match], block: u32) -> (u32, Arc<RoaringBitmap>) {
         let inside = matches.iter().filter(|one| one.block == block);
-        (block, inside.map(|one| one.series).collect())
+        (block, Arc::new(inside.map(|one| one.series).collect()))
     }
 
     #[test]
