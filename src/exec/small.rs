@@ -4,7 +4,7 @@
 //! histograms: so what a query reads is counted, too, and one that was taken for small wrongly ends soon
 //! ([`ExecError::NotSmall`](crate::ExecError::NotSmall)) and is begun anew where it may take its time.
 
-use model::Source;
+use model::{Size, Source};
 use plan::semantics::{Buckets, FoldFunction, Reducer};
 use plan::{Fold, Node, Op, Plan, Scan};
 
@@ -80,11 +80,12 @@ impl Allowance {
 
     /// Takes what the series of a scan need, of each of which so many values are looked at beside reading it.
     fn take_scan(&mut self, scan: &Scan, values: u64, source: &dyn Source) -> Option<()> {
-        let series = source.series_max(&scan.matchers, scan.range, &hints(scan))?;
-        let span_ms = scan.range.end_ms.saturating_sub(scan.range.start_ms).max(0) as u64;
-        let points = (span_ms / SAMPLE_EVERY_MS).saturating_add(values);
-        let each = SERIES_COST.saturating_add(points.saturating_mul(SAMPLE_COST));
-        self.cost = self.cost.checked_sub(series.checked_mul(each)?)?;
+        let Size { series, length_ms } =
+            source.size_max(&scan.matchers, scan.range, &hints(scan))?;
+        let points = (length_ms / SAMPLE_EVERY_MS).saturating_add(series.saturating_mul(values));
+        let cost =
+            series.checked_mul(SERIES_COST)?.checked_add(points.checked_mul(SAMPLE_COST)?)?;
+        self.cost = self.cost.checked_sub(cost)?;
         Some(())
     }
 }
@@ -134,8 +135,10 @@ mod tests {
             })
         }
 
-        fn series_max(&self, _: &[Matcher], _: TimeRange, _: &Hints) -> Option<u64> {
-            self.0
+        fn size_max(&self, _: &[Matcher], range: TimeRange, _: &Hints) -> Option<Size> {
+            let mut size = Size::default();
+            size.add(self.0?, range);
+            Some(size)
         }
     }
 

@@ -33,6 +33,24 @@ pub struct Hints {
     pub samples_max: u64,
 }
 
+/// How much a selection is, about and at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Series, each counted in every place that it is read from.
+    pub series: u64,
+    /// Milliseconds that they span in these places, all together.
+    pub length_ms: u64,
+}
+
+impl Size {
+    /// Adds a place with so many series and the range of it that is read.
+    pub fn add(&mut self, series: u64, range: TimeRange) {
+        let length_ms = range.end_ms.saturating_sub(range.start_ms).max(0) as u64;
+        self.series = self.series.saturating_add(series);
+        self.length_ms = self.length_ms.saturating_add(series.saturating_mul(length_ms));
+    }
+}
+
 /// Answers questions about stored series: what the execution of plans needs of a store. Cheap to share;
 /// every call sees all acknowledged writes.
 pub trait Source: Send + Sync {
@@ -46,9 +64,9 @@ pub trait Source: Send + Sync {
         hints: &Hints,
     ) -> Result<Box<dyn Selection>, SourceError>;
 
-    /// About how many series the same [`Source::select`] finds at most, told from lists that are
-    /// at hand and, of some hundreds of series, by testing a few. `None` where that would take a search or a wait.
-    fn series_max(&self, _matchers: &[Matcher], _range: TimeRange, _hints: &Hints) -> Option<u64> {
+    /// About how much the same [`Source::select`] finds at most, told from what was found lately, from lists that
+    /// are at hand and, of some hundreds of series, by testing a few. `None` where that would take a search or a wait.
+    fn size_max(&self, _matchers: &[Matcher], _range: TimeRange, _hints: &Hints) -> Option<Size> {
         None
     }
 }

@@ -8,8 +8,8 @@ use std::thread::ThreadId;
 use futures::future::BoxFuture;
 use model::{
     AppendError, AppendReport, Appender, Catalog, DeleteError, Hints, Labels, Matcher, SampleKind,
-    Samples, Selection, SeriesHasher, SnapshotError, Source, SourceError, TenantId, TimeRange,
-    WriteBatch,
+    Samples, Selection, SeriesHasher, Size, SnapshotError, Source, SourceError, TenantId,
+    TimeRange, WriteBatch,
 };
 use parking_lot::{Condvar, Mutex};
 
@@ -96,9 +96,12 @@ impl Source for Gate {
         Ok(Box::new(Nothing))
     }
 
-    fn series_max(&self, matchers: &[Matcher], _: TimeRange, _: &Hints) -> Option<u64> {
+    fn size_max(&self, matchers: &[Matcher], _: TimeRange, _: &Hints) -> Option<Size> {
         let is_few = |name: &str| matchers.contains(&Matcher::equal("__name__", name));
-        ["few", "broken", "long"].into_iter().any(is_few).then_some(1)
+        ["few", "broken", "long"]
+            .into_iter()
+            .any(is_few)
+            .then_some(Size { series: 1, length_ms: 0 })
     }
 }
 

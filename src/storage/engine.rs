@@ -18,8 +18,8 @@ use futures::channel::oneshot;
 use futures::future::BoxFuture;
 use model::{
     AppendError, AppendReport, Appender, Catalog, DeleteError, Documents, Hints, Matcher,
-    Selection, SeriesHasher, SnapshotError, Source, SourceError, TenantId, TimeRange, ValueNode,
-    WriteBatch,
+    Selection, SeriesHasher, Size, SnapshotError, Source, SourceError, TenantId, TimeRange,
+    ValueNode, WriteBatch,
 };
 use parking_lot::Mutex;
 
@@ -299,10 +299,10 @@ impl Source for Engine {
         }
     }
 
-    fn series_max(&self, matchers: &[Matcher], range: TimeRange, hints: &Hints) -> Option<u64> {
+    fn size_max(&self, matchers: &[Matcher], range: TimeRange, hints: &Hints) -> Option<Size> {
         match self.scope(hints.tenant, range, Asked::by(hints)) {
-            Some(scope) => scope.series_max(matchers),
-            None => Some(0),
+            Some(scope) => scope.size_max(matchers),
+            None => Some(Size::default()),
         }
     }
 }

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use base::memory::Claim;
 use index::{Clauses, HeadIndex, SeriesId};
 use model::{
-    Hints, Labels, LabelsRef, Matcher, Samples, Selection, SeriesHasher, SourceError, TenantId,
-    TimeRange, ValueNode,
+    Hints, Labels, LabelsRef, Matcher, Samples, Selection, SeriesHasher, Size, SourceError,
+    TenantId, TimeRange, ValueNode,
 };
 use roaring::RoaringBitmap;
 
@@ -216,17 +216,20 @@ impl Scope {
         Ok(SeriesSelection { scope: self, series, wanted: Wanted::of(hints) })
     }
 
-    /// See [`model::Source::series_max`].
-    pub(crate) fn series_max(&self, matchers: &[Matcher]) -> Option<u64> {
+    /// See [`model::Source::size_max`].
+    pub(crate) fn size_max(&self, matchers: &[Matcher]) -> Option<Size> {
         let mut clauses = Clauses::cached(matchers, &self.shared.selected);
-        let head = match self.partitions.is_empty() {
-            true => 0,
-            false => self.index.series_max(&mut clauses).ok()??,
-        };
-        self.blocks.iter().try_fold(head, |most, block| {
-            // A series in several places is read in all of them.
-            Some(most.saturating_add(block.series_max(&mut clauses)?))
-        })
+        let mut size = Size::default();
+        if !self.partitions.is_empty() {
+            let series = self.index.series_max(&mut clauses).ok()??;
+            let ranges = self.partitions.iter().filter_map(|one| one.read().time_range());
+            ranges.for_each(|range| size.add(series, range.intersect(&self.range)));
+        }
+        for block in &self.blocks {
+            let series = block.series_max(&mut clauses)?;
+            size.add(series, block.time_range().intersect(&self.range));
+        }
+        Some(size)
     }
 
     /// Brings near what reading the series `found` in blocks will need.

@@ -48,8 +48,8 @@ pub async fn series(
             let hints = Hints { labels_only: true, ..Hints::default() };
             // The source sorts for less than texts can be; what is sent as it comes needs no order, and of
             // what will be cut the first are as good as any.
-            let most = source.series_max(matchers, range, &hints);
-            let sorted = most.is_some_and(|most| most <= limit.min(WHOLE_MAX) as u64);
+            let most = source.size_max(matchers, range, &hints);
+            let sorted = most.is_some_and(|most| most.series <= limit.min(WHOLE_MAX) as u64);
             source.select(matchers, range, &Hints { sorted, ..hints })
         };
         selectors.iter().map(select).collect()
