@@ -30,7 +30,8 @@ pub use matcher::{Matcher, Pattern, PatternError, ValueTest};
 pub use result::{Points, ResultSeries};
 pub use sample::{STALE_NAN_BITS, SampleKind, Samples, is_stale};
 pub use source::{
-    Catalog, Hints, Selection, Size, Source, SourceError, ValueNode, has_name, nodes_of_values,
+    APPROACHED_SERIES, Catalog, Hints, Selection, SeriesReader, Size, Source, SourceError,
+    ValueNode, has_name, nodes_of_values,
 };
 pub use summary::{Compensated, Summary, run_of, summarize};
 pub use time::{StepGrid, TenantId, TimeRange};

@@ -12,17 +12,18 @@ use std::sync::Arc;
 use base::memory::Claim;
 use index::{Clauses, HeadIndex, SeriesId};
 use model::{
-    Hints, Labels, LabelsRef, Matcher, Samples, Selection, SeriesHasher, Size, SourceError,
-    TenantId, TimeRange, ValueNode,
+    Hints, Labels, LabelsRef, Matcher, Samples, Selection, SeriesHasher, SeriesReader, Size,
+    SourceError, TenantId, TimeRange, ValueNode,
 };
 use roaring::RoaringBitmap;
 
 use crate::block::approach::APPROACH_BYTES_MAX;
+use crate::block::chunks::Bookmark;
 use crate::block::head_ids::bytes_of;
 use crate::block::reader::Block;
 use crate::collect::{Collector, Wanted};
 use crate::error::{HEAD_INDEX, StorageError, select_error};
-use crate::head::partition::{APPROACH_TURNS, Partition};
+use crate::head::partition::Partition;
 use crate::rollup;
 use crate::rollup::read::Rolled;
 use crate::shared::Shared;
@@ -316,18 +317,20 @@ impl Scope {
         Ok(nodes.into_iter().map(node).take(limit).collect())
     }
 
-    /// Replaces `out` by the samples of a series in `range`.
-    fn samples(
-        &self,
+    /// Replaces `out` by the samples of a series in `range`; there is a bookmark for each block.
+    fn samples<'s>(
+        &'s self,
         place: &Place<'_>,
         range: TimeRange,
         wanted: Wanted,
+        bookmarks: &mut [Bookmark<'s>],
         out: &mut Samples,
     ) -> Result<(), SourceError> {
         let mut collector = Collector::new(out, range, wanted);
         for (block, series) in place.blocks {
+            let bookmark = &mut bookmarks[*block as usize];
             let block = &self.blocks[*block as usize];
-            block.collect(*series, range, &mut collector).map_err(|error| {
+            block.collect(*series, range, bookmark, &mut collector).map_err(|error| {
                 let error = SourceError::from(error);
                 self.note(&error);
                 error
@@ -364,23 +367,6 @@ pub(crate) struct SeriesSelection {
     wanted: Wanted,
 }
 
-impl SeriesSelection {
-    /// Series are mostly read one after the other: what the next ones have in the head is brought near.
-    fn approach(&self, index: usize) {
-        let next = self.series.heads_from(index + 1);
-        if next.is_empty() {
-            return;
-        }
-        for partition in &self.scope.partitions {
-            let data = partition.read();
-            let wanted = data.samples_since(self.scope.range.start_ms);
-            for (turn, id) in next.iter().take(APPROACH_TURNS).enumerate() {
-                data.approach(SeriesId(*id), turn + 1, wanted);
-            }
-        }
-    }
-}
-
 impl Selection for SeriesSelection {
     fn len(&self) -> usize {
         self.series.len()
@@ -410,26 +396,11 @@ impl Selection for SeriesSelection {
     }
 
     fn read(&self, index: usize, out: &mut Samples) -> Result<(), SourceError> {
-        self.approach(index);
-        let place = self.series.place(index);
-        let end = self.scope.samples_end();
-        let split = place.blocks.partition_point(|(block, _)| (*block as usize) < end);
-        let (samples, rolled) = place.blocks.split_at(split);
-        let place = Place { blocks: samples, ..place };
-        if rolled.is_empty() {
-            return self.scope.samples(&place, self.scope.range, self.wanted, out);
-        }
-        let mut rolled: Vec<rollup::read::Place<'_>> = rolled
-            .iter()
-            .map(|(block, series)| {
-                let number = *block as usize;
-                (&self.scope.rolled[number - end], &*self.scope.blocks[number], *series)
-            })
-            .collect();
-        let mut read =
-            |range, out: &mut Samples| self.scope.samples(&place, range, self.wanted, out);
-        rollup::read::read(&mut rolled, self.scope.range, &mut read, out)
-            .inspect_err(|error| self.scope.note(error))
+        Reader::new(self).read(index, out)
+    }
+
+    fn reader(&self) -> Box<dyn SeriesReader + '_> {
+        Box::new(Reader::new(self))
     }
 
     fn summary_widths(&self) -> Vec<i64> {
@@ -437,6 +408,55 @@ impl Selection for SeriesSelection {
         widths.sort_unstable();
         widths.dedup();
         widths
+    }
+}
+
+/// Reads the series of a selection.
+struct Reader<'s> {
+    selection: &'s SeriesSelection,
+    /// Where it is in each block of the scope.
+    bookmarks: Vec<Bookmark<'s>>,
+}
+
+impl<'s> Reader<'s> {
+    fn new(selection: &'s SeriesSelection) -> Self {
+        let bookmarks = selection.scope.blocks.iter().map(|_| Bookmark::default()).collect();
+        Self { selection, bookmarks }
+    }
+}
+
+impl SeriesReader for Reader<'_> {
+    /// What they have in the head is brought near: it lies scattered, while series of a block lie side by side.
+    fn approach(&mut self, next: &[usize]) {
+        let SeriesSelection { scope, series, .. } = self.selection;
+        for partition in &scope.partitions {
+            let ids = next.iter().filter_map(|index| series.head(*index));
+            partition.read().approach(ids.map(SeriesId), scope.range.start_ms);
+        }
+    }
+
+    fn read(&mut self, index: usize, out: &mut Samples) -> Result<(), SourceError> {
+        let Self { selection, bookmarks } = self;
+        let SeriesSelection { scope, series, wanted } = *selection;
+        let place = series.place(index);
+        let end = scope.samples_end();
+        let split = place.blocks.partition_point(|(block, _)| (*block as usize) < end);
+        let (samples, rolled) = place.blocks.split_at(split);
+        let place = Place { blocks: samples, ..place };
+        if rolled.is_empty() {
+            return scope.samples(&place, scope.range, *wanted, bookmarks, out);
+        }
+        let mut rolled: Vec<rollup::read::Place<'_>> = rolled
+            .iter()
+            .map(|(block, series)| {
+                let number = *block as usize;
+                (&scope.rolled[number - end], &*scope.blocks[number], *series)
+            })
+            .collect();
+        let mut read =
+            |range, out: &mut Samples| scope.samples(&place, range, *wanted, bookmarks, out);
+        rollup::read::read(&mut rolled, scope.range, &mut read, out)
+            .inspect_err(|error| scope.note(error))
     }
 }
 

@@ -114,7 +114,7 @@ struct Lie {
 ///
 /// It is remembered for the next window, in which samples most often lie alike, since its divisions
 /// cost more than all the rest.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Stretch {
     lie: Lie,
     /// In seconds, half a gap where the edge is far.
@@ -130,15 +130,22 @@ pub(crate) struct Stretch {
 }
 
 impl Stretch {
-    /// Makes this the stretch of samples `ends` of `count` in `window`.
+    /// Makes this the stretch of samples `ends` of `count` in `window`; true unless it was that before.
     #[inline(always)]
-    fn set(&mut self, (first_ms, last_ms): (i64, i64), count: usize, window: Window) {
+    pub(crate) fn set(
+        &mut self,
+        (first_ms, last_ms): (i64, i64),
+        count: usize,
+        window: Window,
+    ) -> bool {
         let to_start = first_ms - window.after_ms;
         let to_end = window.until_ms - last_ms;
         let lie = Lie { to_start, to_end, sampled: last_ms - first_ms, gaps: count - 1 };
-        if lie != self.lie {
+        let is_new = lie != self.lie;
+        if is_new {
             *self = Self::of(lie);
         }
+        is_new
     }
 
     #[cold]
@@ -281,12 +288,25 @@ pub(crate) fn increase(
     if high - low < 2 {
         return ABSENT;
     }
+    let WindowState { drops, stretch, .. } = state;
+    stretch.set((timestamps[low], timestamps[high - 1]), high - low, window);
+    stretched(values, (low, high), stretch, drops, counter, per_second)
+}
+
+/// [`increase`] of at least two samples whose stretch is known.
+#[inline(always)]
+pub(crate) fn stretched(
+    values: &[f64],
+    (low, high): (usize, usize),
+    stretch: &Stretch,
+    drops: &Drops,
+    counter: bool,
+    per_second: bool,
+) -> f64 {
     let mut growth = values[high - 1] - values[low];
     if counter {
-        growth = state.drops.add_to(growth, low, high);
+        growth = drops.add_to(growth, low, high);
     }
-    let stretch = &mut state.stretch;
-    stretch.set((timestamps[low], timestamps[high - 1]), high - low, window);
     let bound = if counter { stretch.of_counter(values[low], growth) } else { None };
     let factor = match bound {
         Some(factor) if per_second => factor / stretch.window,

@@ -3,6 +3,7 @@
 //! The windows of one row only move forward, so finding their samples is linear in the row.
 
 mod counters;
+mod growth;
 mod markers;
 mod native;
 mod newest;
@@ -30,6 +31,7 @@ use crate::kernels::sliding;
 use crate::kernels::window::{self, Window, WindowState};
 use crate::operators::distinct;
 use crate::operators::fold::counters::CounterCheck;
+use crate::operators::fold::growth::Growth;
 use crate::operators::fold::native::NativeFolder;
 use crate::row::{ABSENT, Identity, Row, is_absent};
 
@@ -75,6 +77,7 @@ fn fold_rows(
         fold,
         arguments: &arguments,
         state: WindowState::default(),
+        growth: Growth::default(),
         summaries: Vec::new(),
         native: NativeFolder::new(fold, &arguments, executor.budget.hold()),
     };
@@ -132,6 +135,7 @@ struct Folder<'f> {
     fold: &'f Fold,
     arguments: &'f [Argument],
     state: WindowState,
+    growth: Growth,
     /// What the samples of the current row stand for, if they do not stand for themselves.
     summaries: Vec<Summary>,
     native: NativeFolder<'f>,
@@ -275,9 +279,9 @@ impl Folder<'_> {
         {
             sliding::fill(reducer, times, values, grid, (after_ms, until_ms), out);
         } else if let FoldFunction::Increase { counter, per_second } = self.fold.function {
-            let edges = (after_ms, until_ms);
-            let state = &mut self.state;
-            increases((times, values), grid, edges, (counter, per_second), state, out);
+            let windows = Windows::moving(grid, after_ms, until_ms);
+            let how = (counter, per_second);
+            self.growth.fill((times, values), windows, how, &mut self.state, out);
         } else if self.fold.function == FoldFunction::Newest
             && newest::fits(times, grid, (after_ms, until_ms))
         {
@@ -421,27 +425,5 @@ impl Folder<'_> {
                 )
             }
         }
-    }
-}
-
-/// The loop of [`Folder::steps`] for growth alone, without a choice per window.
-fn increases(
-    samples: (&[i64], &[f64]),
-    grid: StepGrid,
-    (after_ms, until_ms): (i64, i64),
-    (counter, per_second): (bool, bool),
-    state: &mut WindowState,
-    out: &mut Row,
-) {
-    let (mut low, mut high) = (0, 0);
-    for (index, slot) in out.samples.values.iter_mut().enumerate() {
-        let at_ms = grid.at(index);
-        let window = Window {
-            at_ms,
-            after_ms: at_ms.saturating_add(after_ms),
-            until_ms: at_ms.saturating_add(until_ms),
-        };
-        (low, high) = advance(samples.0, low, high, window);
-        *slot = window::increase(samples, (low, high), window, counter, per_second, state);
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use model::{Hints, ResetHint, Samples, Selection, SourceError, histogram};
+use model::{
+    APPROACHED_SERIES, Hints, ResetHint, Samples, Selection, SeriesReader, SourceError, histogram,
+};
 use plan::Scan;
 
 use crate::context::Numbers;
@@ -10,9 +12,6 @@ use crate::error::ExecError;
 use crate::executor::{Executor, Part, Sink};
 use crate::operators::title;
 use crate::row::{Identity, Row};
-
-/// Series between two looks at the clock: a series takes microseconds, a reader waits milliseconds.
-const SERIES_PER_CHECK: usize = 16;
 
 /// Raw rows of the selected series; stale markers are still in them.
 pub(crate) fn stream(
@@ -72,32 +71,51 @@ fn rows(
     executor: &Executor<'_>,
     scan: &Scan,
     selection: &dyn Selection,
-    order: impl Iterator<Item = usize>,
+    mut order: impl Iterator<Item = usize>,
     sink: &mut Sink<'_>,
 ) -> Result<(), ExecError> {
     let (mut row, mut held) = (Row::default(), executor.budget.hold());
-    for (read, index) in order.enumerate() {
-        if read % SERIES_PER_CHECK == 0 {
-            executor.check()?;
+    let mut reader = selection.reader();
+    let mut next = Vec::with_capacity(APPROACHED_SERIES);
+    loop {
+        next.clear();
+        next.extend(order.by_ref().take(APPROACHED_SERIES));
+        if next.is_empty() {
+            return Ok(());
         }
-        row.reset_to_list();
-        selection.read(index, &mut row.samples).map_err(|error| match error {
-            SourceError::TooLarge { .. } => executor.budget.read_error(),
-            error => error.into(),
-        })?;
-        if row.samples.is_empty() {
-            continue;
+        // Not for each series: these take microseconds, a reader waits milliseconds.
+        executor.check()?;
+        reader.approach(&next);
+        for index in &next {
+            read(executor, &mut *reader, *index, &mut row)?;
+            if row.samples.is_empty() {
+                continue;
+            }
+            let histograms = histogram::weight(&row.samples.histograms);
+            held.set(0, histograms)?;
+            executor.budget.read(row.samples.len(), histograms)?;
+            let mut identity = Identity::stored(selection, *index);
+            if let Some(rule) = &scan.title {
+                title::apply(rule, &mut identity)?;
+            }
+            sink(&mut identity, &mut row)?;
         }
-        forget_resets(&mut row.samples);
-        let histograms = histogram::weight(&row.samples.histograms);
-        held.set(0, histograms)?;
-        executor.budget.read(row.samples.len(), histograms)?;
-        let mut identity = Identity::stored(selection, index);
-        if let Some(rule) = &scan.title {
-            title::apply(rule, &mut identity)?;
-        }
-        sink(&mut identity, &mut row)?;
     }
+}
+
+/// Replaces `row` by the samples of a series.
+fn read(
+    executor: &Executor<'_>,
+    reader: &mut dyn SeriesReader,
+    index: usize,
+    row: &mut Row,
+) -> Result<(), ExecError> {
+    row.reset_to_list();
+    reader.read(index, &mut row.samples).map_err(|error| match error {
+        SourceError::TooLarge { .. } => executor.budget.read_error(),
+        error => error.into(),
+    })?;
+    forget_resets(&mut row.samples);
     Ok(())
 }
 

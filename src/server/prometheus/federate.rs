@@ -127,8 +127,9 @@ fn newest(
     let hints = Hints { histograms: true, samples_max, ..Hints::default() };
     for matchers in selectors {
         let selection = source.select(matchers, range, &hints)?;
+        let mut reader = selection.reader();
         for index in 0..selection.len() {
-            selection.read(index, &mut samples)?;
+            reader.read_in_order(index, selection.len(), &mut samples)?;
             let Some(last) =
                 samples.len().checked_sub(1).filter(|last| !samples.is_stale_at(*last))
             else {

@@ -99,11 +99,13 @@ fn whole_message(state: &State, request: &ReadRequest) -> Result<Vec<u8>, Refusa
     let (mut samples, mut count) = (Samples::default(), 0);
     for query in &request.queries {
         let selection = select(state, query).map_err(|error| refusal(&error))?;
-        let mut result = Vec::new();
+        let (mut result, mut reader) = (Vec::new(), selection.reader());
         for index in 0..selection.len() {
             samples.clear();
             if !query.labels_only {
-                selection.read(index, &mut samples).map_err(|error| refusal(&error))?;
+                reader
+                    .read_in_order(index, selection.len(), &mut samples)
+                    .map_err(|error| refusal(&error))?;
                 if samples.is_empty() {
                     continue;
                 }
@@ -167,10 +169,11 @@ fn try_send_frames(
     let send = |frame: Vec<u8>| sender.blocking_send(Ok(Bytes::from(frame))).is_ok();
     for (number, query) in request.queries.iter().enumerate() {
         let selection = select(state, query)?;
+        let mut reader = selection.reader();
         for index in 0..selection.len() {
             samples.clear();
             if !query.labels_only {
-                selection.read(index, &mut samples)?;
+                reader.read_in_order(index, selection.len(), &mut samples)?;
                 if samples.is_empty() {
                     continue;
                 }

@@ -12,8 +12,9 @@ use model::TimeRange;
 use roaring::RoaringBitmap;
 
 use crate::block::chunks::Chunks;
-use crate::block::page::{BadPage, ColumnEntry, PageEntry, walk_chunks};
+use crate::block::page::{ColumnEntry, PageEntry};
 use crate::block::reader::Block;
+use crate::block::walk::{BadPage, PageWalk};
 
 /// About so many bytes are asked for at once by one selection, at most. One of more goes through its blocks in
 /// order, which the system sees and reads ahead of.
@@ -90,14 +91,15 @@ impl Chunks {
         let mut columns = RoaringBitmap::new();
         for FreshPage { number, entry, series: inside } in fresh {
             let Ok(page) = self.page(*number, entry) else { continue };
-            let Some(last) = series.range(inside.clone()).next_back() else { continue };
-            let last = (last - inside.start) as usize;
-            let _ = walk_chunks(&page, last, |at, column, _| {
-                if series.contains(inside.start + at as u32) {
-                    columns.insert(column);
-                }
+            let Ok(mut walk) = PageWalk::open(&page) else { continue };
+            let mut add = |column, _: &[u8]| {
+                columns.insert(column);
                 Ok::<(), BadPage>(())
-            });
+            };
+            let mut wanted = series.range(inside.clone());
+            while let Some(one) = wanted.next()
+                && walk.visit((one - inside.start) as usize, &mut add).is_ok()
+            {}
         }
         let entries = columns.iter().filter_map(|column| ColumnEntry::at(table, column as usize));
         let inside = entries.filter(|e| TimeRange::new(e.min_ms, e.max_ms).overlaps(&range));

@@ -10,9 +10,10 @@ use base::frame::checksum;
 use model::TimeRange;
 
 use crate::block::page::{
-    BadPage, CHUNKS_MAGIC, COLUMN_ENTRY_BYTES, ColumnEntry, FOOTER_BYTES, Footer, PAGE_ENTRY_BYTES,
-    PageEntry, Section, visit_chunks,
+    CHUNKS_MAGIC, COLUMN_ENTRY_BYTES, ColumnEntry, FOOTER_BYTES, Footer, PAGE_ENTRY_BYTES,
+    PageEntry, Section,
 };
+use crate::block::walk::{BadPage, PageWalk};
 use crate::collect::{Collector, Wanted};
 use crate::error::StorageError;
 use crate::object::bytes::{ObjectBytes, Piece};
@@ -42,6 +43,30 @@ pub(super) fn once<T>(
         },
     };
     found.as_ref().map_err(StorageError::clone)
+}
+
+/// Where a reader of a block is: the mapped page that it read last, whose checksum has been compared before it got
+/// here. A series further on in that page is reached from there.
+#[derive(Debug, Default)]
+pub(crate) struct Bookmark<'b>(Option<OpenPage<'b>>);
+
+/// A page that is being walked through.
+#[derive(Debug)]
+struct OpenPage<'p> {
+    first_series: u32,
+    /// First byte in the object.
+    offset: u64,
+    walk: PageWalk<'p>,
+    /// The column table.
+    columns: &'p [u8],
+}
+
+impl OpenPage<'_> {
+    /// The place of `series` in the page.
+    #[inline]
+    fn index_of(&self, series: u32) -> usize {
+        series.wrapping_sub(self.first_series) as usize
+    }
 }
 
 /// Damage met while walking a page.
@@ -152,28 +177,68 @@ impl Chunks {
         Ok(bytes)
     }
 
-    pub(super) fn collect(
+    pub(super) fn collect<'b>(
+        &'b self,
+        series: u32,
+        range: TimeRange,
+        bookmark: &mut Bookmark<'b>,
+        out: &mut Collector<'_>,
+    ) -> Result<(), StorageError> {
+        let mut open = bookmark.0.take_if(|open| open.walk.is_ahead(open.index_of(series)));
+        if open.is_none() {
+            let (pages, columns) = self.tables()?;
+            let Some((number, entry)) = self.find_page(pages, series) else {
+                return Ok(());
+            };
+            match self.page(number, &entry)? {
+                Piece::Borrowed(page) => {
+                    open = Some(self.open_page(page, &entry, columns, series)?);
+                }
+                Piece::Owned(page) => {
+                    let mut open = self.open_page(&page, &entry, columns, series)?;
+                    return self.collect_from(&mut open, series, range, out);
+                }
+            }
+        }
+        if let Some(open) = &mut open {
+            self.collect_from(open, series, range, out)?;
+        }
+        // Nobody goes on behind damage.
+        bookmark.0 = open;
+        Ok(())
+    }
+
+    fn open_page<'p>(
         &self,
+        page: &'p [u8],
+        entry: &PageEntry,
+        columns: &'p [u8],
+        series: u32,
+    ) -> Result<OpenPage<'p>, StorageError> {
+        let walk = PageWalk::open(page).map_err(|bad| self.bad_page(entry.offset, series, bad))?;
+        Ok(OpenPage { first_series: entry.first_series, offset: entry.offset, walk, columns })
+    }
+
+    fn collect_from(
+        &self,
+        open: &mut OpenPage<'_>,
         series: u32,
         range: TimeRange,
         out: &mut Collector<'_>,
     ) -> Result<(), StorageError> {
-        let (pages, columns) = self.tables()?;
-        let Some((number, entry)) = self.find_page(pages, series) else {
-            return Ok(());
-        };
-        let page = self.page(number, &entry)?;
-        let index = (series.saturating_sub(entry.first_series)) as usize;
-        let result = visit_chunks(&page, index, |column, values| {
+        let (index, columns) = (open.index_of(series), open.columns);
+        let result = open.walk.visit(index, |column, values| {
             self.collect_chunk(columns, column, values, range, out).map_err(Met::Storage)
         });
         result.map_err(|met| match met {
             Met::Storage(error) => error,
-            Met::Page(BadPage(expected)) => {
-                let got = format!("another page for series {series}");
-                StorageError::corrupt(self.object.name(), entry.offset, expected, got)
-            }
+            Met::Page(bad) => self.bad_page(open.offset, series, bad),
         })
+    }
+
+    fn bad_page(&self, offset: u64, series: u32, BadPage(expected): BadPage) -> StorageError {
+        let got = format!("another page for series {series}");
+        StorageError::corrupt(self.object.name(), offset, expected, got)
     }
 
     pub(super) fn salvage(
@@ -193,15 +258,15 @@ impl Chunks {
             Err(error) => return damage(error),
         };
         let index = (series.saturating_sub(entry.first_series)) as usize;
-        let walked = visit_chunks(&page, index, |column, values| {
+        let visit = |column, values: &[u8]| {
             if let Err(error) = self.collect_chunk(columns, column, values, TimeRange::ALL, out) {
                 damage(error);
             }
             Ok::<(), BadPage>(())
-        });
-        if let Err(BadPage(expected)) = walked {
-            let got = format!("another page for series {series}");
-            damage(StorageError::corrupt(self.object.name(), entry.offset, expected, got));
+        };
+        let walked = PageWalk::open(&page).and_then(|mut walk| walk.visit(index, visit));
+        if let Err(bad) = walked {
+            damage(self.bad_page(entry.offset, series, bad));
         }
     }
 
@@ -249,7 +314,7 @@ impl Chunks {
             Err(error) => return damage(error),
         };
         let mut samples = model::Samples::default();
-        let mut bad_page = None;
+        let (mut bad_page, mut bookmark) = (None, Bookmark::default());
         for series in 0..self.footer.series {
             let page = self.find_page(pages, series).map(|(number, _)| number);
             // One report per page: its other series have nothing to add.
@@ -257,7 +322,7 @@ impl Chunks {
                 continue;
             }
             let mut out = Collector::new(&mut samples, TimeRange::ALL, Wanted::ALL);
-            if let Err(error) = self.collect(series, TimeRange::ALL, &mut out) {
+            if let Err(error) = self.collect(series, TimeRange::ALL, &mut bookmark, &mut out) {
                 bad_page = page;
                 damage(error);
             }

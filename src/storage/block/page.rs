@@ -271,76 +271,8 @@ impl PageBuilder {
     }
 }
 
-/// What is wrong with a page whose checksum is right: its writer was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BadPage(pub &'static str);
-
-/// Calls `visit` with column and values of each chunk of the series at `index` of a page.
-pub(crate) fn visit_chunks<E: From<BadPage>>(
-    page: &[u8],
-    index: usize,
-    mut visit: impl FnMut(u32, &[u8]) -> Result<(), E>,
-) -> Result<(), E> {
-    walk_chunks(
-        page,
-        index,
-        |at, column, blob| {
-            if at == index { visit(column, blob) } else { Ok(()) }
-        },
-    )
-}
-
-/// Calls `visit` with place, column and values of each chunk of the series up to the one at `index`.
-#[inline]
-pub(crate) fn walk_chunks<E: From<BadPage>>(
-    page: &[u8],
-    index: usize,
-    mut visit: impl FnMut(usize, u32, &[u8]) -> Result<(), E>,
-) -> Result<(), E> {
-    let mut reader = ByteReader::new(page);
-    let series = usize::from(reader.u16());
-    let directory_bytes = reader.u32() as usize;
-    let directory = reader.take(directory_bytes);
-    let values = reader.take(reader.remaining());
-    if reader.failed() || index >= series {
-        return Err(BadPage("a page with the series").into());
-    }
-    let mut directory = ByteReader::new(directory);
-    // Chunks of a series in one page: one, rarely more, except in blocks over many days.
-    let mut columns: Vec<u32> = Vec::with_capacity(8);
-    let (mut last, mut start) = (0i64, 0usize);
-    for at in 0..=index {
-        let token = directory.uvarint() as usize;
-        if directory.failed() {
-            return Err(BadPage("a whole directory").into());
-        }
-        if token > 0 {
-            columns.clear();
-            if token - 1 > directory.remaining() {
-                return Err(BadPage("as many chunks as bytes").into());
-            }
-            for _ in 0..token - 1 {
-                last = last.wrapping_add(directory.varint());
-                columns.push(last as u32);
-            }
-        }
-        for column in &columns {
-            let length = directory.uvarint() as usize;
-            let end = start.saturating_add(length);
-            let Some(blob) = values.get(start..end) else {
-                return Err(BadPage("values inside the page").into());
-            };
-            visit(at, *column, blob)?;
-            start = end;
-        }
-    }
-    if directory.failed() { Err(BadPage("a whole directory").into()) } else { Ok(()) }
-}
-
 #[cfg(test)]
 mod tests {
-    use base::rng::Rng;
-
     use super::*;
 
     #[test]
@@ -356,39 +288,5 @@ mod tests {
             assert_eq!(PageEntry::find(&table, series), want, "{series}");
         }
         assert_eq!(PageEntry::find(&[], 0), None);
-    }
-
-    #[test]
-    fn pages_by_hand_and_back() {
-        let mut builder = PageBuilder::default();
-        builder.add(&[3], &[2], b"ab");
-        builder.add(&[3], &[1], b"c");
-        builder.add(&[3, 5], &[1, 2], b"def");
-        let mut page = Vec::new();
-        builder.finish(&mut page);
-        let directory = [2, 6, 2, 0, 1, 3, 0, 4, 1, 2];
-        let mut want = vec![3, 0, directory.len() as u8, 0, 0, 0];
-        want.extend(directory);
-        want.extend(b"abcdef");
-        assert_eq!(page, want);
-        let chunks = |index| {
-            let mut out = Vec::new();
-            let result = visit_chunks(&page, index, |column, blob| {
-                out.push((column, blob.to_vec()));
-                Ok::<(), BadPage>(())
-            });
-            result.map(|()| out)
-        };
-        assert_eq!(chunks(0).unwrap(), [(3, b"ab".to_vec())]);
-        assert_eq!(chunks(1).unwrap(), [(3, b"c".to_vec())]);
-        assert_eq!(chunks(2).unwrap(), [(3, b"d".to_vec()), (5, b"ef".to_vec())]);
-        assert!(chunks(3).is_err());
-        let mut rng = Rng::new(3);
-        for _ in 0..20_000 {
-            let mut bytes = page.clone();
-            let at = rng.below(bytes.len() as u64) as usize;
-            bytes[at] = rng.next_u64() as u8;
-            let _ = visit_chunks(&bytes, 2, |_, _| Ok::<(), BadPage>(()));
-        }
     }
 }

@@ -12,7 +12,7 @@ use index::{Clauses, HeadIndex, SeriesCursor, salvage_labels};
 use model::{LabelsRef, Matcher, SourceError, TenantId, TimeRange, ValueNode, nodes_of_values};
 use roaring::RoaringBitmap;
 
-use crate::block::chunks::Chunks;
+use crate::block::chunks::{Bookmark, Chunks};
 use crate::block::head_ids::Known;
 use crate::block::meta::BlockMeta;
 use crate::block::parts::{BlockIndex, LazyParts, Parts, Place};
@@ -298,15 +298,16 @@ impl Block {
         index.labels_at(series, out).map_err(|error| index_error(index_name, error))
     }
 
-    /// Hands the samples of `series` in `range` to `out`.
-    pub(crate) fn collect(
-        &self,
+    /// Hands the samples of `series` in `range` to `out`. Who reads many keeps the bookmark from one to the next.
+    pub(crate) fn collect<'b>(
+        &'b self,
         series: u32,
         range: TimeRange,
+        bookmark: &mut Bookmark<'b>,
         out: &mut Collector<'_>,
     ) -> Result<(), StorageError> {
         let before = out.len();
-        self.parts()?.chunks.collect(series, range, out)?;
+        self.parts()?.chunks.collect(series, range, bookmark, out)?;
         for delete in self.deletes().unwrap_or_default() {
             if self.series_of(delete)?.contains(series) {
                 out.remove(before, self.gone(delete));

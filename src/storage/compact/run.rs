@@ -5,6 +5,7 @@ use std::sync::Arc;
 use index::SeriesMerge;
 use model::{Samples, TimeRange};
 
+use crate::block::chunks::Bookmark;
 use crate::block::meta::BlockMeta;
 use crate::block::reader::Block;
 use crate::block::writer::{BlockWriter, NewBlock};
@@ -33,11 +34,12 @@ pub(crate) fn merge_blocks(
     let mut merge = SeriesMerge::new(cursors).map_err(failed)?;
     let mut writer = BlockWriter::new(io, layout, new)?;
     let mut samples = Samples::default();
+    let mut bookmarks: Vec<Bookmark<'_>> = blocks.iter().map(|_| Bookmark::default()).collect();
     while let Some((labels, sources)) = merge.next().map_err(failed)? {
         let range = TimeRange::new(retention.earliest_of(labels), i64::MAX);
         let mut out = Collector::new(&mut samples, range, Wanted::ALL);
         for (input, series) in sources {
-            blocks[*input].collect(*series, range, &mut out)?;
+            blocks[*input].collect(*series, range, &mut bookmarks[*input], &mut out)?;
         }
         out.finish();
         writer.add(labels, &samples)?;

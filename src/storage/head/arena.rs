@@ -157,36 +157,34 @@ impl Arena {
         *word = (*word & !(0xffff_ffff << shift)) | (u64::from(key) << shift);
     }
 
-    /// Brings near the block that is `links` before the newest one, which is `handle`, where one of the newest
-    /// `wanted` of the buffer's `length` samples is in it.
-    pub(crate) fn approach(
+    /// The block before the one of `class` in a buffer of `length` samples, if one of its newest `wanted` is in it.
+    #[inline]
+    pub(crate) fn before(
         &self,
         class: u8,
-        mut handle: u32,
-        links: usize,
+        handle: u32,
         length: usize,
         wanted: usize,
-    ) {
-        let newest = usize::from(class);
-        let first = length.saturating_sub(wanted);
-        let Some(class) = newest.checked_sub(links).filter(|class| first < end_of(*class)) else {
-            return;
-        };
-        for class in (class + 1..=newest).rev() {
-            handle = self.words(class, handle)[words(class).0] as u32;
+    ) -> Option<u32> {
+        let class = usize::from(class);
+        if class == 0 || length.saturating_sub(wanted) >= FIRST[class] {
+            return None;
         }
+        Some(self.words(class, handle)[words(class).0] as u32)
+    }
+
+    /// Brings near what the newest `wanted` of a buffer's `length` samples have in its block of `class`, and the
+    /// link.
+    pub(crate) fn approach(&self, class: u8, handle: u32, length: usize, wanted: usize) {
+        let class = usize::from(class);
         let block = self.words(class, handle);
-        let first = first.saturating_sub(FIRST[class]);
-        if first > 0 {
-            // All keys, among which the first wanted one is looked for.
-            let keys = &block[CAPACITIES[class]..];
-            chunk::prefetch(keys);
-            keys.get(PREFETCHED_WORDS..).into_iter().for_each(chunk::prefetch);
-            chunk::prefetch(&block[first..]);
-        } else {
-            chunk::prefetch(block);
-            block.last().into_iter().for_each(chunk::prefetch);
-        }
+        let first = length.saturating_sub(wanted).saturating_sub(FIRST[class]);
+        // The first wanted one is looked for among all keys.
+        let (bits, keys) = block.split_at(CAPACITIES[class]);
+        let bits = bits.get(first..).unwrap_or_default();
+        let lines = bits.chunks(PREFETCHED_WORDS).chain(keys.chunks(PREFETCHED_WORDS));
+        lines.for_each(chunk::prefetch);
+        block.last().into_iter().for_each(chunk::prefetch);
     }
 
     /// The buffer whose newest block is `handle`.

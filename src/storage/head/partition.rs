@@ -11,7 +11,6 @@ use model::{SampleKind, TimeRange};
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use roaring::RoaringBitmap;
 
-pub(crate) use self::read::APPROACH_TURNS;
 use crate::head::arena::{Arena, CAPACITY_MAX, capacity};
 use crate::head::histograms::{OpenHistograms, StartRuns, with_hint};
 use crate::head::series::{

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use index::SeriesMerge;
 use model::{LabelsRef, Samples, Summary, TimeRange, run_of, summarize};
 
+use crate::block::chunks::Bookmark;
 use crate::block::meta::BlockMeta;
 use crate::block::reader::Block;
 use crate::block::writer::{BlockWriter, NewBlock};
@@ -92,7 +93,7 @@ impl Work {
         let mut collector = Collector::new(&mut self.old, whole, Wanted::ALL);
         for (input, series) in sources {
             let block = &inputs.old[*input];
-            block.collect(*series, whole, &mut collector)?;
+            block.collect(*series, whole, &mut Bookmark::default(), &mut collector)?;
             if let Some(rollup) = &block.meta.rollup {
                 ranges::remove(&mut self.open, rollup.range());
             }
@@ -119,7 +120,7 @@ impl Work {
             let mut collector = Collector::new(&mut self.samples, *range, Wanted::ALL);
             for (input, series) in sources {
                 let block = &inputs.samples[*input - inputs.old.len()];
-                block.collect(*series, *range, &mut collector)?;
+                block.collect(*series, *range, &mut Bookmark::default(), &mut collector)?;
             }
             collector.finish();
             summarize_with_holes(&mut self.samples, inputs.choice.width_ms, &mut self.fresh);

@@ -6,6 +6,7 @@
 
 use model::{Samples, SourceError, Summary, TimeRange, run_of, summarize};
 
+use crate::block::chunks::Bookmark;
 use crate::block::meta::RollupMeta;
 use crate::block::reader::Block;
 use crate::collect::{Collector, Wanted};
@@ -119,7 +120,7 @@ fn common_width(places: &[Place<'_>]) -> Option<i64> {
 fn decode((_, block, series): &Place<'_>, range: TimeRange) -> Result<Vec<Summary>, SourceError> {
     let mut samples = Samples::default();
     let mut collector = Collector::new(&mut samples, range, Wanted::ALL);
-    block.collect(*series, range, &mut collector)?;
+    block.collect(*series, range, &mut Bookmark::default(), &mut collector)?;
     collector.finish();
     Ok(samples.summaries)
 }

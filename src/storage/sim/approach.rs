@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use base::rng::Rng;
 use model::{Hints, Matcher, Samples, Source as _, SourceError, TimeRange};
 use roaring::RoaringBitmap;
 
@@ -93,4 +94,47 @@ fn damage_is_left_to_the_reads() {
     });
     let failed = failed.count();
     assert!(failed > 0 && failed <= 64, "{failed}");
+}
+
+/// In order and out of it, with what is asked for brought near or something else.
+#[test]
+fn a_reader_reads_what_single_reads_do() {
+    let (dir, mut rng) = (TestDir::new(), Rng::new(8));
+    let store = Store::open(&dir);
+    for round in 0..4 {
+        // Some of the series each time, the last time into the head alone.
+        for n in (0..u64::from(SERIES)).filter(|n| n % 5 != round) {
+            let samples: Vec<(i64, f64)> = (0..1 + rng.below(150))
+                .map(|at| (START + (round * 40 + at) as i64 * 10_000, rng.below(99) as f64))
+                .collect();
+            store.append(&[floats(n, &samples)]).unwrap();
+        }
+        if round < 3 {
+            store.engine.flush_now().unwrap();
+        }
+    }
+    for sorted in [false, true] {
+        let hints = Hints { sorted, ..Hints::default() };
+        let range = TimeRange::new(START + 150_000, START + 1_200_000);
+        let selection = store.engine.select(&[], range, &hints).unwrap();
+        let mut reader = selection.reader();
+        let (mut got, mut want) = (Samples::default(), Samples::default());
+        let mut filled = 0;
+        for turn in 0..6 * selection.len() {
+            let index = match turn / selection.len() {
+                0 | 1 => turn % selection.len(),
+                _ => rng.below(selection.len() as u64) as usize,
+            };
+            if turn % 7 == 0 {
+                let next: Vec<usize> = (index..selection.len() + 3).take(20).collect();
+                reader.approach(&next);
+            }
+            reader.read(index, &mut got).unwrap();
+            selection.read(index, &mut want).unwrap();
+            assert_eq!(got.timestamps, want.timestamps, "series {index}");
+            assert_eq!(got.values, want.values, "series {index}");
+            filled += usize::from(!got.is_empty());
+        }
+        assert!(filled > 5 * selection.len(), "{filled}");
+    }
 }

@@ -207,6 +207,7 @@ impl Store {
         let selection = self.engine.select(matchers, range, &hints)?;
         let mut content = Content::new();
         let mut previous: Option<Labels> = None;
+        let mut reader = selection.reader();
         for index in 0..selection.len() {
             let labels = selection.labels(index);
             let (mut some, mut expected) = (Vec::new(), Vec::new());
@@ -216,7 +217,7 @@ impl Store {
             assert!(previous.is_none_or(|previous| previous < labels), "not sorted: {labels}");
             previous = Some(labels.clone());
             let mut samples = Samples::default();
-            selection.read(index, &mut samples)?;
+            reader.read_in_order(index, selection.len(), &mut samples)?;
             let of_series = points(&samples);
             if !of_series.is_empty() {
                 content.insert(labels, of_series);

@@ -65,9 +65,9 @@ impl SeriesTable {
         self.sorted
     }
 
-    /// The numbers in the head of the series from `index` on; nothing when none is in the head.
-    pub(super) fn heads_from(&self, index: usize) -> &[u32] {
-        self.heads.get(index..).unwrap_or_default()
+    /// The number of a series in the head, if it is there.
+    pub(super) fn head(&self, index: usize) -> Option<u32> {
+        self.heads.get(index).copied().filter(|head| *head != NOT_IN_HEAD)
     }
 
     pub(super) fn len(&self) -> usize {

@@ -8,7 +8,7 @@ use crate::kernels::window::Window;
 use crate::row::Row;
 
 /// The windows at the instants of a grid.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Windows {
     pub(super) grid: StepGrid,
     after_ms: i64,

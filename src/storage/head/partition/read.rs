@@ -1,17 +1,25 @@
 //! Reading a partition: the samples of one series, and what is brought near before that.
 
 use index::SeriesId;
-use model::{SampleKind, TimeRange};
+use model::{APPROACHED_SERIES, SampleKind, TimeRange};
 
 use super::PartitionData;
 use crate::collect::Collector;
 use crate::error::StorageError;
+use crate::head::arena::CLASSES;
 use crate::head::series::{NO_CHUNK, SeriesBuffer, kind_of, offset_of};
 
-/// So many reads before its own a series is looked at for the first time.
-pub(crate) const APPROACH_TURNS: usize = LINKS_APPROACHED + 1;
-/// Blocks and chunks of a series that are brought near, one a turn.
-const LINKS_APPROACHED: usize = 3;
+/// Chunks of a series that are brought near.
+const CHUNKS_APPROACHED: usize = 3;
+
+/// A series that is being brought near: the block of its buffer and the chunk that were reached.
+#[derive(Clone, Copy)]
+struct Ahead {
+    handle: u32,
+    chunk: u32,
+    class: u8,
+    length: u8,
+}
 
 impl PartitionData {
     /// Hands the samples of a series in `range` to `out`, oldest write first.
@@ -71,9 +79,8 @@ impl PartitionData {
         });
     }
 
-    /// About how many of its newest samples a series has from `start_ms` on, if it is like most: what
-    /// [`Self::approach`] is told.
-    pub(crate) fn samples_since(&self, start_ms: i64) -> usize {
+    /// About how many of its newest samples a series has from `start_ms` on, if it is like most.
+    fn samples_since(&self, start_ms: i64) -> usize {
         let Some(range) = self.time_range() else { return 0 };
         if start_ms <= range.start_ms {
             return usize::MAX;
@@ -85,36 +92,66 @@ impl PartitionData {
         samples as usize + 2
     }
 
-    /// Brings what [`Self::collect`] will look at near, for a series that is `turns` reads ahead and of which
-    /// about the newest `wanted` samples will be read: what a series has is found by following places, and each
-    /// turn follows one more of them. Without it a quarter of a scan is waiting for memory.
-    pub(crate) fn approach(&self, id: SeriesId, turns: usize, wanted: usize) {
-        let Some(series) = self.slots.get(id).and_then(|place| self.series.get(place as usize))
-        else {
-            return;
-        };
-        if turns == APPROACH_TURNS {
-            return chunk::prefetch(series);
+    /// Brings near what [`Self::collect`] will look at of the samples of some series from `start_ms` on. What a
+    /// series has is found by following places; each is followed for all of the series before the next one is, so
+    /// that the memory of all is waited for at once. Without it a quarter of a scan is waiting.
+    pub(crate) fn approach(&self, ids: impl Iterator<Item = SeriesId>, start_ms: i64) {
+        let wanted = self.samples_since(start_ms);
+        let mut found = [0; APPROACHED_SERIES];
+        let mut count = 0;
+        for (slot, place) in found.iter_mut().zip(ids.filter_map(|id| self.slots.get(id))) {
+            if let Some(series) = self.series.get(place as usize) {
+                chunk::prefetch(series);
+                *slot = place;
+                count += 1;
+            }
         }
-        let length = usize::from(series.length);
-        if length > 0 {
-            let links = LINKS_APPROACHED - turns;
-            self.arena.approach(series.class, series.handle, links, length, wanted);
+        let none = Ahead { handle: 0, chunk: NO_CHUNK, class: 0, length: 0 };
+        let mut ahead = [none; APPROACHED_SERIES];
+        let ahead = &mut ahead[..count];
+        for (one, place) in ahead.iter_mut().zip(found) {
+            let SeriesBuffer { handle, chunk, length, class, .. } = self.series[place as usize];
+            let chunk = if wanted > usize::from(length) { chunk } else { NO_CHUNK };
+            *one = Ahead { handle, chunk, class, length };
+            self.chunks.get(chunk as usize).into_iter().for_each(chunk::prefetch);
+            if length > 0 {
+                self.arena.approach(class, handle, length.into(), wanted);
+            }
         }
-        if wanted <= length {
-            return;
+        self.approach_buffers(ahead, wanted);
+        self.approach_chunks(ahead);
+    }
+
+    /// Follows the blocks of buffers whose newest ones are near.
+    fn approach_buffers(&self, ahead: &mut [Ahead], wanted: usize) {
+        for _ in 1..CLASSES {
+            let mut is_over = true;
+            for one in ahead.iter_mut() {
+                let length = usize::from(one.length);
+                if let Some(before) = self.arena.before(one.class, one.handle, length, wanted) {
+                    (one.class, one.handle) = (one.class - 1, before);
+                    self.arena.approach(one.class, before, length, wanted);
+                    is_over = false;
+                }
+            }
+            if is_over {
+                return;
+            }
         }
-        let mut next = series.chunk;
-        for _ in turns..LINKS_APPROACHED {
-            let Some(record) = self.chunks.get(next as usize) else { return };
-            next = record.previous;
-            if turns + 1 == LINKS_APPROACHED || next == NO_CHUNK {
+    }
+
+    /// Follows the chunks of series whose newest ones are near.
+    fn approach_chunks(&self, ahead: &mut [Ahead]) {
+        for _ in 0..CHUNKS_APPROACHED {
+            for one in ahead.iter_mut() {
+                let Some(record) = self.chunks.get(one.chunk as usize) else { continue };
                 let (timestamps, values) = self.blobs.chunk(record);
                 chunk::prefetch(timestamps);
                 chunk::prefetch(values);
+                one.chunk = record.previous;
+                self.chunks.get(one.chunk as usize).into_iter().for_each(chunk::prefetch);
             }
         }
-        self.chunks.get(next as usize).into_iter().for_each(chunk::prefetch);
     }
 
     fn collect_chunks(
