@@ -28,8 +28,8 @@ pub(crate) fn reduce(
     match reducer {
         Reducer::Sum(arithmetic) => sum(*arithmetic, values),
         Reducer::Average(arithmetic) => average(*arithmetic, values),
-        Reducer::Min => fold_first(values, smaller),
-        Reducer::Max => fold_first(values, larger),
+        Reducer::Min => extreme(values, f64::INFINITY, |value, best| value < best, smaller),
+        Reducer::Max => extreme(values, f64::NEG_INFINITY, |value, best| value > best, larger),
         Reducer::Count | Reducer::CountValues(_) => values.len() as f64,
         Reducer::CountNumbers => numbers(values).count() as f64,
         Reducer::Group => 1.0,
@@ -94,6 +94,26 @@ fn copy_numbers(values: &[f64], scratch: &mut Vec<f64>) {
 
 fn fold_first(values: &[f64], step: impl Fn(f64, f64) -> f64) -> f64 {
     values.iter().copied().reduce(step).unwrap_or(f64::NAN)
+}
+
+/// `fold_first(values, step)` of a `step` that keeps the one which `beats` the other, if it is a number: in four lanes,
+/// so that no value waits for the one before. Where the order decides, between zeros and where there is nothing but
+/// `worst` and NaN, the plain loop does.
+#[inline]
+fn extreme(
+    values: &[f64],
+    worst: f64,
+    beats: impl Fn(f64, f64) -> bool,
+    step: impl Fn(f64, f64) -> f64,
+) -> f64 {
+    let better = |best: f64, value: f64| if beats(value, best) { value } else { best };
+    let mut lanes = [worst; 4];
+    let (fours, rest) = values.as_chunks::<4>();
+    for four in fours {
+        lanes = std::array::from_fn(|lane| better(lanes[lane], four[lane]));
+    }
+    let best = lanes.into_iter().chain(rest.iter().copied()).fold(worst, better);
+    if best == 0.0 || best == worst { fold_first(values, step) } else { best }
 }
 
 fn skipping(values: &[f64], step: impl Fn(f64, f64) -> f64) -> f64 {
@@ -216,6 +236,23 @@ mod tests {
 
     fn of(reducer: Reducer, values: &[f64]) -> f64 {
         reduce(&reducer, values, 0.5, values.len(), &mut Vec::new())
+    }
+
+    #[test]
+    fn extremes_are_those_of_the_plain_loop() {
+        let mut rng = base::rng::Rng::new(12);
+        let special = [0.0, -0.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1.5, -1.5];
+        for round in 0..4000 {
+            let value = |rng: &mut base::rng::Rng| match rng.below(8) > round % 9 {
+                true => rng.below(100) as f64 - 50.0,
+                false => special[rng.below(special.len() as u64) as usize],
+            };
+            let count = 1 + rng.below(21);
+            let values: Vec<f64> = (0..count).map(|_| value(&mut rng)).collect();
+            let (min, max) = (fold_first(&values, smaller), fold_first(&values, larger));
+            assert_eq!(of(Reducer::Min, &values).to_bits(), min.to_bits(), "{values:?}");
+            assert_eq!(of(Reducer::Max, &values).to_bits(), max.to_bits(), "{values:?}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! The windows of one row only move forward, so finding their samples is linear in the row.
 
 mod counters;
+mod cuts;
 mod growth;
 mod markers;
 mod native;
@@ -31,6 +32,7 @@ use crate::kernels::sliding;
 use crate::kernels::window::{self, Window, WindowState};
 use crate::operators::distinct;
 use crate::operators::fold::counters::CounterCheck;
+use crate::operators::fold::cuts::Cuts;
 use crate::operators::fold::growth::Growth;
 use crate::operators::fold::native::NativeFolder;
 use crate::row::{ABSENT, Identity, Row, is_absent};
@@ -77,6 +79,7 @@ fn fold_rows(
         fold,
         arguments: &arguments,
         state: WindowState::default(),
+        cuts: Cuts::default(),
         growth: Growth::default(),
         summaries: Vec::new(),
         native: NativeFolder::new(fold, &arguments, executor.budget.hold()),
@@ -135,6 +138,7 @@ struct Folder<'f> {
     fold: &'f Fold,
     arguments: &'f [Argument],
     state: WindowState,
+    cuts: Cuts,
     growth: Growth,
     /// What the samples of the current row stand for, if they do not stand for themselves.
     summaries: Vec<Summary>,
@@ -280,12 +284,19 @@ impl Folder<'_> {
             sliding::fill(reducer, times, values, grid, (after_ms, until_ms), out);
         } else if let FoldFunction::Increase { counter, per_second } = self.fold.function {
             let windows = Windows::moving(grid, after_ms, until_ms);
+            let cuts = self.cuts.find(times, windows, out.samples.values.len());
             let how = (counter, per_second);
-            self.growth.fill((times, values), windows, how, &mut self.state, out);
-        } else if self.fold.function == FoldFunction::Newest
-            && newest::fits(times, grid, (after_ms, until_ms))
-        {
-            newest::fill((times, values), grid, (after_ms, until_ms), &mut out.samples.values);
+            self.growth.fill((times, values), windows, cuts, how, &mut self.state, out);
+        } else if self.fold.function == FoldFunction::Newest {
+            let windows = Windows::moving(grid, after_ms, until_ms);
+            let slots = &mut out.samples.values;
+            match self.cuts.find(times, windows, slots.len()) {
+                Some(cuts) => newest::fill_cuts(values, cuts.all, slots),
+                None if newest::fits(times, grid, (after_ms, until_ms)) => {
+                    newest::fill((times, values), grid, (after_ms, until_ms), slots);
+                }
+                None => self.each_step(row, grid, after_ms, until_ms, out)?,
+            }
         } else {
             self.each_step(row, grid, after_ms, until_ms, out)?;
         }

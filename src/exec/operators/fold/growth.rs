@@ -1,32 +1,20 @@
 //! Growth over the windows of a grid, row after row.
 //!
-//! Series of one target are written together, so a row often has the very times of the row before. Where windows cut
-//! these, and how growth is stretched to their edges, is found once then, and a window costs a look at two values.
-//! Rows with times of their own cost what they would without, but for the first one.
+//! Where the windows are cut already, how growth is stretched to their edges is known, too, and a window costs a look at
+//! two values.
 
 use crate::kernels::window::{Stretch, WindowState, increase, stretched};
+use crate::operators::fold::cuts::Found;
 use crate::operators::fold::windows::{Windows, advance};
 use crate::row::{ABSENT, Row};
 
-/// Where a window cuts the rows, and the number of its stretch.
-#[derive(Clone, Copy, Debug)]
-struct Cut {
-    low: u32,
-    high: u32,
-    stretch: u32,
-}
-
-/// Folds rows to growth and remembers where windows cut them.
+/// Folds rows to growth and remembers how it was stretched.
 #[derive(Debug, Default)]
 pub(super) struct Growth {
-    /// The windows and the times that were cut last.
-    windows: Option<Windows>,
-    times: Vec<i64>,
-    cuts: Vec<Cut>,
-    /// Those of windows with two samples or more; neighbours mostly share one.
+    /// Those of the cuts found last, of windows with two samples or more.
     stretches: Vec<Stretch>,
-    /// Of the row before: number of samples, first and last time.
-    before: Option<(usize, i64, i64)>,
+    /// The number of the stretch of each cut; neighbours mostly share one.
+    numbers: Vec<u32>,
 }
 
 impl Growth {
@@ -35,22 +23,22 @@ impl Growth {
         &mut self,
         (times, values): (&[i64], &[f64]),
         windows: Windows,
+        found: Option<Found<'_>>,
         how: (bool, bool),
         state: &mut WindowState,
         out: &mut Row,
     ) {
-        if !self.is_cut(times, windows) {
-            let ends = ends_of(times);
-            let is_alone = std::mem::replace(&mut self.before, ends) != ends;
-            if is_alone && self.windows.is_some() {
-                return one_by_one((times, values), windows, how, state, out);
-            }
-            self.cut(times, windows, out.samples.values.len());
+        let Some(found) = found else {
+            return one_by_one((times, values), windows, how, state, out);
+        };
+        if found.is_new {
+            self.stretch(times, windows, found);
         }
         let (counter, per_second) = how;
-        for (slot, cut) in out.samples.values.iter_mut().zip(&self.cuts) {
+        let cuts = found.all.iter().zip(&self.numbers);
+        for (slot, (cut, number)) in out.samples.values.iter_mut().zip(cuts) {
             let span = (cut.low as usize, cut.high as usize);
-            *slot = match self.stretches.get(cut.stretch as usize) {
+            *slot = match self.stretches.get(*number as usize) {
                 Some(stretch) => {
                     stretched(values, span, stretch, &state.drops, counter, per_second)
                 }
@@ -59,37 +47,23 @@ impl Growth {
         }
     }
 
-    fn is_cut(&self, times: &[i64], windows: Windows) -> bool {
-        self.windows == Some(windows) && self.times == times
-    }
-
-    /// Finds where `windows`, so many as there are `steps`, cut `times`.
-    fn cut(&mut self, times: &[i64], windows: Windows, steps: usize) {
-        self.windows = Some(windows);
-        self.times.clear();
-        self.times.extend_from_slice(times);
-        self.stretches.clear();
-        self.cuts.clear();
-        let (mut low, mut high) = (0, 0);
+    /// Finds the stretches of new cuts.
+    fn stretch(&mut self, times: &[i64], windows: Windows, found: Found<'_>) {
+        let Self { stretches, numbers } = self;
+        stretches.clear();
+        numbers.clear();
         let mut stretch = Stretch::default();
-        let cut = |index| {
-            let window = windows.at(index);
-            (low, high) = advance(times, low, high, window);
-            let mut number = u32::MAX;
-            if high - low >= 2 {
-                if stretch.set((times[low], times[high - 1]), high - low, window) {
-                    self.stretches.push(stretch);
-                }
-                number = self.stretches.len() as u32 - 1;
+        numbers.extend(found.all.iter().enumerate().map(|(index, cut)| {
+            let (low, high) = (cut.low as usize, cut.high as usize);
+            if high - low < 2 {
+                return u32::MAX;
             }
-            Cut { low: low as u32, high: high as u32, stretch: number }
-        };
-        self.cuts.extend((0..steps).map(cut));
+            if stretch.set((times[low], times[high - 1]), high - low, windows.at(index)) {
+                stretches.push(stretch);
+            }
+            stretches.len() as u32 - 1
+        }));
     }
-}
-
-fn ends_of(times: &[i64]) -> Option<(usize, i64, i64)> {
-    Some((times.len(), *times.first()?, *times.last()?))
 }
 
 /// The same of a row with times of its own.
@@ -114,6 +88,7 @@ mod tests {
     use model::StepGrid;
 
     use super::*;
+    use crate::operators::fold::cuts::Cuts;
 
     fn row_of(rng: &mut Rng, from_ms: i64, count: usize) -> (Vec<i64>, Vec<f64>) {
         let mut at_ms = from_ms;
@@ -130,7 +105,7 @@ mod tests {
     #[test]
     fn remembered_cuts_say_what_each_row_says_alone() {
         let mut rng = Rng::new(21);
-        let mut growth = Growth::default();
+        let (mut growth, mut cuts) = (Growth::default(), Cuts::default());
         let mut row = (Vec::new(), Vec::new());
         let (mut windows, mut hits) = (None, 0);
         for _ in 0..4000 {
@@ -158,8 +133,9 @@ mod tests {
             for out in [&mut got, &mut want] {
                 out.reset_to_grid(windows.grid, windows.grid.len());
             }
-            hits += usize::from(growth.is_cut(&row.0, windows));
-            growth.fill((&row.0, &row.1), windows, how, &mut state, &mut got);
+            let found = cuts.find(&row.0, windows, windows.grid.len());
+            hits += usize::from(found.is_some_and(|found| !found.is_new));
+            growth.fill((&row.0, &row.1), windows, found, how, &mut state, &mut got);
             one_by_one((&row.0, &row.1), windows, how, &mut state, &mut want);
             let bits = |row: &Row| row.values().iter().map(|at| at.to_bits()).collect::<Vec<_>>();
             assert_eq!(bits(&got), bits(&want), "{row:?} {windows:?}");

@@ -2,6 +2,8 @@
 
 use model::StepGrid;
 
+use crate::operators::fold::cuts::Cut;
+
 /// Instants that are looked at together.
 const RUN: usize = 16;
 /// Times beyond it are not subtracted from each other.
@@ -12,6 +14,15 @@ pub(super) fn fits(times: &[i64], grid: StepGrid, (after_ms, until_ms): (i64, i6
     let near = |at_ms: &i64| (-TIME_MAX_MS..=TIME_MAX_MS).contains(at_ms);
     [grid.start_ms, grid.end_ms, after_ms, until_ms].iter().all(near)
         && times.first().into_iter().chain(times.last()).all(near)
+}
+
+/// The same where the windows are cut already.
+pub(super) fn fill_cuts(values: &[f64], cuts: &[Cut], slots: &mut [f64]) {
+    for (slot, cut) in slots.iter_mut().zip(cuts) {
+        if cut.low < cut.high {
+            *slot = values[cut.high as usize - 1];
+        }
+    }
 }
 
 /// Fills `slots`, the instants of `grid`, with the newest of the ascending samples in the window of each:
