@@ -28,9 +28,17 @@ pub(super) struct Cuts {
     windows: Option<Windows>,
     times: Vec<i64>,
     all: Vec<Cut>,
-    /// Of the row before: number of samples, first and last time.
+    /// They have served a row since they were found, or are known not to have.
+    is_judged: bool,
+    /// Ends of the row before, and how many rows in front of it had the same.
     before: Option<(usize, i64, i64)>,
+    alike: u32,
+    /// So many rows must have had the same ends before a row is cut to be remembered: more where that was in vain.
+    patience: u32,
 }
+
+/// [`Cuts::patience`] at most.
+const PATIENCE_MAX: u32 = 8;
 
 impl Cuts {
     /// Where `windows`, so many as there are `steps`, cut a row with these times. `None` for rows that seem to have times
@@ -41,15 +49,23 @@ impl Cuts {
         windows: Windows,
         steps: usize,
     ) -> Option<Found<'_>> {
-        if self.windows == Some(windows) && self.times == times {
+        let ends = ends_of(times);
+        let is_alike = std::mem::replace(&mut self.before, ends) == ends;
+        self.alike = if is_alike { self.alike.saturating_add(1) } else { 0 };
+        if ends == ends_of(&self.times) && self.windows == Some(windows) && self.times == times {
+            (self.is_judged, self.patience) = (true, 1);
             return Some(Found { all: &self.all, is_new: false });
         }
-        let ends = ends_of(times);
-        let is_alone = std::mem::replace(&mut self.before, ends) != ends;
-        if is_alone && self.windows.is_some() {
-            return None;
+        if self.windows.is_some() {
+            if !is_alike && !std::mem::replace(&mut self.is_judged, true) {
+                self.patience = (self.patience + 1).min(PATIENCE_MAX);
+            }
+            if self.alike < self.patience {
+                return None;
+            }
         }
         self.windows = Some(windows);
+        self.is_judged = false;
         self.times.clear();
         self.times.extend_from_slice(times);
         let (mut low, mut high) = (0, 0);
@@ -64,4 +80,44 @@ impl Cuts {
 
 fn ends_of(times: &[i64]) -> Option<(usize, i64, i64)> {
     Some((times.len(), *times.first()?, *times.last()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use model::StepGrid;
+
+    use super::*;
+
+    /// How many rows are cut anew and how many served, of rows of which `run` each have the same times.
+    fn count(run: i64) -> (usize, usize) {
+        let windows = Windows::moving(StepGrid::new(0, 1000, 100), -300, 0);
+        let mut cuts = Cuts::default();
+        let (mut new, mut served) = (0, 0);
+        for row in 0..600 {
+            let times: Vec<i64> = (0..100).map(|at| row / run + at * 10).collect();
+            let Some(found) = cuts.find(&times, windows, windows.grid.len()) else { continue };
+            let inside = |window: usize, at_ms: i64| {
+                let window = windows.at(window);
+                window.after_ms < at_ms && at_ms <= window.until_ms
+            };
+            for (window, cut) in found.all.iter().enumerate() {
+                let want = times.iter().filter(|at_ms| inside(window, **at_ms)).count();
+                assert_eq!((cut.high - cut.low) as usize, want, "window {window} of row {row}");
+            }
+            new += usize::from(found.is_new);
+            served += usize::from(!found.is_new);
+        }
+        (new, served)
+    }
+
+    #[test]
+    fn rows_are_cut_where_that_serves_others() {
+        assert_eq!(count(600), (1, 599));
+        assert_eq!(count(1), (1, 0));
+        // The first pair shows nothing; the second one that it was in vain.
+        assert_eq!(count(2), (2, 1));
+        // The first row of each run stands alone, the second one is cut.
+        assert_eq!(count(3), (200, 201));
+        assert_eq!(count(100), (6, 589));
+    }
 }
