@@ -100,11 +100,9 @@ impl PartitionData {
         let mut found = [0; APPROACHED_SERIES];
         let mut count = 0;
         for (slot, place) in found.iter_mut().zip(ids.filter_map(|id| self.slots.get(id))) {
-            if let Some(series) = self.series.get(place as usize) {
-                chunk::prefetch(series);
-                *slot = place;
-                count += 1;
-            }
+            chunk::prefetch(&self.series[place as usize]);
+            *slot = place;
+            count += 1;
         }
         let none = Ahead { handle: 0, chunk: NO_CHUNK, class: 0, length: 0 };
         let mut ahead = [none; APPROACHED_SERIES];
