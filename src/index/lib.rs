@@ -5,9 +5,10 @@
 //! rules (`select.rs`), and any split of series over them gives the same answers
 //! (`equivalence.rs`).
 //!
-//! Read on in this order: `head` and `registry` (series that are written), `pairs` and `terms` (their dictionary), `segment` (the same
-//! in a block; `segment/FORMAT.md` has its bytes), `dictionary` and `postings` (what both are made of), `select` and `select_cache` (matchers to
-//! series), `values` and `automaton` (which values a matcher takes), `merge` (blocks to one).
+//! Read on in this order: `head` and `registry` (series that are written), `pairs` and `terms` (their dictionary),
+//! `segment` (the same in a block; `segment/FORMAT.md` has its bytes), `dictionary` and `postings` (what both are made
+//! of), `select` and `select_cache` (matchers to series), `values` and `automaton` (which values a matcher takes),
+//! `merge` (blocks to one).
 
 mod automaton;
 mod blocked;

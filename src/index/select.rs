@@ -24,7 +24,7 @@ const POSTINGS_PER_SERIES: u64 = 32;
 const SORTED_COST: u64 = 4;
 
 /// Series that came since a set was kept are asked one by one, if they are no more than these.
-const FRESH_MAX: u32 = 1024;
+const FRESH_MAX: usize = 1024;
 
 /// What a select needs to know of an index. All sets are of one snapshot.
 pub(crate) trait Terms {
@@ -130,7 +130,7 @@ impl<'a> Clauses<'a> {
         if fresh.is_empty() {
             return Ok(Some(series));
         }
-        if fresh.len() > FRESH_MAX as usize {
+        if fresh.len() > FRESH_MAX {
             return Ok(None);
         }
         let mut passing = RoaringBitmap::new();
